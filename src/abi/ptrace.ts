@@ -1,0 +1,102 @@
+/** Requests of ptrace(2). */
+export const PTRACE = {
+  TRACEME: 0x0,
+  PEEKTEXT: 0x1,
+  PEEKDATA: 0x2,
+  PEEKUSR: 0x3,
+  POKETEXT: 0x4,
+  POKEDATA: 0x5,
+  POKEUSR: 0x6,
+  CONT: 0x7,
+  KILL: 0x8,
+  SINGLESTEP: 0x9,
+  GETREGS: 0xc,
+  SETREGS: 0xd,
+  GETFPREGS: 0xe,
+  SETFPREGS: 0xf,
+  ATTACH: 0x10,
+  DETACH: 0x11,
+  GETFPXREGS: 0x12,
+  SETFPXREGS: 0x13,
+  SYSCALL: 0x18,
+  GET_THREAD_AREA: 0x19,
+  SET_THREAD_AREA: 0x1a,
+  ARCH_PRCTL: 0x1e,
+  SYSEMU: 0x1f,
+  SYSEMU_SINGLESTEP: 0x20,
+  SINGLEBLOCK: 0x21,
+  SETOPTIONS: 0x4200,
+  GETEVENTMSG: 0x4201,
+  GETSIGINFO: 0x4202,
+  SETSIGINFO: 0x4203,
+  GETREGSET: 0x4204,
+  SETREGSET: 0x4205,
+  SEIZE: 0x4206,
+  INTERRUPT: 0x4207,
+  LISTEN: 0x4208,
+  PEEKSIGINFO: 0x4209,
+  GETSIGMASK: 0x420a,
+  SETSIGMASK: 0x420b,
+  SECCOMP_GET_FILTER: 0x420c,
+  SECCOMP_GET_METADATA: 0x420d,
+  GET_SYSCALL_INFO: 0x420e,
+  GET_RSEQ_CONFIGURATION: 0x420f,
+  SET_SYSCALL_USER_DISPATCH_CONFIG: 0x4210,
+  GET_SYSCALL_USER_DISPATCH_CONFIG: 0x4211,
+  SET_SYSCALL_INFO: 0x4212,
+} as const;
+
+/** Options of PTRACE_SETOPTIONS and PTRACE_SEIZE. */
+export const PTRACE_O = {
+  TRACESYSGOOD: 0x1,
+  TRACEFORK: 0x2,
+  TRACEVFORK: 0x4,
+  TRACECLONE: 0x8,
+  TRACEEXEC: 0x10,
+  TRACEVFORKDONE: 0x20,
+  TRACEEXIT: 0x40,
+  TRACESECCOMP: 0x80,
+  EXITKILL: 0x100000,
+  SUSPEND_SECCOMP: 0x200000,
+} as const;
+
+/** Event stops: the third byte of a wait status. */
+export const PTRACE_EVENT = {
+  FORK: 1,
+  VFORK: 2,
+  CLONE: 3,
+  EXEC: 4,
+  VFORK_DONE: 5,
+  EXIT: 6,
+  SECCOMP: 7,
+  STOP: 128,
+} as const;
+
+/** Kinds of stop that PTRACE_GET_SYSCALL_INFO tells. */
+export const PTRACE_SYSCALL_INFO = {
+  NONE: 0,
+  ENTRY: 1,
+  EXIT: 2,
+  SECCOMP: 3,
+} as const;
+
+/** Flags of PTRACE_PEEKSIGINFO: SHARED is the process's queue, 0 the thread's. */
+export const PTRACE_PEEKSIGINFO = {
+  SHARED: 1,
+} as const;
+
+/** Register sets of PTRACE_GETREGSET, and core notes. */
+export const NT = {
+  PRSTATUS: 0x1,
+  PRFPREG: 0x2,
+  PRPSINFO: 0x3,
+  TASKSTRUCT: 0x4,
+  AUXV: 0x6,
+  "386_TLS": 0x200,
+  "386_IOPERM": 0x201,
+  X86_XSTATE: 0x202,
+  X86_SHSTK: 0x204,
+  FILE: 0x46494c45,
+  PRXFPREG: 0x46e62b7f,
+  SIGINFO: 0x53494749,
+} as const;
