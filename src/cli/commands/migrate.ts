@@ -1,0 +1,39 @@
+import { humanBytes, nodePaths, parseCpid, TeselaError } from "../../base/mod.ts";
+import { DaemonClient, type Migrated } from "../../daemon/mod.ts";
+import { DONE, FAILED, type Invocation } from "../command.ts";
+import { print, printJson } from "../out.ts";
+import { usage } from "../parse.ts";
+
+export async function run(call: Invocation): Promise<number> {
+  const [pid = "", target = ""] = call.operands;
+  try {
+    parseCpid(pid);
+  } catch (e) {
+    throw usage(call.command, (e as Error).message);
+  }
+  if (target === "balance") throw usage(call.command, "'balance' needs load balancing, which this version does not have");
+  const client = new DaemonClient(nodePaths());
+  if (call.switches.has("why")) return await why(call, client, pid, target);
+  const done = await client.migrate({ pid, target });
+  if (call.json) printJson(done);
+  else print(sentence(done));
+  return DONE;
+}
+
+/** `4711: node 1 -> node 2, 4.0 MiB, stood still 11.2 ms`. */
+export function sentence(m: Migrated): string {
+  return `${m.pid}: node ${m.from} -> node ${m.to}, ${humanBytes(m.bytes)}, stood still ${m.freezeMs.toFixed(1)} ms`;
+}
+
+/** Status 0 when nothing stops it, so that scripts can ask. */
+async function why(call: Invocation, client: DaemonClient, pid: string, target: string): Promise<number> {
+  const answer = await client.why(pid, target);
+  if (call.json) printJson(answer);
+  if (answer.reasons.length === 0) {
+    if (!call.json) print(`${pid}: nothing stops it from moving to ${target}`);
+    return DONE;
+  }
+  const message = answer.message ?? `process ${pid} cannot move to ${target}: ${answer.reasons.join(", ")}`;
+  if (call.json) return FAILED;
+  throw new TeselaError("E_CANTMOVE", message, { reasons: answer.reasons });
+}

@@ -1,0 +1,32 @@
+import { writeSync } from "node:fs";
+import type { TeselaError } from "../base/mod.ts";
+
+/**
+ * Writes all of a text to stdout or stderr, now. A reader that is gone (EPIPE: `tesela ps | head -1`) is not an error.
+ * `process.stdout` is not used: it may turn a shared descriptor non-blocking, which other programs would inherit.
+ */
+export function write(fd: 1 | 2, text: string | Uint8Array): void {
+  const bytes = typeof text === "string" ? Buffer.from(text) : text;
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (e) {
+      const code = (e as NodeJS.ErrnoException).code;
+      if (code === "EPIPE" || code === "EBADF") return;
+      if (code !== "EAGAIN") throw e;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+export const print = (text: string): void => write(1, text.endsWith("\n") ? text : `${text}\n`);
+export const printJson = (value: unknown): void => write(1, `${JSON.stringify(value)}\n`);
+
+/** One clear line on stderr, and for scripts the same as JSON on stdout. */
+export function printError(e: TeselaError, json: boolean): void {
+  if (json) printJson(e);
+  const hint = typeof e.details["hint"] === "string" ? ` (${e.details["hint"]})` : "";
+  const cause = e.code === "E_INTERNAL" && process.env["TESELA_DEBUG"] ? `\n${e.stack}\n${String((e.cause as Error)?.stack ?? "")}` : "";
+  write(2, `tesela: ${e.message.replaceAll("\n", " ")}${hint}${cause}\n`);
+}

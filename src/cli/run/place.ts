@@ -1,0 +1,80 @@
+import { type ErrorCode, MAX_NODE_ID, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
+import { DaemonClient } from "../../daemon/mod.ts";
+import { type Invocation, lastValue } from "../command.ts";
+import { usage } from "../parse.ts";
+
+/** With -F, these mean "then at home". */
+const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "E_NONODE",
+  "E_NODE_DOWN",
+  "E_NODAEMON",
+  "E_NOENGINE",
+  "E_LINK",
+  "E_TIMEOUT",
+  "E_REFUSED",
+]);
+
+/**
+ * Tells teselad that process `pid` is about to become a program, and on which node it is wanted.
+ * @param execs how many times it calls execve until it is the program
+ * @throws TeselaError when the node is not available, unless -F was given
+ */
+export async function place(call: Invocation, pid: number, execs: number): Promise<void> {
+  const wanted = readWanted(call);
+  const client = new DaemonClient(nodePaths());
+  if (wanted === null) return await register(client, pid, execs);
+  try {
+    const target = typeof wanted === "string" ? wanted : await choose(client, wanted);
+    await client.run({ pid, target, execs });
+  } catch (e) {
+    if (!call.switches.has("force") || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
+  }
+}
+
+/** At home, a program runs also where no teselad does: that it could not be told is no error. */
+async function register(client: DaemonClient, pid: number, execs: number): Promise<void> {
+  try {
+    await client.run({ pid, target: null, execs });
+  } catch (e) {
+    if (!(e instanceof TeselaError)) throw e;
+  }
+}
+
+/** One node, some of which one is to be chosen, or home. */
+function readWanted(call: Invocation): string | readonly number[] | null {
+  const node = lastValue(call, "node");
+  const list = lastValue(call, "one-of");
+  const given = [call.switches.has("home"), node !== undefined, list !== undefined].filter(Boolean).length;
+  if (given > 1) throw usage(call.command, "-h, -N and -j exclude one another");
+  if (call.switches.has("force") && node === undefined && list === undefined) throw usage(call.command, "-F needs -N or -j");
+  if (list === undefined) return node ?? null;
+  try {
+    return parseNodeList(list);
+  } catch (e) {
+    throw usage(call.command, (e as Error).message);
+  }
+}
+
+/** `1-4,7` as numbers. @throws RangeError */
+export function parseNodeList(text: string): number[] {
+  const nodes = new Set<number>();
+  for (const part of text.split(",")) {
+    const m = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+    const first = Number(m?.[1] ?? Number.NaN);
+    const last = Number(m?.[2] ?? first);
+    if (!(first >= 1 && last >= first && last <= MAX_NODE_ID))
+      throw new RangeError(`node list '${text}': want numbers and ranges, as 1-4,7`);
+    for (let n = first; n <= last; n++) nodes.add(n);
+  }
+  return [...nodes];
+}
+
+/** Any of them that is up. */
+async function choose(client: DaemonClient, among: readonly number[]): Promise<string> {
+  const nodes = await client.nodes();
+  const up = nodes.filter((n) => n.state === "up" && among.includes(n.id));
+  const one = up[Math.floor(Math.random() * up.length)];
+  if (one) return String(one.id);
+  const known = nodes.some((n) => among.includes(n.id));
+  throw new TeselaError(known ? "E_NODE_DOWN" : "E_NONODE", known ? "none of these nodes is up" : "there are no such nodes");
+}

@@ -1,0 +1,35 @@
+import type { Paths } from "../base/mod.ts";
+import { ask, type Far } from "./client.ts";
+import type { DaemonStatus, MigrateAsk, Migrated, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyNot } from "./shapes.ts";
+
+const QUICK_MS = 10_000;
+
+/** What the commands ask of the teselad of this node. Errors are TeselaErrors; E_NODAEMON when it does not run. */
+export class DaemonClient {
+  private readonly far: Far;
+
+  constructor(paths: Paths) {
+    this.far = { socket: paths.teseladSocket, absent: "E_NODAEMON", name: "teselad" };
+  }
+
+  status(signal?: AbortSignal): Promise<DaemonStatus> {
+    return ask(this.far, { method: "GET", path: "/status", timeoutMs: QUICK_MS, ...(signal && { signal }) });
+  }
+  nodes(signal?: AbortSignal): Promise<NodeRow[]> {
+    return ask(this.far, { method: "GET", path: "/nodes", timeoutMs: QUICK_MS, ...(signal && { signal }) });
+  }
+  ps(signal?: AbortSignal): Promise<ProcessRow[]> {
+    return ask(this.far, { method: "GET", path: "/ps", timeoutMs: QUICK_MS, ...(signal && { signal }) });
+  }
+  /** Returns when the process runs on its new node; takes as long as its memory is big. */
+  migrate(what: MigrateAsk & { why?: false }, signal?: AbortSignal): Promise<Migrated> {
+    return ask(this.far, { method: "POST", path: "/migrate", body: what, ...(signal && { signal }) });
+  }
+  why(pid: string, target: string): Promise<WhyNot> {
+    const body: MigrateAsk = { pid, target, why: true };
+    return ask(this.far, { method: "POST", path: "/migrate", body, timeoutMs: QUICK_MS });
+  }
+  run(what: RunAsk): Promise<RunAnswer> {
+    return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });
+  }
+}

@@ -1,0 +1,4 @@
+/** The light side of the daemon, for its clients; the daemon itself is composed in main.ts. */
+export { type Ask, ask, type Far, isErrorShape } from "./client.ts";
+export { DaemonClient } from "./daemon-client.ts";
+export * from "./shapes.ts";

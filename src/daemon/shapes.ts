@@ -1,0 +1,135 @@
+/**
+ * What goes over the local sockets, and what `--json` prints. Scripts rely on these: append fields, never rename one.
+ */
+
+/** A row of `tesela ps`. */
+export interface ProcessRow {
+  /** As its home node counts it. */
+  readonly pid: number;
+  /** `home:pid`. */
+  readonly cpid: string;
+  readonly home: number;
+  /** Where it runs now. */
+  readonly node: number;
+  /** Moves so far, those back home included. */
+  readonly nmigs: number;
+  /** One letter, as ps(1) has it. */
+  readonly state: string;
+  /** In CPUs: 0.5 is half of one. */
+  readonly cpu: number;
+  /** Resident bytes, where it runs. */
+  readonly rss: number;
+  readonly user: string;
+  /** Not to be moved by itself. */
+  readonly lock: boolean;
+  /** Named reasons why it may not leave home now. */
+  readonly cantmove: readonly string[];
+  readonly command: string;
+  /** Bytes the last move carried and for how long it stood still, where known. */
+  readonly lastBytes?: number;
+  readonly lastFreezeMs?: number;
+}
+
+/** What an engine says of a process: as its home, or as the host of another node's guest. */
+export interface EngineRow extends ProcessRow {
+  readonly role: "home" | "guest";
+  /** When it came to be so, in milliseconds of the Unix epoch. */
+  readonly since?: number;
+}
+
+export type NodeState = "up" | "down";
+
+/** A row of `tesela nodes`. */
+export interface NodeRow {
+  readonly id: number;
+  readonly name: string;
+  readonly address: string;
+  readonly state: NodeState;
+  /** CPUs it may use, by affinity and quota: 1.5 is possible. */
+  readonly cpus: number;
+  /** 10000 is the reference processor. */
+  readonly speed: number;
+  /** Runnable processes for each standard processor. */
+  readonly load: number;
+  /** Bytes. */
+  readonly memTotal: number;
+  /** Bytes that programs could still get without swapping. */
+  readonly memFree: number;
+  /** Processes of others that run here. */
+  readonly guests: number;
+  /** Own processes that run elsewhere. */
+  readonly away: number;
+  readonly flags: readonly string[];
+}
+
+/** GET /status of the engine. */
+export interface EngineStatus {
+  readonly node: number;
+  readonly pid: number;
+  readonly version: string;
+  readonly processes: number;
+  readonly guests: number;
+  readonly away: number;
+  readonly rss: number;
+}
+
+/** GET /links of the engine. */
+export interface LinkRow {
+  readonly node: number;
+  readonly state: NodeState;
+  readonly rttMs?: number;
+  readonly sinceMs?: number;
+}
+
+/** POST /migrate as the commands send it: texts, as people write them. */
+export interface MigrateAsk {
+  /** `4711`, or `1:4711`. */
+  readonly pid: string;
+  /** A node's number or name, or `home`. */
+  readonly target: string;
+  /** Only say what would stop it. */
+  readonly why?: boolean;
+}
+
+export interface Migrated {
+  readonly pid: number;
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+  readonly freezeMs: number;
+  readonly totalMs: number;
+}
+
+/** The answer to `why`: nothing stops it when there are no reasons. */
+export interface WhyNot {
+  readonly pid: number;
+  readonly reasons: readonly string[];
+  readonly message?: string;
+}
+
+/** POST /run: the process `pid` is about to become a program by execve(2). */
+export interface RunAsk {
+  readonly pid: number;
+  /** A node's number or name; null leaves it at home. */
+  readonly target: string | null;
+  /** How many times it calls execve until it is the program: 1 unless said otherwise. */
+  readonly execs?: number;
+}
+
+export interface RunAnswer {
+  readonly pid: number;
+  readonly target: number | null;
+}
+
+/** GET /status of teselad. */
+export interface DaemonStatus {
+  readonly node: number;
+  readonly name: string;
+  readonly cluster: string;
+  readonly pid: number;
+  readonly version: string;
+  /** Milliseconds since it started. */
+  readonly uptimeMs: number;
+  /** Null while the engine does not answer. */
+  readonly engine: EngineStatus | null;
+}
