@@ -1,0 +1,25 @@
+import { type Decoded, defineMessages, type HeadOf, msg } from "./message.ts";
+import { data, opt, str, u16, u32 } from "./schema.ts";
+
+/**
+ * Every frame that nodes exchange. Append only: an id, once released, means this message for ever, also after the message is gone
+ * (move it to RETIRED then). New fields of an old message are `opt`. After a change run
+ * `TESELA_GOLDEN=write node --test src/wire/registry.test.ts` and commit the new files of test/golden/wire.
+ */
+export const MESSAGES = defineMessages({
+  /** First frame each way on every connection; keep it readable for every version: append `opt` fields only. */
+  hello: msg(1, { protocol: u32, node: u16, name: str(64), version: str(32) }),
+  /** The sender closes after it. `error` is a code of src/base/errors.ts. */
+  error: msg(2, { error: str(32), message: str(4096), details: opt(data) }),
+  ping: msg(3, { n: u32 }),
+  pong: msg(4, { n: u32 }),
+});
+
+/** Ids that were released and are used no more: id to former name. */
+export const RETIRED: Readonly<Record<number, string>> = {};
+
+export type Messages = typeof MESSAGES;
+export type MessageName = keyof Messages & string;
+/** What a handler gets: `switch (m.type)` narrows `m.head`. */
+export type Message = Decoded<Messages>;
+export type Head<K extends MessageName> = HeadOf<Messages[K]>;
