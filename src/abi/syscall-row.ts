@@ -1,7 +1,7 @@
 /** The words that the system call table is written in. */
 
-/** Bytes behind a pointer: a constant, or an argument times a unit. */
-export type Size = number | { readonly arg: number; readonly unit: number };
+/** Bytes behind a pointer: a constant, or an argument (of which the kernel looks at so many bits) times a unit. */
+export type Size = number | { readonly arg: number; readonly unit: number; readonly bits: 32 | 64 };
 
 /**
  * What one argument is.
@@ -76,8 +76,10 @@ export const path: Arg = { kind: "path" };
 export const page: Arg = { kind: "page" };
 export const shape: Arg = { kind: "shape" };
 export const string = (max: number): Arg => ({ kind: "string", max });
-/** `arg(2)`: as many bytes as argument 2 says; `arg(2, 8)`: eight times as many. */
-export const arg = (n: number, unit = 1): Size => ({ arg: n, unit });
+/** `arg(2)`: as many bytes as argument 2, a size_t, says; `arg(2, 8)`: eight times as many. */
+export const arg = (n: number, unit = 1): Size => ({ arg: n, unit, bits: 64 });
+/** The same where the argument is an int. */
+export const arg32 = (n: number, unit = 1): Size => ({ arg: n, unit, bits: 32 });
 /** More than `max` bytes are not looked at: the kernel refuses them by the number alone. */
 export const into = (size: Size, max = Number.POSITIVE_INFINITY): Arg => ({ kind: "in", size, max });
 export const out = (size: Size): Arg => ({ kind: "out", size, limit: false, unit: 1, positive: false, always: false });

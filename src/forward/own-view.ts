@@ -1,0 +1,62 @@
+import type { CallContext } from "./types.ts";
+
+/**
+ * Entries of /proc/PID that the kernel at home answers rightly for a process that is away. All others tell of its memory, its CPU time
+ * or its threads, and are true only of a process that is there.
+ */
+const TRUE_AT_HOME = new Set([
+  "attr",
+  "autogroup",
+  "auxv",
+  "cgroup",
+  "comm",
+  "coredump_filter",
+  "cpuset",
+  "cwd",
+  "exe",
+  "fd",
+  "fdinfo",
+  "gid_map",
+  "limits",
+  "loginuid",
+  "mountinfo",
+  "mounts",
+  "mountstats",
+  "net",
+  "ns",
+  "oom_adj",
+  "oom_score",
+  "oom_score_adj",
+  "personality",
+  "projid_map",
+  "root",
+  "sessionid",
+  "setgroups",
+  "uid_map",
+]);
+
+const PROC = "/proc";
+const normalize = (path: string): string[] => {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts;
+};
+
+/**
+ * Whether an absolute path names something in /proc that shows the calling process itself and would be wrong while it is away.
+ * Textual: links that lead there, and paths relative to /proc, are for whoever opens the file to notice.
+ */
+export function isOwnView(path: Uint8Array, ctx: CallContext): boolean {
+  // Nearly all paths end here.
+  if (path[0] !== 0x2f || (path[1] !== 0x70 && path[1] !== 0x2f && path[1] !== 0x2e)) return false;
+  const text = Buffer.from(path.buffer, path.byteOffset, path.length).toString("latin1").replace(/\0.*$/s, "");
+  if (!text.includes(PROC)) return false;
+  const [proc, who, what, tid, entry] = normalize(text);
+  if (proc !== "proc" || who === undefined) return false;
+  if (who !== "self" && who !== "thread-self" && who !== String(ctx.pid) && who !== String(ctx.tid)) return false;
+  if (what === "task" && tid !== undefined) return entry === undefined || !TRUE_AT_HOME.has(entry);
+  return what === undefined || !TRUE_AT_HOME.has(what);
+}
