@@ -24,6 +24,8 @@ export const ERRORS = {
   E_EXISTS: "it exists already",
   E_INTERNAL: "a bug in Tesela",
   E_FAULT_INJECTED: "a test made this step fail",
+  E_THERE: "the process is on that node already",
+  E_IDENTITY: "a certificate or key is wrong, expired or of another cluster",
 } as const;
 export type ErrorCode = keyof typeof ERRORS;
 

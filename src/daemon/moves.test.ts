@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { test } from "node:test";
+import { Log, TeselaError } from "../base/mod.ts";
+import type { Caller } from "./authorize.ts";
+import type { EngineClient, EngineMigrate } from "./engine-client.ts";
+import { Members } from "./members.ts";
+import { Moves } from "./moves.ts";
+import type { PeerControl } from "./peer.ts";
+import type { EngineRow, MigrateAsk, Migrated } from "./shapes.ts";
+
+const ROOT: Caller = { uid: 0, gid: 0, via: null };
+const STRANGER: Caller = { uid: 54321, gid: 54321, via: null };
+const moved: Migrated = { pid: 1, from: 1, to: 2, bytes: 1, freezeMs: 1, totalMs: 1 };
+const quiet = new Log({ level: "error" });
+const refusesWith = (code: string, text: RegExp) => (e: unknown) => e instanceof TeselaError && e.code === code && text.test(e.message);
+
+/** A node 1 with an engine that only notes what it is asked, and peers 2 (up) and 3 (down). */
+class World implements AsyncDisposable {
+  readonly asked: EngineMigrate[] = [];
+  readonly relayed: { ask: MigrateAsk; caller: Caller }[] = [];
+  rows: EngineRow[] = [];
+  readonly child = spawn("sleep", ["1000"]);
+  readonly members: Members;
+  readonly moves: Moves;
+
+  constructor() {
+    const engine: EngineClient = {
+      status: () => Promise.reject(new TeselaError("E_NOENGINE", "none")),
+      links: () => Promise.resolve([]),
+      processes: () => Promise.resolve(this.rows),
+      migrate: (what) => {
+        this.asked.push(what);
+        return Promise.resolve(moved);
+      },
+      why: (what) => Promise.resolve({ pid: what.pid, reasons: ["sysv_shm"] }),
+      run: ({ pid, target }) => Promise.resolve({ pid, target }),
+    };
+    const control: PeerControl = {
+      status: () => Promise.resolve({ cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: [] }),
+      processes: () => Promise.resolve([]),
+      migrate: (ask, caller) => {
+        this.relayed.push({ ask, caller });
+        return Promise.resolve(moved);
+      },
+      close: () => undefined,
+    };
+    const dial = (peer: { id: number }): Promise<PeerControl> =>
+      peer.id === 2 ? Promise.resolve(control) : Promise.reject(new TeselaError("E_NODE_DOWN", "cut"));
+    this.members = new Members(1, dial, quiet, { intervalMs: 20, answerMs: 20, dialMs: 20 });
+    this.members.set([1, 2, 3].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
+    this.moves = new Moves({ id: 1, name: "h1" }, this.members, engine);
+  }
+  get pid(): string {
+    return String(this.child.pid);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill("SIGKILL");
+    await Promise.all([once(this.child, "exit"), this.members[Symbol.asyncDispose]()]);
+  }
+}
+
+async function up(): Promise<World> {
+  const world = new World();
+  while (world.members.find("2")?.state !== "up") await new Promise((r) => setTimeout(r, 5));
+  return world;
+}
+
+test("a move is handed to the engine once everything is in order", async () => {
+  await using w = await up();
+  assert.equal(await w.moves.migrate({ pid: w.pid, target: "2" }, ROOT), moved);
+  await w.moves.migrate({ pid: `1:${w.pid}`, target: "h2" }, ROOT);
+  await w.moves.migrate({ pid: w.pid, target: "10.88.0.2" }, { uid: process.getuid?.() ?? 0, gid: 1, via: null });
+  assert.deepEqual(
+    w.asked.map((a) => [a.pid, a.target]),
+    [2, 2, 2].map((t) => [w.child.pid, t]),
+  );
+  assert.deepEqual(await w.moves.migrate({ pid: w.pid, target: "2", why: true }, ROOT), { pid: w.child.pid, reasons: ["sysv_shm"] });
+});
+
+test("what is not in order is refused by name, and the engine never hears of it", async () => {
+  await using w = await up();
+  const refused = (pid: string, target: string, caller: Caller, code: string, text: RegExp): Promise<void> =>
+    assert.rejects(w.moves.migrate({ pid, target }, caller), refusesWith(code, text));
+  await refused("bc", "2", ROOT, "E_USAGE", /PID 'bc': want a number/);
+  await refused("4194303", "2", ROOT, "E_NOENT_PID", /no process 4194303 on this node/);
+  await refused(w.pid, "2", STRANGER, "E_PERM", /user 54321 may not move it/);
+  await refused(w.pid, "9", ROOT, "E_NONODE", /no node '9'/);
+  await refused(w.pid, "3", ROOT, "E_NODE_DOWN", /node 3 \(h3, 10.88.0.3\) is down/);
+  await refused(w.pid, "1", ROOT, "E_THERE", /is at home already/);
+  await refused(w.pid, "home", ROOT, "E_THERE", /is at home already/);
+  await refused("9:5", "1", ROOT, "E_NONODE", /no node 9/);
+  await refused("3:5", "1", ROOT, "E_NODE_DOWN", /node 3/);
+  assert.deepEqual(w.asked, []);
+});
+
+test("one that is away goes home or on, not to where it is", async () => {
+  await using w = await up();
+  const pid = w.child.pid ?? 0;
+  const base = { user: "root", lock: false, cantmove: [], command: "sleep", state: "S", cpu: 0, rss: 0, nmigs: 1 };
+  w.rows = [
+    { ...base, pid, cpid: `5:${pid}`, home: 5, node: 1, role: "guest" },
+    { ...base, pid, cpid: `1:${pid}`, home: 1, node: 2, role: "home" },
+  ];
+  await assert.rejects(w.moves.migrate({ pid: w.pid, target: "2" }, ROOT), refusesWith("E_THERE", /is on node 2 already/));
+  await w.moves.migrate({ pid: w.pid, target: "h1" }, ROOT);
+  assert.equal(w.asked[0]?.target, "home");
+});
+
+test("a process of another home is that node's to decide, and only root is trusted across nodes", async () => {
+  await using w = await up();
+  await w.moves.migrate({ pid: "2:77", target: "1" }, STRANGER);
+  assert.deepEqual(w.relayed, [{ ask: { pid: "2:77", target: "1" }, caller: STRANGER }]);
+  const via = { uid: process.getuid?.() ?? 0, gid: 0, via: 2 };
+  await w.moves.migrate({ pid: `1:${w.pid}`, target: "2" }, { ...via, uid: 0 });
+  await assert.rejects(w.moves.migrate({ pid: w.pid, target: "2" }, { ...via, uid: 1000 }), refusesWith("E_PERM", /only root may move it from here/));
+  await assert.rejects(w.moves.migrate({ pid: "3:1", target: "2" }, { ...via, uid: 0 }), refusesWith("E_PROTOCOL", /not of this node/));
+});
+
+test("run: at home nothing is asked of the engine, elsewhere it is", async () => {
+  await using w = await up();
+  const pid = w.child.pid ?? 0;
+  assert.deepEqual(await w.moves.run({ pid, target: null }, ROOT), { pid, target: null });
+  assert.deepEqual(await w.moves.run({ pid, target: "h1" }, ROOT), { pid, target: null });
+  assert.deepEqual(await w.moves.run({ pid, target: "2" }, ROOT), { pid, target: 2 });
+  await assert.rejects(w.moves.run({ pid, target: "3" }, ROOT), refusesWith("E_NODE_DOWN", /node 3/));
+  await assert.rejects(w.moves.run({ pid, target: "2" }, STRANGER), refusesWith("E_PERM", /may not/));
+});

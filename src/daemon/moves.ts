@@ -1,0 +1,69 @@
+import { type NodeId, nodeId, type Pid, parseCpid, TeselaError } from "../base/mod.ts";
+import { authorize, type Caller } from "./authorize.ts";
+import type { EngineClient } from "./engine-client.ts";
+import { type Members, nodeDown } from "./members.ts";
+import type { MigrateAsk, Migrated, RunAnswer, RunAsk, WhyNot } from "./shapes.ts";
+
+/** What is asked of moves, checked: who may, which process, which node. The engine does them. */
+export class Moves {
+  private readonly self: NodeId;
+  private readonly name: string;
+  private readonly members: Members;
+  private readonly engine: EngineClient;
+
+  constructor(self: { id: number; name: string }, members: Members, engine: EngineClient) {
+    this.self = nodeId(self.id);
+    this.name = self.name;
+    this.members = members;
+    this.engine = engine;
+  }
+
+  /** @throws TeselaError */
+  async migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot> {
+    const { home, pid } = readPid(ask.pid);
+    if (home !== null && home !== this.self) {
+      if (caller.via !== null) throw new TeselaError("E_PROTOCOL", `process ${ask.pid} is not of this node (${this.self})`);
+      return await this.members.control(home).migrate(ask, caller);
+    }
+    authorize(caller, pid);
+    const to = this.target(ask.target);
+    const where = await this.whereIs(pid);
+    if (to === where) {
+      const place = to === this.self ? "at home" : `on node ${to}`;
+      throw new TeselaError("E_THERE", `process ${pid} is ${place} already`, { pid, node: to });
+    }
+    const what = { pid, target: to === this.self ? ("home" as const) : to, uid: caller.uid };
+    return ask.why ? await this.engine.why(what) : await this.engine.migrate(what);
+  }
+
+  /** @throws TeselaError */
+  async run(ask: RunAsk, caller: Caller): Promise<RunAnswer> {
+    const { pid } = readPid(String(ask.pid));
+    authorize(caller, pid);
+    const to = ask.target === null ? this.self : this.target(ask.target);
+    if (to === this.self) return { pid, target: null };
+    return await this.engine.run({ pid, target: to, uid: caller.uid, ...(ask.execs !== undefined && { execs: ask.execs }) });
+  }
+
+  /** A node that is up, by number, name or address; `home` is this one. */
+  private target(text: string): NodeId {
+    if (text === "home" || text === String(this.self) || text === this.name) return this.self;
+    const member = this.members.find(text);
+    if (!member) throw new TeselaError("E_NONODE", `there is no node '${text}'`, { node: text });
+    if (member.state === "down") throw nodeDown(member.peer);
+    return nodeId(member.peer.id);
+  }
+
+  private async whereIs(pid: Pid): Promise<number> {
+    const rows = await this.engine.processes();
+    return rows.find((r) => r.role === "home" && r.pid === pid)?.node ?? this.self;
+  }
+}
+
+function readPid(text: string): { home: NodeId | null; pid: Pid } {
+  try {
+    return parseCpid(text);
+  } catch (cause) {
+    throw new TeselaError("E_USAGE", (cause as Error).message, {}, { cause });
+  }
+}

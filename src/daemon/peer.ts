@@ -1,0 +1,22 @@
+import type { Caller } from "./authorize.ts";
+import type { Peer } from "./config.ts";
+import type { NodeFacts } from "./facts.ts";
+import type { EngineRow, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
+
+/** What a node tells the others each second. */
+export interface NodeStatus extends NodeFacts {
+  readonly guests: number;
+  readonly away: number;
+  readonly flags: readonly string[];
+}
+
+/** The teselad of another node, reached over a control stream. Its errors arrive as they were; E_LINK when the stream breaks. */
+export interface PeerControl {
+  status(signal: AbortSignal): Promise<NodeStatus>;
+  processes(signal: AbortSignal): Promise<EngineRow[]>;
+  migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
+  close(): void;
+}
+
+/** Opens a control stream. @throws TeselaError E_LINK, E_VERSION, E_PROTOCOL */
+export type DialPeer = (peer: Peer, signal: AbortSignal) => Promise<PeerControl>;
