@@ -1,0 +1,104 @@
+import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { TeselaError } from "../base/mod.ts";
+import { removeGroup } from "./cgroups.ts";
+import { MARK } from "./enter-host.ts";
+import { lockCluster } from "./lock.ts";
+import { clusterDir, clusterNames, type ClusterState, identify, isAlive, type ProcessId, readState } from "./state.ts";
+
+const END_TIMEOUT_MS = 10_000;
+const POLL_MS = 5;
+
+/**
+ * Ends a cluster, whole, half made or crashed, and removes all it left.
+ * @throws TeselaError E_NONODE when there is nothing of that name
+ */
+export async function clusterDown(name: string): Promise<void> {
+  const dir = clusterDir(name);
+  using _ = await lockCluster(name);
+  if (!clusterNames().includes(name))
+    throw new TeselaError("E_NONODE", `there is no local cluster '${name}'`, { clusters: clusterNames() });
+  await removeRemains(name, dir);
+}
+
+/** Everything of the cluster, whatever is there; the caller holds its lock. */
+export async function removeRemains(name: string, dir: string): Promise<void> {
+  const state = readState(name);
+  // The keeper first: the kernel then ends every process in its PID namespace and those below.
+  const keepers = [...(state !== null && isAlive(state.keeper) ? [state.keeper] : []), ...findKeepers(dir)];
+  kill(keepers);
+  await gone([...keepers, ...initsOf(state)], name);
+  // Left are waiters of stopped jobs, and whoever entered a host by other means but says so.
+  for (let strays = findMarked(dir); strays.length > 0; strays = findMarked(dir)) {
+    kill(strays);
+    await gone(strays, name);
+  }
+  for (const group of state?.hosts.flatMap((h) => h.cgroups) ?? []) await removeGroup(group);
+  rmSync(dir, { recursive: true, force: true });
+}
+
+const initsOf = (state: ClusterState | null): ProcessId[] => state?.hosts.flatMap((h) => (h.init === null ? [] : [h.init])) ?? [];
+
+function kill(processes: readonly ProcessId[]): void {
+  for (const p of processes) {
+    if (!isAlive(p)) continue;
+    try {
+      process.kill(p.pid, "SIGKILL");
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e;
+    }
+  }
+}
+
+async function gone(processes: readonly ProcessId[], name: string): Promise<void> {
+  const end = performance.now() + END_TIMEOUT_MS;
+  for (const p of processes) {
+    while (isAlive(p)) {
+      if (performance.now() > end) throw new TeselaError("E_TIMEOUT", `cluster '${name}': process ${p.pid} does not end, though killed`);
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+function processes(matches: (pid: number) => boolean): ProcessId[] {
+  const found: ProcessId[] = [];
+  for (const entry of readdirSync("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid || !matches(pid)) continue;
+    const id = identify(pid);
+    if (id) found.push(id);
+  }
+  return found;
+}
+
+/** NUL-ended texts of a /proc file; none when it may not be read or the process has gone. */
+function texts(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+/** A keeper by its command line: a killed `up` may not have come to write its PID down. */
+function findKeepers(dir: string): ProcessId[] {
+  return processes((pid) => {
+    const argv = texts(`/proc/${pid}/cmdline`);
+    const at = argv.findIndex((arg) => arg.endsWith("/keeper.sh"));
+    return at >= 0 && argv[at + 1] === dir;
+  });
+}
+
+/** Processes that carry the cluster's mark and are not in the caller's own mount namespace, where it means nothing. */
+function findMarked(dir: string): ProcessId[] {
+  const mark = `${MARK}=${dir}`;
+  return processes((pid) => texts(`/proc/${pid}/environ`).includes(mark) && mountsOf(pid) !== mountsOf(process.pid));
+}
+
+function mountsOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return null;
+  }
+}
