@@ -1,0 +1,166 @@
+import { closeSync } from "node:fs";
+import { assert, TeselaError } from "../base/mod.ts";
+import { type Area, FileHashes, hashVdso, type Image, type Mm, openMapped, readAreas, SIGACTION_BYTES, SIGNALS, type Vma } from "../image/mod.ts";
+import { libc, proc, type RawLimit } from "../sys/mod.ts";
+import { type Deputy } from "./deputy.ts";
+import type { Frozen } from "./freeze.ts";
+import { Sys } from "./numbers.ts";
+
+/** A mapped file that a guest's node needs the content of, and a descriptor to read it from. */
+export interface CarriedFile {
+  readonly hash: string;
+  readonly size: number;
+  readonly line: proc.MapsLine;
+}
+
+/** How the address space of a process at home is carried: its areas, the files behind them, its vdso. */
+export interface Layout {
+  readonly vmas: Vma[];
+  readonly vdso: Image["vdso"];
+  readonly files: Map<string, CarriedFile>;
+}
+
+/** @throws TeselaError E_CANTMOVE naming every mapping that cannot leave home */
+export function readLayout(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[] = []): Layout {
+  const areas = readAreas(pid, except);
+  const refused = areas.filter((a) => a.kind === "refused");
+  if (refused.length > 0) {
+    const reasons = [...new Set(refused.map((a) => a.reason))];
+    const where = refused.map((a) => a.line.name || a.line.start.toString(16)).join(", ");
+    throw new TeselaError("E_CANTMOVE", `process ${pid} has mappings that cannot leave home: ${where}`, { reasons });
+  }
+  const files = new Map<string, CarriedFile>();
+  const vmas: Vma[] = [];
+  for (const area of areas) {
+    if (area.kind === "anon" || area.kind === "file") vmas.push(toVma(pid, area, hashes, files));
+  }
+  return { vmas, vdso: vdsoOf(pid, areas), files };
+}
+
+function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: FileHashes, files: Map<string, CarriedFile>): Vma {
+  const { line } = area;
+  const common = { start: line.start, end: line.end, prot: line.prot };
+  if (area.kind === "anon") return { ...common, growsDown: area.stack, backing: { kind: "anon" } };
+  const content = hashes.hash(pid, line);
+  if (content === null) {
+    throw new TeselaError("E_CANTMOVE", `process ${pid} maps a file that is too big to carry: ${line.name}`, { reasons: ["big_mapping"] });
+  }
+  files.set(content.hash, { ...content, line });
+  return { ...common, growsDown: false, backing: { kind: "file", hash: content.hash, offset: line.offset } };
+}
+
+function vdsoOf(pid: number, areas: readonly Area[]): Image["vdso"] {
+  const parts = areas.filter((a) => a.kind === "vdso").map((a) => a.line);
+  const code = parts.find((l) => l.name === "[vdso]");
+  const first = parts[0];
+  const last = parts.at(-1);
+  if (!code || !first || !last) return null;
+  return { start: first.start, end: last.end, hash: hashVdso(pid, code) };
+}
+
+/** Opens a carried file for reading. The caller closes it. */
+export const openCarried = (pid: number, file: CarriedFile): number => openMapped(pid, file.line);
+
+/** Offsets of the answers in the deputy's scratch pages. */
+const At = { altStack: 0n, robust: 32n, robustLength: 40n, clearTid: 48n, timers: 64n, sigactions: 256n } as const;
+const PR_GET_TID_ADDRESS = 40;
+const ITIMERVAL = 32n;
+/** ITIMER_VIRTUAL and ITIMER_PROF count CPU time, which passes elsewhere. */
+const CPU_TIMERS = [1, 2] as const;
+const RLIMIT = { stack: 3, data: 2, as: 9 } as const;
+const SIGSET_BYTES = 8;
+
+/** Asks the deputy for all that only the process itself can tell, and describes it. */
+export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layout, cpuUsed: Image["cpuUsed"]): Promise<Image> {
+  const s = deputy.scratch;
+  const actions = Array.from({ length: SIGNALS }, (_, i) => ({
+    nr: Sys.rtSigaction,
+    args: [i + 1, 0, s + At.sigactions + BigInt(i * SIGACTION_BYTES), SIGSET_BYTES],
+  }));
+  const results = await deputy.calls([
+    { nr: Sys.brk, args: [0] },
+    { nr: Sys.sigaltstack, args: [0, s + At.altStack] },
+    { nr: Sys.getRobustList, args: [0, s + At.robust, s + At.robustLength] },
+    { nr: Sys.prctl, args: [PR_GET_TID_ADDRESS, s + At.clearTid] },
+    ...CPU_TIMERS.map((which, i) => ({ nr: Sys.getitimer, args: [which, s + At.timers + ITIMERVAL * BigInt(i)] })),
+    ...actions,
+  ]);
+  assert(results.every((r) => r >= 0n), "the deputy answers about itself");
+  const armed = deputy.peek(s + At.timers, Number(ITIMERVAL) * CPU_TIMERS.length).some((b) => b !== 0);
+  if (armed) throw new TeselaError("E_CANTMOVE", `process ${deputy.pid} has a CPU-time timer running`, { reasons: ["cpu_timer"] });
+  const alt = deputy.peek(s + At.altStack, 24);
+  const altStack = { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) };
+  deputy.setFrameAltStack(altStack);
+  const clearTid = deputy.peek(s + At.clearTid, 8).readBigUInt64LE(0);
+  return {
+    pid: deputy.pid,
+    vmas: layout.vmas,
+    vdso: layout.vdso,
+    mm: readMm(deputy.pid, results[0] as bigint),
+    sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
+    pending: [],
+    threads: [
+      {
+        tid: frozen.tid,
+        regs: frozen.regs.bytes,
+        xstate: frozen.xstate,
+        sigmask: frozen.sigmask,
+        altStack,
+        robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
+        clearTid,
+        rseq: frozen.rseq,
+        pending: [],
+        restart: frozen.restart,
+      },
+    ],
+    limits: { stack: readLimit(deputy.pid, RLIMIT.stack), data: readLimit(deputy.pid, RLIMIT.data), as: readLimit(deputy.pid, RLIMIT.as) },
+    cpuUsed,
+    ids: readIds(deputy.pid),
+  };
+}
+
+function readMm(pid: number, brk: bigint): Mm {
+  const stat = proc.readStat(pid);
+  return {
+    startCode: stat.field(26),
+    endCode: stat.field(27),
+    startData: stat.field(45),
+    endData: stat.field(46),
+    startBrk: stat.field(47),
+    brk,
+    startStack: stat.field(28),
+    argStart: stat.field(48),
+    argEnd: stat.field(49),
+    envStart: stat.field(50),
+    envEnd: stat.field(51),
+  };
+}
+
+function readLimit(pid: number, resource: number): RawLimit {
+  const b = Buffer.alloc(16);
+  libc.must("prlimit", libc.prlimit(pid, resource, null, b));
+  return [b.readBigUInt64LE(0), b.readBigUInt64LE(8)];
+}
+
+function readIds(pid: number): Image["ids"] {
+  const status = proc.readStatus(pid);
+  const [uid = 0, euid = 0] = (proc.statusField(status, "Uid") ?? "").split("\t").map(Number);
+  const [gid = 0, egid = 0] = (proc.statusField(status, "Gid") ?? "").split("\t").map(Number);
+  return { uid, euid, gid, egid };
+}
+
+/** Reads a carried file to its end in pieces. */
+export function* readCarried(pid: number, file: CarriedFile, chunkBytes: number, read: (fd: number, into: Buffer, at: number) => number): Generator<Buffer> {
+  const fd = openCarried(pid, file);
+  try {
+    for (let at = 0; at < file.size; ) {
+      const chunk = Buffer.alloc(Math.min(chunkBytes, file.size - at));
+      const n = read(fd, chunk, at);
+      if (n === 0) throw new TeselaError("E_GONE", `${file.line.name} shrank while it was carried`);
+      yield chunk.subarray(0, n);
+      at += n;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

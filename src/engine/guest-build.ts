@@ -1,0 +1,226 @@
+import { assert, TeselaError } from "../base/mod.ts";
+import {
+  adviseHuge, type Image, mapArea, MM_FIELDS, type Mm, type PageChunk, PROT_RW, protectArea, type RawCall, SIGACTION_BYTES, SIGNALS,
+  SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma, writeChunk,
+} from "../image/mod.ts";
+import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
+import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
+import { guestFilter } from "./filter.ts";
+import { Sys } from "./numbers.ts";
+import { canBecomeNobody, GUEST_NAME, GUEST_SOCKET, GUEST_UID, place, runList, SKELETON_ARGS, type Zygote } from "./zygote.ts";
+
+const ARCH_MAP_VDSO_64 = 0x2003;
+const PR_SET_NAME = 15;
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_SET_MM = 35;
+const PR_SET_MM_MAP = 14;
+const SECCOMP_SET_MODE_FILTER = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const UINT_MAX = 0xffffffff;
+const RLIMIT = { data: 2, stack: 3, core: 4, as: 9 } as const;
+/** A stack is mapped to its limit, at most this: the kernel does not grow it for other processes' writes. */
+export const MAX_STACK = 64n << 20n;
+/** The kernel keeps 256 pages free below a growing stack (stack_guard_gap); twice that is enough. */
+const STACK_GAP = 2n << 20n;
+const DEFAULT_STACK = 8n << 20n;
+
+/** Offsets in the skeleton's argument pages while it is set up. */
+const Args = { receive: 0, name: 0x200, mm: 0x300, altStack: 0x400, filterHead: 0x500, filter: 0x600, actions: 0x1000 } as const;
+
+export interface BuildOptions {
+  readonly image: Image;
+  readonly huge: readonly { start: bigint; end: bigint }[];
+}
+
+/**
+ * A guest in the making: a skeleton that gets the areas of an image, then its pages, then everything else of a process.
+ * Disposed before {@link finish}, it is killed and nothing of it stays.
+ */
+export class GuestBuild implements Disposable {
+  readonly tid: number;
+  readonly image: Image;
+  private readonly tracees: Tracees;
+  private readonly readOnly: Vma[];
+  private finished = false;
+
+  private constructor(tid: number, image: Image, tracees: Tracees, vmas: readonly Vma[]) {
+    this.tid = tid;
+    this.image = image;
+    this.tracees = tracees;
+    this.readOnly = vmas.filter((v) => v.prot !== PROT_RW);
+  }
+
+  /** @throws TeselaError E_REFUSED, E_NOMEM; SysError */
+  static start(tracees: Tracees, zygote: Zygote, cache: FileCache, options: BuildOptions): GuestBuild {
+    const { image } = options;
+    const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
+    const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
+    if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
+    const build = new GuestBuild(zygote.fork(), image, tracees, vmas);
+    try {
+      build.mapVdso();
+      build.mapAreas(vmas, zygote, cache, options.huge);
+      return build;
+    } catch (e) {
+      build[Symbol.dispose]();
+      throw e;
+    }
+  }
+
+  private mapVdso(): void {
+    const { vdso } = this.image;
+    if (vdso) runList(this.tracees, this.tid, [{ nr: Sys.archPrctl, args: [ARCH_MAP_VDSO_64, vdso.start] }]);
+  }
+
+  private mapAreas(vmas: readonly Vma[], zygote: Zygote, cache: FileCache, huge: readonly { start: bigint; end: bigint }[]): void {
+    const hashes = [...new Set(vmas.flatMap((v) => (v.backing.kind === "file" ? [v.backing.hash] : [])))];
+    for (let from = 0; from < hashes.length; from += FDS_PER_MESSAGE) {
+      const part = hashes.slice(from, from + FDS_PER_MESSAGE);
+      sendDescriptors(zygote.socket, part.map((h) => cache.fd(h)));
+      // The skeleton's table holds its socket alone, so descriptors arrive as 1, 2, 3, ... in the order they are sent.
+      const fdOf = new Map(part.map((h, i) => [h, GUEST_SOCKET + 1 + i]));
+      const at = place(this.tid, Args.receive, receiveBlock(SKELETON_ARGS + BigInt(Args.receive)));
+      const mine = vmas.filter((v) => v.backing.kind === "file" && fdOf.has(v.backing.hash));
+      runList(this.tracees, this.tid, [
+        { nr: Sys.recvmsg, args: [GUEST_SOCKET, at, MSG_CMSG_CLOEXEC] },
+        ...mine.map((v) => mapArea(v, v.backing.kind === "file" ? (fdOf.get(v.backing.hash) ?? null) : null, false)),
+        { nr: Sys.closeRange, args: [GUEST_SOCKET + 1, UINT_MAX, 0] },
+      ]);
+    }
+    const anonymous = vmas.filter((v) => v.backing.kind === "anon");
+    runList(this.tracees, this.tid, anonymous.map((v) => mapArea(v, null, false)));
+    // Advice only: a kernel without huge pages says EINVAL.
+    runList(this.tracees, this.tid, huge.map(adviseHuge), true);
+  }
+
+  /** @throws SysError ENOMEM, EFAULT when the node cannot hold the pages */
+  write(chunk: PageChunk): void {
+    writeChunk(this.tid, chunk);
+  }
+
+  /** Everything that is not memory; afterwards the guest only waits to be continued. */
+  finish(): void {
+    const { image, tid } = this;
+    const thread = image.threads[0];
+    assert(thread && image.threads.length === 1, "an image of one thread");
+    setLimits(tid, image.limits);
+    runList(this.tracees, tid, [
+      ...this.readOnly.map((v) => protectArea(v, v.prot)),
+      { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, place(tid, Args.mm, mmMap(image.mm)), MM_MAP_BYTES, 0] },
+      { nr: Sys.prctl, args: [PR_SET_NAME, place(tid, Args.name, Buffer.from(`${GUEST_NAME}\0`))] },
+      ...sigactionCalls(tid, image),
+      ...threadCalls(tid, thread),
+    ]);
+    ptrace.setSigmask(tid, ALL_BUT_TRAP);
+    this.queuePending(thread);
+    this.lockIn();
+    ptrace.setXstate(tid, thread.xstate);
+    ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
+    ptrace.setSigmask(tid, thread.sigmask);
+    this.finished = true;
+  }
+
+  private queuePending(thread: ThreadImage): void {
+    const all = [...this.image.pending, ...thread.pending];
+    for (const info of all) {
+      const at = place(this.tid, Args.actions, info);
+      const self = ownTid(this.tid);
+      runList(this.tracees, this.tid, [{ nr: Sys.rtTgsigqueueinfo, args: [self, self, signalOf(info), at] }]);
+    }
+  }
+
+  /** Gives up what is left of the host's rights. */
+  private lockIn(): void {
+    const filter = guestFilter();
+    const head = Buffer.alloc(16);
+    head.writeUInt16LE(filter.length / 8, 0);
+    head.writeBigUInt64LE(place(this.tid, Args.filter, filter), 8);
+    const nobody: RawCall[] = canBecomeNobody()
+      ? [
+          { nr: Sys.setgroups, args: [0, 0] },
+          { nr: Sys.setresgid, args: [GUEST_UID, GUEST_UID, GUEST_UID] },
+          { nr: Sys.setresuid, args: [GUEST_UID, GUEST_UID, GUEST_UID] },
+        ]
+      : [];
+    runList(this.tracees, this.tid, [
+      ...nobody,
+      { nr: Sys.prctl, args: [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0] },
+      { nr: Sys.seccomp, args: [SECCOMP_SET_MODE_FILTER, 0, place(this.tid, Args.filterHead, head)] },
+    ]);
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.finished) libc.kill(this.tid, 9);
+  }
+}
+
+/** All but SIGTRAP: a blocked one would lose its disposition at the skeleton's int3 (kernel/signal.c, force_sig_info_to_task). */
+export const ALL_BUT_TRAP = 0xffff_ffff_ffff_ffefn;
+export const signalOf = (siginfo: Uint8Array): number => Buffer.from(siginfo.buffer, siginfo.byteOffset, 4).readInt32LE(0);
+
+/** The guest's TID in its own PID namespace, which is what it names itself by in calls. */
+export function ownTid(tid: number): number {
+  const ids = (proc.statusField(proc.readStatus(tid), "NSpid") ?? "").split("\t");
+  return Number(ids.at(-1));
+}
+
+function stretchStack(vma: Vma, image: Image): Vma {
+  const soft = image.limits.stack[0];
+  const size = soft > MAX_STACK ? (soft === UNLIMITED ? DEFAULT_STACK : MAX_STACK) : soft;
+  const below = image.vmas.reduce((top, v) => (v.end <= vma.start && v.end > top ? v.end : top), 0n);
+  const lowest = (vma.end - size) & ~0xfffn;
+  const start = lowest > below + STACK_GAP ? lowest : below + STACK_GAP;
+  return { ...vma, start: start < vma.start ? start : vma.start };
+}
+const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+
+const MM_MAP_BYTES = 104;
+/** struct prctl_mm_map. Arguments and environment stay at home: the host's users must not read them here. */
+function mmMap(mm: Mm): Buffer {
+  const b = Buffer.alloc(MM_MAP_BYTES);
+  const hidden: ReadonlySet<string> = new Set(["argStart", "argEnd", "envStart", "envEnd"]);
+  MM_FIELDS.forEach((field, i) => {
+    b.writeBigUInt64LE(hidden.has(field) ? SKELETON_ARGS + BigInt(Args.name) : mm[field], 8 * i);
+  });
+  b.writeInt32LE(-1, 100);
+  return b;
+}
+
+function setLimits(tid: number, limits: Image["limits"]): void {
+  const set = (resource: number, [soft, hard]: RawLimit): void => {
+    const b = Buffer.alloc(16);
+    b.writeBigUInt64LE(soft, 0);
+    b.writeBigUInt64LE(hard, 8);
+    libc.must("prlimit", libc.prlimit(tid, resource, b, null));
+  };
+  set(RLIMIT.core, [0n, 0n]);
+  for (const name of ["stack", "data", "as"] as const) set(RLIMIT[name], limits[name]);
+}
+
+function sigactionCalls(tid: number, image: Image): RawCall[] {
+  const actions = Buffer.from(image.sigactions);
+  const at = place(tid, Args.actions, actions);
+  const calls: RawCall[] = [];
+  for (let i = 0; i < SIGNALS; i++) {
+    const one = actions.subarray(i * SIGACTION_BYTES, (i + 1) * SIGACTION_BYTES);
+    const unchangeable = i + 1 === 9 || i + 1 === 19;
+    // SIGCHLD differs from the zygote's even when it is the default.
+    if (unchangeable || (one.every((b) => b === 0) && i + 1 !== 17)) continue;
+    calls.push({ nr: Sys.rtSigaction, args: [i + 1, at + BigInt(i * SIGACTION_BYTES), 0, 8] });
+  }
+  return calls;
+}
+
+function threadCalls(tid: number, thread: ThreadImage): RawCall[] {
+  const stack = Buffer.alloc(24);
+  stack.writeBigUInt64LE(thread.altStack.sp, 0);
+  stack.writeInt32LE(thread.altStack.flags & ~SS_ONSTACK, 8);
+  stack.writeBigUInt64LE(thread.altStack.size, 16);
+  const calls: RawCall[] = [{ nr: Sys.sigaltstack, args: [place(tid, Args.altStack, stack), 0] }];
+  if (thread.robustList !== 0n) calls.push({ nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD_BYTES] });
+  if (thread.clearTid !== 0n) calls.push({ nr: Sys.setTidAddress, args: [thread.clearTid] });
+  if (thread.rseq) calls.push({ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, 0, thread.rseq.signature] });
+  return calls;
+}
+const SS_ONSTACK = 1;
+const ROBUST_HEAD_BYTES = 24;

@@ -1,0 +1,394 @@
+import { type Log, type NodeId, TeselaError } from "../base/mod.ts";
+import type { Image, Vma } from "../image/mod.ts";
+import { dropPages } from "../image/mod.ts";
+import { isErrno, libc, memory, NO_SYSCALL, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { Deputy, findSyscall, injectAt } from "./deputy.ts";
+import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs } from "./freeze.ts";
+import type { Verdict } from "./guest.ts";
+import { type CallFrame, outLengths } from "./hot-frames.ts";
+import { Sys } from "./numbers.ts";
+import { signalOf } from "./guest-build.ts";
+
+/** What a home process says to the node its guest runs on. */
+export interface HostLink {
+  readonly node: NodeId;
+  reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void;
+  signal(ticket: number, seq: number, info: Uint8Array): void;
+  pause(ticket: number, paused: boolean): void;
+  drop(ticket: number): void;
+}
+
+export type Phase =
+  /** Being frozen and captured, or rebuilt: the deputy works for the engine. */
+  | "moving"
+  /** Its user area is on another node. */
+  | "away"
+  /** Ended, or left alone again. */
+  | "gone";
+
+const SIGTRAP = 5;
+const SIGSTOP = 19;
+const SIG_SETMASK = 2;
+/** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
+const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
+const RSEQ_FLAG_UNREGISTER = 1;
+/** Pages are given back in pieces, so that the guest's first calls do not wait behind a gigabyte. */
+const RELEASE_BYTES = 64n << 20n;
+
+/** The original task of a process that is, or is about to be, away. */
+export class HomeProcess {
+  readonly pid: number;
+  readonly ticket: number;
+  readonly deputy: Deputy;
+  private readonly tracees: Tracees;
+  private readonly log: Log;
+  private readonly onGone: (p: HomeProcess) => void;
+  phase: Phase = "moving";
+  host: HostLink | null = null;
+  /** The guest asked for something that only home can do. */
+  onBack: (reason: string) => void = () => {};
+  /** A signal whose default action wants the whole process here (a core dump). */
+  onHomeSignal: (info: Uint8Array) => void = () => {};
+  private signalSeq = 0;
+  /** A signal-delivery-stop that waits for the guest's verdict. */
+  private held: { seq: number; signal: number } | null = null;
+  /** Signals that the engine sends itself for their default action, with what they say. */
+  private readonly through = new Map<number, Uint8Array>();
+  private inFlight: { seq: number } | null = null;
+  private ttyMask = 0n;
+  private stopped = false;
+  private stopRequested = false;
+  private interruptDone: (() => void) | null = null;
+  private idle: (() => void)[] = [];
+  readonly exited: Promise<void>;
+  private resolveExited: () => void = () => {};
+  calls = 0;
+
+  constructor(o: { deputy: Deputy; ticket: number; tracees: Tracees; log: Log; onGone: (p: HomeProcess) => void }) {
+    this.pid = o.deputy.pid;
+    this.deputy = o.deputy;
+    this.ticket = o.ticket;
+    this.tracees = o.tracees;
+    this.log = o.log;
+    this.onGone = o.onGone;
+    this.exited = new Promise((resolve) => {
+      this.resolveExited = resolve;
+    });
+    this.tracees.claim(this.pid, (s) => this.onStop(s));
+  }
+
+  /** Job control has stopped it: it does not move until it is continued. */
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+
+  // --- stops of the deputy
+
+  private onStop(s: WaitStatus): void {
+    switch (s.kind) {
+      case "exited":
+      case "killed":
+        this.end();
+        return;
+      case "signal":
+        this.onSignal(s.signal);
+        return;
+      case "event":
+        if (s.event === ptrace.Event.STOP && s.signal !== SIGTRAP) this.onGroupStop();
+        else this.onTrap();
+        return;
+      case "syscall":
+        ptrace.cont(this.pid);
+    }
+  }
+
+  private end(): void {
+    if (this.phase === "gone") return;
+    this.phase = "gone";
+    this.tracees.release(this.pid);
+    this.deputy.close();
+    this.host?.drop(this.ticket);
+    this.interruptDone?.();
+    this.resolveExited();
+    this.onGone(this);
+  }
+
+  private onSignal(signal: number): void {
+    const own = this.through.get(signal);
+    if (own) {
+      this.through.delete(signal);
+      ptrace.setSiginfo(this.pid, own);
+      ptrace.cont(this.pid, signal);
+      return;
+    }
+    if (this.phase !== "away" || !this.host) {
+      // Every other signal is blocked while the process moves.
+      if (signal === SIGSTOP) this.stopRequested = true;
+      ptrace.cont(this.pid);
+      return;
+    }
+    if (signal === SIGSTOP) {
+      ptrace.cont(this.pid, signal);
+      return;
+    }
+    const seq = ++this.signalSeq;
+    this.held = { seq, signal };
+    this.host.signal(this.ticket, seq, ptrace.getSiginfo(this.pid));
+  }
+
+  private onGroupStop(): void {
+    this.stopped = true;
+    this.host?.pause(this.ticket, true);
+    ptrace.listen(this.pid);
+  }
+
+  private onTrap(): void {
+    if (this.stopped) {
+      this.stopped = false;
+      this.host?.pause(this.ticket, false);
+    }
+    const done = this.interruptDone;
+    this.interruptDone = null;
+    if (done) {
+      ptrace.setSigmask(this.pid, ALL_SIGNALS);
+      this.cutCall();
+    }
+    ptrace.cont(this.pid);
+    done?.();
+  }
+
+  /** Ends a call in flight that this stop has interrupted: its result, a restart code, goes to the guest. */
+  private cutCall(): void {
+    const regs = new Regs();
+    ptrace.getRegs(this.pid, regs.bytes);
+    if (regs.get(Reg.rip) !== this.deputy.callReturn || regs.syscallNumber < 0) return;
+    const r = regs.result;
+    if (r > Restart.SYS || r < Restart.BLOCK) return;
+    regs.set(Reg.origRax, NO_SYSCALL);
+    ptrace.setRegs(this.pid, regs.bytes);
+  }
+
+  /** The guest's answer to a signal that it was asked about. */
+  verdict(seq: number, verdict: Verdict): void {
+    if (this.held?.seq !== seq || this.phase === "gone") return;
+    const { signal } = this.held;
+    this.held = null;
+    try {
+      if (verdict === "deliver" && this.wantsCore(signal)) {
+        const info = ptrace.getSiginfo(this.pid);
+        this.cutCall();
+        ptrace.cont(this.pid);
+        this.onHomeSignal(info);
+        return;
+      }
+      if (verdict === "handled") this.cutCall();
+      ptrace.cont(this.pid, verdict === "deliver" ? signal : 0);
+    } catch (e) {
+      if (!isGone(e)) throw e;
+    }
+  }
+
+  /** The guest's own signal takes its default action: the process dies, or stops, of it here. */
+  raise(signal: number, info: Uint8Array): void {
+    if (this.wantsCore(signal)) {
+      this.onHomeSignal(info);
+      return;
+    }
+    this.through.set(signal, Buffer.from(info));
+    libc.syscall("tgkill", Sys.tgkill, this.pid, this.pid, signal);
+  }
+
+  /** A core file must hold the program's memory, so it can be written at home only. */
+  private wantsCore(signal: number): boolean {
+    if (!DUMPING.has(signal)) return false;
+    const limit = Buffer.alloc(16);
+    libc.must("prlimit", libc.prlimit(this.pid, RLIMIT_CORE, null, limit));
+    return limit.readBigUInt64LE(0) !== 0n;
+  }
+
+  // --- calls for the guest
+
+  /** Makes a call for the guest. While the process moves it is told to make it again. */
+  call(frame: CallFrame): void {
+    const { host } = this;
+    if (!host) return;
+    if (this.phase !== "away") {
+      host.reply(this.ticket, frame.seq, Restart.NOINTR, []);
+      return;
+    }
+    this.calls++;
+    const tty = frame.sigmask & TTY_SIGNALS;
+    if (tty !== this.ttyMask) this.setMask(tty);
+    if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
+    this.inFlight = { seq: frame.seq };
+    this.deputy.invoke(Buffer.from(frame.request), (result) => {
+      this.inFlight = null;
+      host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
+      for (const wake of this.idle.splice(0)) wake();
+    });
+  }
+
+  private collect(frame: CallFrame, result: bigint): Uint8Array[] {
+    if (frame.outs.length === 0) return [];
+    const lengths = outLengths(frame.outs, result);
+    const parts: Uint8Array[] = [];
+    frame.outs.forEach((out, i) => {
+      const n = lengths[i] ?? 0;
+      if (n === 0) return;
+      const bytes = Buffer.allocUnsafe(n);
+      const got = memory.readUpTo(this.pid, this.deputy.buffer + BigInt(out.offset), bytes);
+      if (got < n) bytes.fill(0, got);
+      parts.push(bytes);
+    });
+    return parts;
+  }
+
+  private setMask(mask: bigint): void {
+    this.ttyMask = mask;
+    const word = Buffer.alloc(8);
+    word.writeBigUInt64LE(mask);
+    // The scratch page: the buffer may hold the next call's data already.
+    const at = this.deputy.scratch;
+    this.deputy.poke(at, word);
+    void this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch((e: unknown) => this.log.warn("setting a deputy's mask failed", { pid: this.pid, error: String(e) }));
+  }
+
+  // --- moving
+
+  /** The process is away from now on: its memory here is given back, its signals are asked about. */
+  async depart(host: HostLink, image: Image): Promise<void> {
+    this.host = host;
+    this.phase = "away";
+    this.deputy.setCommitted(true);
+    const thread = image.threads[0];
+    const list = [
+      ...(thread?.rseq ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }] : []),
+      { nr: Sys.setRobustList, args: [0, ROBUST_HEAD] },
+      { nr: Sys.setTidAddress, args: [0] },
+    ];
+    const diet = this.deputy.calls(list);
+    this.setMask(0n);
+    await diet;
+    await this.release(image);
+  }
+
+  /** On from one node to another: home has nothing to do but to listen elsewhere. */
+  redirect(host: HostLink): void {
+    this.host = host;
+    this.phase = "away";
+    this.setMask(0n);
+  }
+
+  /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
+  private async release(image: Image): Promise<void> {
+    const keepFrom = image.mm.argStart & ~0xfffn;
+    const keepTo = (image.mm.envEnd + 0xfffn) & ~0xfffn;
+    for (const piece of pieces(image.vmas, keepFrom, keepTo)) {
+      if (this.phase !== "away") return;
+      const call = dropPages(piece);
+      const r = await this.deputy.call(call.nr, ...call.args);
+      if (isErrno(r)) this.log.warn("memory at home was not given back", { pid: this.pid, start: piece.start, errno: Number(-r) });
+    }
+  }
+
+  /** Ends what the deputy is doing and takes it over for a move; calls that come meanwhile are sent back. */
+  async takeOver(): Promise<void> {
+    if (this.phase === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+    if (this.stopped) throw new TeselaError("E_CANTMOVE", `process ${this.pid} is stopped; continue it first`, { reasons: ["stopped"] });
+    this.phase = "moving";
+    await new Promise<void>((resolve) => {
+      this.interruptDone = resolve;
+      // Held by a signal, it traps once the guest has said what becomes of that.
+      ptrace.interrupt(this.pid);
+    });
+    if (this.inFlight) await new Promise<void>((resolve) => this.idle.push(resolve));
+    if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+  }
+
+  /** A move that failed: the process stays where it was. */
+  resumeAway(): void {
+    if (this.phase !== "moving") return;
+    this.phase = "away";
+    this.setMask(0n);
+    if (this.stopRequested) {
+      this.stopRequested = false;
+      libc.kill(this.pid, SIGSTOP);
+    }
+  }
+
+  /** Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be. */
+  async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">): Promise<void> {
+    this.tracees.release(this.pid);
+    const regs = resumeRegs(frozen);
+    await this.stopIdle();
+    this.phase = "gone";
+    const at = findSyscall(this.pid);
+    injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
+    injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
+    ptrace.setXstate(this.pid, frozen.xstate);
+    ptrace.setRegs(this.pid, regs.bytes);
+    ptrace.setSigmask(this.pid, frozen.sigmask);
+    ptrace.detach(this.pid);
+    this.deputy.close();
+    if (this.stopRequested) libc.kill(this.pid, SIGSTOP);
+    this.host = null;
+    this.onGone(this);
+  }
+
+  /** Stops the deputy in its loop. */
+  private async stopIdle(): Promise<void> {
+    ptrace.interrupt(this.pid);
+    for (;;) {
+      const s = await new Promise<WaitStatus>((resolve) => this.tracees.claim(this.pid, resolve));
+      this.tracees.release(this.pid);
+      if (s.kind === "exited" || s.kind === "killed") {
+        this.end();
+        throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+      }
+      if (s.kind === "event" && s.event === ptrace.Event.STOP) return;
+      if (s.kind === "signal" && s.signal === SIGSTOP) this.stopRequested = true;
+      ptrace.cont(this.pid);
+    }
+  }
+
+  /** The guest is lost, and with it the program: the process ends as if killed. */
+  kill(reason: string): void {
+    if (this.phase === "gone") return;
+    this.log.error("a process lost its user area and was killed", { pid: this.pid, reason });
+    libc.kill(this.pid, 9);
+  }
+
+  /** The program's own end. */
+  exit(code: number): void {
+    this.deputy.call(Sys.exitGroup, code).catch(() => {
+      // It ends in the middle of this call: that is what was asked for.
+    });
+  }
+
+  /** Signals for the process that its guest had pending, back into its own queue; they are blocked for now. */
+  async requeue(infos: readonly Uint8Array[]): Promise<void> {
+    for (const info of infos) {
+      this.deputy.poke(this.deputy.scratch, info);
+      const r = await this.deputy.call(Sys.rtTgsigqueueinfo, this.pid, this.pid, signalOf(info), this.deputy.scratch);
+      if (isErrno(r)) this.log.warn("a pending signal was lost on the way home", { pid: this.pid, signal: signalOf(info), errno: Number(-r) });
+    }
+  }
+}
+
+const ROBUST_HEAD = 24;
+const RLIMIT_CORE = 4;
+const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
+
+function* pieces(vmas: readonly Vma[], keepFrom: bigint, keepTo: bigint): Generator<{ start: bigint; end: bigint }> {
+  for (const vma of vmas) {
+    const parts =
+      keepTo > vma.start && keepFrom < vma.end
+        ? [{ start: vma.start, end: keepFrom > vma.start ? keepFrom : vma.start }, { start: keepTo < vma.end ? keepTo : vma.end, end: vma.end }]
+        : [vma];
+    for (const part of parts) {
+      for (let at = part.start; at < part.end; at += RELEASE_BYTES) {
+        yield { start: at, end: at + RELEASE_BYTES < part.end ? at + RELEASE_BYTES : part.end };
+      }
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { outLengths, type OutRange } from "../forward/mod.ts";
+import { REQUEST_BYTES } from "../image/mod.ts";
+
+/**
+ * The payloads of `call` and `reply`, in fixed binary: they are the whole cost of living away. All little endian.
+ *
+ * call: {u32 ticket, u32 seq, u64 signal mask, u32 ranges, u32 blob bytes, 64 bytes request, ranges, blob};
+ * a range: {u64 offset, u32 length, u16 unit, u16 flags}. reply: {u32 ticket, u32 seq, i64 result, bytes of the ranges}.
+ */
+export interface CallFrame {
+  readonly ticket: number;
+  readonly seq: number;
+  /** The guest's blocked signals: home's kernel asks for SIGTTIN and SIGTTOU. */
+  readonly sigmask: bigint;
+  /** Number and arguments, pointers already into the deputy's buffer. */
+  readonly request: Uint8Array;
+  readonly outs: readonly OutRange[];
+  /** Placed at the start of the deputy's buffer before the call. */
+  readonly blob: Uint8Array;
+}
+
+const CALL_HEAD = 24;
+const OUT_BYTES = 16;
+const LIMITED = 1;
+const ON_ERROR = 2;
+export const MAX_OUTS = 4096;
+
+export const callFrameBytes = (outs: number, blob: number): number => CALL_HEAD + REQUEST_BYTES + outs * OUT_BYTES + blob;
+
+export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
+  into.writeUInt32LE(f.ticket, 0);
+  into.writeUInt32LE(f.seq, 4);
+  into.writeBigUInt64LE(f.sigmask, 8);
+  into.writeUInt32LE(f.outs.length, 16);
+  into.writeUInt32LE(f.blob.length, 20);
+  into.writeBigInt64LE(BigInt(nr), CALL_HEAD);
+  for (let i = 0; i < 6; i++) into.writeBigUInt64LE(BigInt.asUintN(64, args[i] ?? 0n), CALL_HEAD + 8 + 8 * i);
+  let at = CALL_HEAD + REQUEST_BYTES;
+  for (const out of f.outs) {
+    into.writeBigUInt64LE(BigInt.asUintN(64, BigInt(out.offset)), at);
+    into.writeUInt32LE(out.length, at + 8);
+    into.writeUInt16LE(out.unit ?? 1, at + 12);
+    into.writeUInt16LE((out.limit ? LIMITED : 0) | (out.onError ? ON_ERROR : 0), at + 14);
+    at += OUT_BYTES;
+  }
+  into.set(f.blob, at);
+}
+
+/** Null when the lengths do not add up. */
+export function unpackCallFrame(b: Buffer): CallFrame | null {
+  if (b.length < CALL_HEAD + REQUEST_BYTES) return null;
+  const nOuts = b.readUInt32LE(16);
+  const blobLength = b.readUInt32LE(20);
+  if (nOuts > MAX_OUTS || callFrameBytes(nOuts, blobLength) !== b.length) return null;
+  const outs: OutRange[] = [];
+  let at = CALL_HEAD + REQUEST_BYTES;
+  for (let i = 0; i < nOuts; i++, at += OUT_BYTES) {
+    const flags = b.readUInt16LE(at + 14);
+    outs.push({
+      offset: Number(b.readBigInt64LE(at)),
+      length: b.readUInt32LE(at + 8),
+      unit: b.readUInt16LE(at + 12),
+      ...(flags & LIMITED ? { limit: "return" as const } : {}),
+      ...(flags & ON_ERROR ? { onError: true } : {}),
+    });
+  }
+  return {
+    ticket: b.readUInt32LE(0),
+    seq: b.readUInt32LE(4),
+    sigmask: b.readBigUInt64LE(8),
+    request: b.subarray(CALL_HEAD, CALL_HEAD + REQUEST_BYTES),
+    outs,
+    blob: b.subarray(at),
+  };
+}
+
+export const REPLY_HEAD = 16;
+
+export function packReplyHead(ticket: number, seq: number, result: bigint, into: Buffer): void {
+  into.writeUInt32LE(ticket, 0);
+  into.writeUInt32LE(seq, 4);
+  into.writeBigInt64LE(result, 8);
+}
+
+export interface ReplyFrame {
+  readonly ticket: number;
+  readonly seq: number;
+  readonly result: bigint;
+  readonly out: Buffer;
+}
+
+export function unpackReplyFrame(b: Buffer): ReplyFrame | null {
+  if (b.length < REPLY_HEAD) return null;
+  return { ticket: b.readUInt32LE(0), seq: b.readUInt32LE(4), result: b.readBigInt64LE(8), out: b.subarray(REPLY_HEAD) };
+}
+
+export { outLengths };

@@ -1,0 +1,42 @@
+import { SIGACTION_BYTES } from "../image/mod.ts";
+
+/** What a signal does to a process, told from its dispositions (signal(7), sigaction(2)). */
+export type Effect = "ignore" | "handler" | "terminate" | "core" | "stop";
+
+const SIG_DFL = 0n;
+const SIG_IGN = 1n;
+const IGNORED_BY_DEFAULT: ReadonlySet<number> = new Set([17 /* CHLD */, 18 /* CONT */, 23 /* URG */, 28 /* WINCH */]);
+const STOPPING: ReadonlySet<number> = new Set([19 /* STOP */, 20 /* TSTP */, 21 /* TTIN */, 22 /* TTOU */]);
+const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
+
+export const signalBit = (signal: number): bigint => 1n << BigInt(signal - 1);
+
+/** The actions of signals 1 to 64, kept as the kernel's structures one after the other. */
+export class Dispositions {
+  readonly bytes: Buffer;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = Buffer.from(bytes);
+  }
+
+  set(signal: number, action: Uint8Array): void {
+    this.bytes.set(action, (signal - 1) * SIGACTION_BYTES);
+  }
+
+  effect(signal: number): Effect {
+    const handler = this.bytes.readBigUInt64LE((signal - 1) * SIGACTION_BYTES);
+    if (handler === SIG_IGN) return "ignore";
+    if (handler !== SIG_DFL) return "handler";
+    if (IGNORED_BY_DEFAULT.has(signal)) return "ignore";
+    if (STOPPING.has(signal)) return "stop";
+    return DUMPING.has(signal) ? "core" : "terminate";
+  }
+
+  /** SA_RESETHAND: the kernel resets a one-shot handler when it delivers, and so must this copy. */
+  delivered(signal: number): void {
+    const at = (signal - 1) * SIGACTION_BYTES;
+    const flags = this.bytes.readBigUInt64LE(at + 8);
+    if ((flags & SA_RESETHAND) !== 0n) this.bytes.writeBigUInt64LE(SIG_DFL, at);
+  }
+}
+const SA_RESETHAND = 0x80000000n;

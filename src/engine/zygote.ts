@@ -1,0 +1,187 @@
+import { closeSync, mkdirSync, readFileSync, writeSync } from "node:fs";
+import { assert, type Log, TeselaError } from "../base/mod.ts";
+import { packCall, type RawCall, SKELETON_BASE, SKELETON_DATA, SKELETON_DATA_SIZE, Stub, skeletonElf } from "../image/mod.ts";
+import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, SysError, type Tracees } from "../sys/mod.ts";
+import { Sys } from "./numbers.ts";
+
+/** What guests are called in the host's process list, in place of their own names. */
+export const GUEST_NAME = "tesela-guest";
+/** nobody: owns nothing on the host. */
+export const GUEST_UID = 65534;
+
+const CALL_BYTES = 64;
+/** Calls that fit the skeleton's list page; the rest of its data is for what they point to. */
+const LIST_BYTES = 0x4000;
+export const LIST_CALLS = LIST_BYTES / CALL_BYTES;
+/** Where arguments of listed calls may be placed. */
+export const SKELETON_ARGS = SKELETON_DATA + BigInt(LIST_BYTES);
+export const SKELETON_ARGS_SIZE = SKELETON_DATA_SIZE - LIST_BYTES;
+
+const SIGTRAP = 5;
+const SIGCHLD = 17;
+const SIG_IGN = 1n;
+const AF_UNIX = 1;
+const SOCK_SEQPACKET = 5;
+const SOCK_CLOEXEC = 0x80000;
+const CLONE_NEW = { ns: 0x20000, cgroup: 0x02000000, uts: 0x04000000, ipc: 0x08000000, pid: 0x20000000, net: 0x40000000 } as const;
+
+/** The guest's end of the socket over which the engine hands it files to map. */
+export const GUEST_SOCKET = 0;
+
+/** Options for guests: they die with the engine, and their forbidden calls stop. */
+const GUEST_OPTIONS =
+  ptrace.Option.EXITKILL | ptrace.Option.TRACESECCOMP | ptrace.Option.TRACESYSGOOD | ptrace.Option.TRACEFORK | ptrace.Option.TRACECLONE | ptrace.Option.TRACEVFORK;
+
+/**
+ * The parent of all guests of a node: an empty process in namespaces of its own (no files, no network, no processes to
+ * see), stopped for good. Guests are forked from it, which takes some tens of microseconds.
+ */
+export class Zygote implements Disposable {
+  readonly tid: number;
+  /** Our end of the guests' socket. */
+  readonly socket: number;
+  private readonly tracees: Tracees;
+
+  private constructor(tid: number, socket: number, tracees: Tracees) {
+    this.tid = tid;
+    this.socket = socket;
+    this.tracees = tracees;
+  }
+
+  /** @param emptyDir a directory that is made if need be and stays empty: the guests' root */
+  static start(tracees: Tracees, emptyDir: string, log: Log): Zygote {
+    mkdirSync(emptyDir, { recursive: true, mode: 0o755 });
+    const pair = Buffer.alloc(8);
+    libc.must("socketpair", libc.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+    const [ours, theirs] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+    const image = libc.must("memfd_create", libc.memfdCreate(GUEST_NAME, 1));
+    writeSync(image, skeletonElf(Stub.rest));
+    const tid = libc.spawn(`/proc/${process.pid}/fd/${image}`, [GUEST_NAME], [theirs]);
+    closeSync(theirs);
+    closeSync(image);
+    ptrace.seize(tid, GUEST_OPTIONS);
+    ptrace.interrupt(tid);
+    const stop = tracees.wait(tid);
+    assert(stop.kind === "event", `the guests' parent stops as asked (${JSON.stringify(stop)})`);
+    const zygote = new Zygote(tid, ours, tracees);
+    zygote.empty();
+    zygote.isolate(emptyDir, log);
+    return zygote;
+  }
+
+  /** Takes away the stack and the vdso that execve(2) gave it, so that guests start with nothing. */
+  private empty(): void {
+    const extra = proc.readMaps(this.tid).filter((l) => l.name !== "[vsyscall]" && (l.start < SKELETON_BASE || l.start >= SKELETON_DATA + BigInt(SKELETON_DATA_SIZE)));
+    runList(this.tracees, this.tid, extra.map((l) => ({ nr: Sys.munmap, args: [l.start, l.end - l.start] })));
+  }
+
+  private isolate(emptyDir: string, log: Log): void {
+    const must: RawCall[] = [{ nr: Sys.rtSigaction, args: [SIGCHLD, place(this.tid, 0, sigaction(SIG_IGN)), 0, 8] }];
+    runList(this.tracees, this.tid, must);
+    // Each is worth having alone: where the kernel denies one, the seccomp filter still stands before everything.
+    for (const [name, flag] of Object.entries(CLONE_NEW)) {
+      const [r = 0n] = runList(this.tracees, this.tid, [{ nr: Sys.unshare, args: [flag] }], true);
+      if (isErrno(r)) log.warn("guests share a namespace with the host", { namespace: name, errno: Number(-r) });
+    }
+    const dir = place(this.tid, 0, Buffer.from(`${emptyDir}\0`));
+    const root = place(this.tid, 1024, Buffer.from("/\0"));
+    const [chroot = 0n] = runList(this.tracees, this.tid, [{ nr: Sys.chroot, args: [dir] }, { nr: Sys.chdir, args: [root] }], true);
+    if (isErrno(chroot)) log.warn("guests keep the host's root directory", { errno: Number(-chroot) });
+    // The first child is the PID namespace's init: were a guest that, its end would end all others.
+    this.fork();
+  }
+
+  /** A new skeleton, stopped. It dies with the engine. */
+  fork(): number {
+    const regs = new Regs();
+    ptrace.getRegs(this.tid, regs.bytes);
+    regs.setCall(SKELETON_BASE + BigInt(Stub.one), Sys.clone, [SIGCHLD]);
+    ptrace.setRegs(this.tid, regs.bytes);
+    ptrace.cont(this.tid);
+    let child = 0;
+    for (;;) {
+      const s = this.tracees.wait(this.tid);
+      if (s.kind === "event" && (s.event === ptrace.Event.FORK || s.event === ptrace.Event.CLONE)) {
+        child = Number(ptrace.eventMessage(this.tid));
+        ptrace.cont(this.tid);
+        continue;
+      }
+      assert(s.kind === "signal" && s.signal === SIGTRAP, `the guests' parent forks (${JSON.stringify(s)})`);
+      break;
+    }
+    if (child === 0) {
+      ptrace.getRegs(this.tid, regs.bytes);
+      throw new TeselaError("E_NOMEM", `a guest could not be started: errno ${-regs.result}`);
+    }
+    const s = this.tracees.wait(child);
+    assert(s.kind === "event" && s.event === ptrace.Event.STOP, `a new guest stops (${JSON.stringify(s)})`);
+    return child;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.socket);
+    libc.kill(this.tid, 9);
+  }
+}
+
+/** Puts bytes into a skeleton's argument pages. @returns their address there */
+export function place(tid: number, offset: number, bytes: Uint8Array): bigint {
+  assert(offset + bytes.length <= SKELETON_ARGS_SIZE, "the arguments fit");
+  const at = SKELETON_ARGS + BigInt(offset);
+  const n = memory.writeUpTo(tid, at, bytes);
+  assert(n === bytes.length, "the skeleton's pages are there");
+  return at;
+}
+
+export function sigaction(handler: bigint): Buffer {
+  const b = Buffer.alloc(32);
+  b.writeBigUInt64LE(handler, 0);
+  return b;
+}
+
+/**
+ * Makes a stopped skeleton run a list of calls, with one stop at its end for each LIST_CALLS of them.
+ * @throws SysError for the first that failed, unless `lenient`
+ */
+export function runList(tracees: Tracees, tid: number, list: readonly RawCall[], lenient = false): bigint[] {
+  const results: bigint[] = [];
+  for (let from = 0; from < list.length; from += LIST_CALLS) {
+    const part = list.slice(from, from + LIST_CALLS);
+    const bytes = Buffer.alloc(part.length * CALL_BYTES);
+    part.forEach((call, i) => {
+      packCall(call, bytes, i * CALL_BYTES);
+    });
+    const written = memory.writeUpTo(tid, SKELETON_DATA, bytes);
+    assert(written === bytes.length, "the skeleton's list page is there");
+    const regs = new Regs();
+    ptrace.getRegs(tid, regs.bytes);
+    regs.set(Reg.rip, SKELETON_BASE + BigInt(Stub.list));
+    regs.set(Reg.r15, SKELETON_DATA);
+    regs.set(Reg.r14, BigInt(part.length));
+    regs.set(Reg.origRax, NO_SYSCALL);
+    ptrace.setRegs(tid, regs.bytes);
+    ptrace.cont(tid);
+    const stop = tracees.wait(tid);
+    if (stop.kind === "exited" || stop.kind === "killed") throw new TeselaError("E_GONE", "the guest ended while it was set up");
+    assert(stop.kind === "signal" && stop.signal === SIGTRAP, `a list of calls ends (${JSON.stringify(stop)})`);
+    memory.readUpTo(tid, SKELETON_DATA, bytes);
+    for (let i = 0; i < part.length; i++) {
+      const r = bytes.readBigInt64LE(i * CALL_BYTES + 56);
+      if (!lenient && isErrno(r)) throw new SysError(`call ${part[i]?.nr} in a guest`, Number(-r));
+      results.push(r);
+    }
+  }
+  return results;
+}
+
+/** True when an unprivileged user exists to run guests as: in a user namespace it may not be mapped. */
+export function canBecomeNobody(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  return readFileSync("/proc/self/uid_map", "utf8")
+    .trim()
+    .split("\n")
+    .some((line) => {
+      const [inside = 0, , count = 0] = line.trim().split(/\s+/).map(Number);
+      return inside <= GUEST_UID && GUEST_UID < inside + count;
+    });
+}

@@ -1,0 +1,142 @@
+import { createHash } from "node:crypto";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import { MiB } from "../base/mod.ts";
+import { memory, proc } from "../sys/mod.ts";
+
+/** The mappings of a process, sorted by what they mean for moving it. */
+
+export type Area =
+  | { readonly kind: "anon"; readonly line: proc.MapsLine; readonly stack: boolean }
+  | { readonly kind: "file"; readonly line: proc.MapsLine }
+  | { readonly kind: "vdso"; readonly line: proc.MapsLine }
+  | { readonly kind: "refused"; readonly line: proc.MapsLine; readonly reason: string };
+
+/** Files larger than this are not carried: a program that maps such a file privately stays at home. */
+export const MAX_MAPPED_FILE = 256 * MiB;
+
+/** Kernel-made names of mappings that cannot move, and the reason each gives. */
+const REFUSED_NAMES: readonly (readonly [RegExp, string])[] = [
+  [/^\/SYSV/, "sysv_shm"],
+  [/^anon_inode:\[io_uring\]/, "io_uring"],
+  [/^anon_inode:\[perf_event\]/, "perf_event"],
+  [/^anon_inode:/, "mmap_dev"],
+  [/^\/\[aio\]/, "aio"],
+  [/^\/anon_hugepage/, "hugetlb"],
+  [/^\[uprobes\]/, "uprobes"],
+  [/^\/dev\/zero \(deleted\)/, "shared_memory"],
+];
+
+/** 256 MiB of mappings that are the kernel's own and are the same at every address on every node. */
+const KERNEL_OWN = "[vsyscall]";
+const DELETED = / \(deleted\)$/;
+
+function classify(pid: number, line: proc.MapsLine): Area {
+  const { name } = line;
+  if (name === "[vdso]" || name.startsWith("[vvar")) return { kind: "vdso", line };
+  for (const [pattern, reason] of REFUSED_NAMES) if (pattern.test(name)) return { kind: "refused", line, reason };
+  if (line.inode === 0n) return { kind: "anon", line, stack: name === "[stack]" };
+  const mode = fileMode(pid, line);
+  if (mode === "device") return { kind: "refused", line, reason: "mmap_dev" };
+  if (mode === "hugetlb") return { kind: "refused", line, reason: "hugetlb" };
+  // A shared mapping of a file that is open for writing may become writable by mprotect at any time.
+  if (line.shared && ((line.prot & 2) !== 0 || writable(pid, line))) return { kind: "refused", line, reason: "monkey" };
+  return { kind: "file", line };
+}
+
+const mapFile = (pid: number, line: proc.MapsLine): string => `/proc/${pid}/map_files/${line.start.toString(16)}-${line.end.toString(16)}`;
+
+/** The link's mode tells how the mapped file is open (fs/proc/base.c, proc_map_files_instantiate). */
+function writable(pid: number, line: proc.MapsLine): boolean {
+  return (lstatSync(mapFile(pid, line)).mode & 0o200) !== 0;
+}
+
+/** open(2): a descriptor for looking only; Node has no name for it. */
+const O_PATH = 0o10000000;
+const HUGETLBFS_BLOCK = 2 * MiB;
+function fileMode(pid: number, line: proc.MapsLine): "regular" | "device" | "hugetlb" {
+  try {
+    const fd = openMapped(pid, line, O_PATH);
+    try {
+      const st = fstatSync(fd);
+      if (!st.isFile()) return "device";
+      return st.blksize >= HUGETLBFS_BLOCK && !line.name.startsWith("/memfd:") ? "hugetlb" : "regular";
+    } finally {
+      closeSync(fd);
+    }
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT") return "regular";
+    throw e;
+  }
+}
+
+/**
+ * Opens the very file that a mapping shows, deleted or replaced as its path may be: through map_files where the kernel
+ * allows it, else by path when the inode is still the same.
+ */
+export function openMapped(pid: number, line: proc.MapsLine, flags: number = constants.O_RDONLY): number {
+  try {
+    return openSync(mapFile(pid, line), flags);
+  } catch (e) {
+    const code = (e as NodeJS.ErrnoException).code;
+    if (code !== "EPERM" && code !== "EACCES" && code !== "ENOENT") throw e;
+  }
+  const fd = openSync(`/proc/${pid}/root${line.name.replace(DELETED, "").replaceAll("\\012", "\n")}`, flags);
+  if (fstatSync(fd, { bigint: true }).ino !== line.inode) {
+    closeSync(fd);
+    throw Object.assign(new Error(`${line.name} is not the mapped file any more`), { code: "ENOENT" });
+  }
+  return fd;
+}
+
+/** Every mapping but the kernel's own and those that lie wholly in `except` (our own pages). */
+export function readAreas(pid: number, except: readonly { start: bigint; end: bigint }[] = []): Area[] {
+  return proc
+    .readMaps(pid)
+    .filter((l) => l.name !== KERNEL_OWN && !except.some((x) => l.start >= x.start && l.end <= x.end))
+    .map((l) => classify(pid, l));
+}
+
+/** Content of mapped files by hash, remembered by inode and times so that a library is hashed once. */
+export class FileHashes {
+  private readonly known = new Map<string, string>();
+
+  /** @returns the sha256 of the file behind the mapping, or null when it is too big to carry. */
+  hash(pid: number, line: proc.MapsLine): { hash: string; size: number } | null {
+    const fd = openMapped(pid, line);
+    try {
+      const st = fstatSync(fd, { bigint: true });
+      const size = Number(st.size);
+      if (size > MAX_MAPPED_FILE) return null;
+      const key = `${st.dev}:${st.ino}:${st.size}:${st.mtimeNs}:${st.ctimeNs}`;
+      let hash = this.known.get(key);
+      if (hash === undefined) {
+        hash = hashFile(fd, size);
+        if (this.known.size >= MAX_KNOWN) this.known.clear();
+        this.known.set(key, hash);
+      }
+      return { hash, size };
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+const MAX_KNOWN = 4096;
+
+function hashFile(fd: number, size: number): string {
+  const sum = createHash("sha256");
+  const chunk = Buffer.alloc(Math.max(1, Math.min(size, MiB)));
+  for (let at = 0; at < size; ) {
+    const n = readSync(fd, chunk, 0, chunk.length, at);
+    if (n === 0) break;
+    sum.update(chunk.subarray(0, n));
+    at += n;
+  }
+  return sum.digest("hex");
+}
+
+/** The vdso's bytes name the kernel build as far as programs can tell. vvar holds data and is left out. */
+export function hashVdso(pid: number, line: proc.MapsLine): string {
+  const image = Buffer.alloc(Number(line.end - line.start));
+  memory.readUpTo(pid, line.start, image);
+  return createHash("sha256").update(image).digest("hex").slice(0, 32);
+}

@@ -1,0 +1,65 @@
+import type { RseqConfiguration } from "./rseq.ts";
+import type { AltStack } from "./sigframe.ts";
+
+/** What a process is made of besides its pages. All of it travels in one CBOR head; bigints are addresses or words. */
+
+/** Where an area's clean pages come from. */
+export type Backing = { readonly kind: "anon" } | { readonly kind: "file"; readonly hash: string; readonly offset: bigint };
+
+export interface Vma {
+  readonly start: bigint;
+  readonly end: bigint;
+  /** PROT_* bits. */
+  readonly prot: number;
+  /** A stack that grows down on faults (MAP_GROWSDOWN). */
+  readonly growsDown: boolean;
+  readonly backing: Backing;
+}
+
+export interface ThreadImage {
+  /** Its TID at home. */
+  readonly tid: number;
+  readonly regs: Uint8Array;
+  readonly xstate: Uint8Array;
+  readonly sigmask: bigint;
+  readonly altStack: AltStack;
+  readonly robustList: bigint;
+  readonly clearTid: bigint;
+  readonly rseq: RseqConfiguration | null;
+  /** Pending for this thread alone, as siginfo_t, oldest first. */
+  readonly pending: readonly Uint8Array[];
+  /**
+   * The call it was in when it was frozen and that only home's kernel can finish: the deputy runs restart_syscall(2)
+   * for it, and the result counts as the result of `nr`.
+   */
+  readonly restart: { readonly nr: number } | null;
+}
+
+/** The addresses of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP), in its order up to the auxiliary vector. */
+export const MM_FIELDS = [
+  "startCode", "endCode", "startData", "endData", "startBrk", "brk", "startStack", "argStart", "argEnd", "envStart", "envEnd",
+] as const;
+export type Mm = { readonly [K in (typeof MM_FIELDS)[number]]: bigint };
+
+export interface Image {
+  /** Its PID at home. */
+  readonly pid: number;
+  readonly vmas: readonly Vma[];
+  /** vvar and vdso lie together; the vdso's content must be the same on both kernels. */
+  readonly vdso: { readonly start: bigint; readonly end: bigint; readonly hash: string } | null;
+  readonly mm: Mm;
+  /** struct kernel_sigaction for signals 1 to 64, 32 bytes each. */
+  readonly sigactions: Uint8Array;
+  /** Pending for the process, as siginfo_t, oldest first. Home's own queue stays at home and is not in here. */
+  readonly pending: readonly Uint8Array[];
+  readonly threads: readonly ThreadImage[];
+  /** Limits that act where the memory is: [soft, hard] of RLIMIT_STACK, RLIMIT_DATA, RLIMIT_AS. */
+  readonly limits: Readonly<Record<"stack" | "data" | "as", readonly [bigint, bigint]>>;
+  /** CPU used away from home so far, in microseconds of user and system time. */
+  readonly cpuUsed: { readonly user: number; readonly system: number };
+  /** Ids that the guest's node answers from: real, effective and saved ids as the program sees them. */
+  readonly ids: { readonly uid: number; readonly euid: number; readonly gid: number; readonly egid: number };
+}
+
+export const SIGNALS = 64;
+export const SIGACTION_BYTES = 32;

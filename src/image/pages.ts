@@ -1,0 +1,174 @@
+import { readSync, writeSync } from "node:fs";
+import { assert, MiB, PAGE } from "../base/mod.ts";
+import { memory, proc, SysError } from "../sys/mod.ts";
+import type { Vma } from "./image.ts";
+
+/** The contents of a process's memory, as they travel: chunks of runs of pages with their bytes one after the other. */
+export interface PageChunk {
+  readonly runs: readonly proc.PageRun[];
+  readonly data: Uint8Array;
+}
+
+/** Bytes of one chunk at most. */
+export const CHUNK_BYTES = MiB;
+const CHUNK_PAGES = CHUNK_BYTES / PAGE;
+const RUN_BYTES = 16;
+
+/**
+ * Where pages come from. Stop-and-copy reads them from the frozen process; pre-copy and post-copy are other sources
+ * of the same chunks.
+ */
+export interface PageSource {
+  /** Pages that will come at most; zero pages among them are left out. */
+  readonly pages: number;
+  chunks(): Generator<PageChunk>;
+}
+
+interface OwnedRuns {
+  readonly vma: Vma;
+  readonly runs: readonly proc.PageRun[];
+}
+
+/** Every page of a frozen process that is its own. */
+export class FrozenPages implements PageSource {
+  readonly pages: number;
+  private readonly pid: number;
+  private readonly owned: readonly OwnedRuns[];
+
+  constructor(pid: number, vmas: readonly Vma[]) {
+    this.pid = pid;
+    using pagemap = proc.openProc(pid, "pagemap");
+    this.owned = vmas.map((vma) => ({ vma, runs: proc.ownPages(pagemap.fd, vma.start, vma.end, false) }));
+    this.pages = this.owned.reduce((sum, o) => sum + o.runs.reduce((n, r) => n + r.pages, 0), 0);
+  }
+
+  *chunks(): Generator<PageChunk> {
+    using mem = proc.openProc(this.pid, "mem");
+    let batch: proc.PageRun[] = [];
+    let pages = 0;
+    // A page of zeros is what an anonymous area holds anyway; in a file's area it differs from the file.
+    let zerosMatter = false;
+    const flush = (readable: boolean): PageChunk => {
+      const data = Buffer.allocUnsafe(pages * PAGE);
+      if (readable) gather(this.pid, batch, data);
+      else readForced(mem.fd, batch, data);
+      const chunk = { runs: batch, data };
+      batch = [];
+      pages = 0;
+      return zerosMatter ? chunk : dropZeros(chunk);
+    };
+    for (const { vma, runs } of this.owned) {
+      const readable = (vma.prot & 1) !== 0;
+      zerosMatter = vma.backing.kind === "file";
+      for (const run of runs) {
+        for (let done = 0; done < run.pages; ) {
+          const take = Math.min(run.pages - done, CHUNK_PAGES - pages);
+          batch.push({ addr: run.addr + BigInt(done * PAGE), pages: take });
+          pages += take;
+          done += take;
+          if (pages === CHUNK_PAGES || batch.length === memory.MAX_IOV) yield flush(readable);
+        }
+      }
+      if (pages > 0) yield flush(readable);
+    }
+  }
+
+  /** 2 MiB areas that are mostly full: worth a huge page where they go. */
+  hugeRanges(): { start: bigint; end: bigint }[] {
+    const ranges: { start: bigint; end: bigint }[] = [];
+    for (const { vma, runs } of this.owned) {
+      if (vma.backing.kind !== "anon" || vma.growsDown) continue;
+      for (const run of runs) {
+        const start = (run.addr + HUGE - 1n) & ~(HUGE - 1n);
+        const end = (run.addr + BigInt(run.pages * PAGE)) & ~(HUGE - 1n);
+        if (end > start) ranges.push({ start, end });
+      }
+    }
+    return ranges;
+  }
+}
+const HUGE = BigInt(2 * MiB);
+
+const ranges = (runs: readonly proc.PageRun[]): memory.RemoteRange[] => runs.map((r) => ({ addr: r.addr, length: r.pages * PAGE }));
+
+function gather(pid: number, runs: readonly proc.PageRun[], into: Uint8Array): void {
+  const n = memory.gather(pid, ranges(runs), into);
+  if (n !== into.length) throw new SysError(`reading memory of process ${pid}`, 14);
+}
+
+/** For areas without read permission, which /proc/PID/mem reads all the same (ptrace access). */
+function readForced(fd: number, runs: readonly proc.PageRun[], into: Uint8Array): void {
+  let at = 0;
+  for (const run of runs) {
+    const n = readSync(fd, into, at, run.pages * PAGE, Number(run.addr));
+    if (n !== run.pages * PAGE) throw new SysError("reading /proc/PID/mem", 14);
+    at += n;
+  }
+}
+
+const ZERO = Buffer.alloc(PAGE);
+function dropZeros(chunk: PageChunk): PageChunk {
+  const { data } = chunk;
+  const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
+  const isZero = (page: number): boolean =>
+    words[(page * PAGE) / 8] === 0n && ZERO.equals(data.subarray(page * PAGE, (page + 1) * PAGE));
+  let any = false;
+  const total = data.length / PAGE;
+  for (let i = 0; i < total && !any; i++) any = isZero(i);
+  if (!any) return chunk;
+  const runs: proc.PageRun[] = [];
+  let out = 0;
+  let base = 0;
+  for (const run of chunk.runs) {
+    let start = -1;
+    for (let i = 0; i <= run.pages; i++) {
+      if (i < run.pages && !isZero(base + i)) {
+        if (start < 0) start = i;
+        if (out !== base + i) data.copyWithin(out * PAGE, (base + i) * PAGE, (base + i + 1) * PAGE);
+        out++;
+      } else if (start >= 0) {
+        runs.push({ addr: run.addr + BigInt(start * PAGE), pages: i - start });
+        start = -1;
+      }
+    }
+    base += run.pages;
+  }
+  return { runs, data: data.subarray(0, out * PAGE) };
+}
+
+/** Writes a chunk into a process whose areas are writable for now. */
+export function writeChunk(pid: number, chunk: PageChunk): void {
+  if (chunk.runs.length === 0) return;
+  const n = memory.scatter(pid, ranges(chunk.runs), chunk.data);
+  if (n !== chunk.data.length) throw new SysError(`writing memory of process ${pid}`, 14);
+}
+
+/** The same through /proc/PID/mem, for areas that are not writable. */
+export function writeForced(memFd: number, addr: bigint, bytes: Uint8Array): void {
+  const n = writeSync(memFd, bytes, 0, bytes.length, Number(addr));
+  if (n !== bytes.length) throw new SysError("writing /proc/PID/mem", 14);
+}
+
+/** Run table as it travels before the bytes: {u64 address, u64 pages} each. */
+export function packRuns(runs: readonly proc.PageRun[]): Buffer {
+  const out = Buffer.alloc(runs.length * RUN_BYTES);
+  runs.forEach((r, i) => {
+    out.writeBigUInt64LE(r.addr, i * RUN_BYTES);
+    out.writeBigUInt64LE(BigInt(r.pages), i * RUN_BYTES + 8);
+  });
+  return out;
+}
+
+/** @throws TeselaError when the table does not fit the bytes behind it */
+export function unpackRuns(payload: Uint8Array, count: number): PageChunk {
+  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  const table = count * RUN_BYTES;
+  assert(count >= 0 && count <= memory.MAX_IOV && table <= view.length, "the run table fits");
+  const runs = Array.from({ length: count }, (_, i) => ({
+    addr: view.readBigUInt64LE(i * RUN_BYTES),
+    pages: Number(view.readBigUInt64LE(i * RUN_BYTES + 8)),
+  }));
+  const data = view.subarray(table);
+  assert(data.length === runs.reduce((sum, r) => sum + r.pages, 0) * PAGE, "the runs match their bytes");
+  return { runs, data };
+}

@@ -1,0 +1,124 @@
+/**
+ * The machine code that Tesela maps into a process: about 250 bytes at fixed offsets of one page, position
+ * independent. The listing is the source; `stub.test.ts` assembles it and compares.
+ *
+ * - 0x000 deputy loop: r13d = socket, r15 = exchange block. Receives 64 bytes (number, six arguments, padding), makes
+ *   the call, sends 8 bytes of result. When the socket ends: before the commit it resumes the program where it was
+ *   (rt_sigreturn over a frame made in advance), after the commit it kills the process, since its user area is lost.
+ * - 0x100 list runner: r15 = blocks of {number, six arguments, result}, r14 = how many; ends in int3.
+ * - 0x180 one call, then int3.
+ * - 0x1c0 pause for ever.
+ */
+export const STUB_SOURCE = `
+  mov eax, 45
+  mov edi, r13d
+  mov rsi, r15
+  mov edx, 64
+  mov r10d, 0x100
+  xor r8d, r8d
+  xor r9d, r9d
+  syscall
+  cmp rax, 64
+  jne lost
+  mov rax, [r15]
+  mov rdi, [r15+8]
+  mov rsi, [r15+16]
+  mov rdx, [r15+24]
+  mov r10, [r15+32]
+  mov r8, [r15+40]
+  mov r9, [r15+48]
+  syscall
+  mov [r15+64], rax
+  mov eax, 44
+  mov edi, r13d
+  lea rsi, [r15+64]
+  mov edx, 8
+  mov r10d, 0x4000
+  xor r8d, r8d
+  xor r9d, r9d
+  syscall
+  cmp rax, 8
+  je start
+lost:
+  cmp dword ptr [r15+72], 0
+  jne die
+  mov rsp, [r15+80]
+  mov eax, 15
+  syscall
+die:
+  mov eax, 39
+  syscall
+  mov edi, eax
+  mov esi, 9
+  mov eax, 62
+  syscall
+  jmp die
+.org 0x100
+list:
+  mov rax, [r15]
+  mov rdi, [r15+8]
+  mov rsi, [r15+16]
+  mov rdx, [r15+24]
+  mov r10, [r15+32]
+  mov r8, [r15+40]
+  mov r9, [r15+48]
+  syscall
+  mov [r15+56], rax
+  add r15, 64
+  dec r14
+  jnz list
+  int3
+.org 0x180
+  syscall
+  int3
+.org 0x1c0
+rest:
+  mov eax, 34
+  syscall
+  jmp rest
+`;
+
+const LOOP =
+  "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f8407546498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05" +
+  "49894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f054883f808749641837f4800750b498b6750b80f0000000f05b827000000" +
+  "0f0589c7be09000000b83e0000000f05ebe9";
+const LIST = "498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05498947384983c74049ffce75d6cc";
+const ONE = "0f05cc";
+const REST = "b8220000000f05ebf7";
+
+/** Offsets in the page. The `...Return` ones are where a thread stands once the call before them has been made. */
+export const Stub = {
+  loop: 0x000,
+  receiveReturn: 0x01e,
+  callReturn: 0x041,
+  list: 0x100,
+  one: 0x180,
+  rest: 0x1c0,
+} as const;
+
+export const STUB_SIZE = 0x1c9;
+
+export function stubCode(): Buffer {
+  const code = Buffer.alloc(STUB_SIZE, 0xcc);
+  Buffer.from(LOOP, "hex").copy(code, Stub.loop);
+  Buffer.from(LIST, "hex").copy(code, Stub.list);
+  Buffer.from(ONE, "hex").copy(code, Stub.one);
+  Buffer.from(REST, "hex").copy(code, Stub.rest);
+  return code;
+}
+
+/** The exchange block of a deputy thread, at r15. */
+export const Exchange = { request: 0, result: 64, committed: 72, frame: 80 } as const;
+export const REQUEST_BYTES = 64;
+export const RESULT_BYTES = 8;
+
+/** One call as the loop and the list runner read it. */
+export interface RawCall {
+  readonly nr: number;
+  readonly args: readonly (bigint | number)[];
+}
+
+export function packCall(call: RawCall, into: Buffer, at: number): void {
+  into.writeBigInt64LE(BigInt(call.nr), at);
+  for (let i = 0; i < 6; i++) into.writeBigUInt64LE(BigInt.asUintN(64, BigInt(call.args[i] ?? 0)), at + 8 + 8 * i);
+}

@@ -1,0 +1,13 @@
+export * from "./error.ts";
+export * as libc from "./libc.unsafe.ts";
+export * as memory from "./memory.unsafe.ts";
+export * as proc from "./proc.ts";
+export * as ptrace from "./ptrace.unsafe.ts";
+export * from "./regs.ts";
+export * from "./tracees.ts";
+export * from "./wait-status.ts";
+
+/** [soft, hard] of a resource limit (getrlimit(2)); 2^64-1 is none. */
+export type RawLimit = readonly [bigint, bigint];
+export { addressOf as addressOfBytes } from "./libc.unsafe.ts";
+export * from "./peercred.unsafe.ts";

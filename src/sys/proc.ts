@@ -1,0 +1,164 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+
+/** Readers of /proc/PID (proc(5)). All throw ENOENT or ESRCH when the process is gone. */
+
+export interface MapsLine {
+  readonly start: bigint;
+  readonly end: bigint;
+  /** PROT_* bits. */
+  readonly prot: number;
+  readonly shared: boolean;
+  readonly offset: bigint;
+  /** `major:minor` in hex, as printed. */
+  readonly dev: string;
+  readonly inode: bigint;
+  /** Path, `[name]`, or empty; `\n` stays escaped as the kernel escapes it. */
+  readonly name: string;
+}
+
+const MAPS = /^([0-9a-f]+)-([0-9a-f]+) (.)(.)(.)(.) ([0-9a-f]+) (\S+) (\d+)\s*(.*)$/;
+
+export function parseMaps(text: string): MapsLine[] {
+  const lines: MapsLine[] = [];
+  for (const line of text.split("\n")) {
+    const m = MAPS.exec(line);
+    if (!m) continue;
+    lines.push({
+      start: BigInt(`0x${m[1]}`),
+      end: BigInt(`0x${m[2]}`),
+      prot: (m[3] === "r" ? 1 : 0) | (m[4] === "w" ? 2 : 0) | (m[5] === "x" ? 4 : 0),
+      shared: m[6] === "s",
+      offset: BigInt(`0x${m[7]}`),
+      dev: m[8] as string,
+      inode: BigInt(m[9] as string),
+      name: m[10] as string,
+    });
+  }
+  return lines;
+}
+
+export const readMaps = (pid: number): MapsLine[] => parseMaps(readFileSync(`/proc/${pid}/maps`, "utf8"));
+
+/** /proc/PID/stat fields by their number in proc(5), from 3 on; the name is cut out first since it may hold anything. */
+export class Stat {
+  readonly comm: string;
+  private readonly fields: readonly string[];
+
+  constructor(text: string) {
+    const open = text.indexOf("(");
+    const close = text.lastIndexOf(")");
+    this.comm = text.slice(open + 1, close);
+    this.fields = text.slice(close + 2).trimEnd().split(" ");
+  }
+  field(n: number): bigint {
+    return BigInt(this.fields[n - 3] ?? 0);
+  }
+  get state(): string {
+    return this.fields[0] ?? "?";
+  }
+  get ppid(): number {
+    return Number(this.field(4));
+  }
+  /** User plus system time, in clock ticks (USER_HZ, 100 a second on x86-64). */
+  get cpuTicks(): number {
+    return Number(this.field(14) + this.field(15));
+  }
+  /** Start time in ticks since boot: with the PID it names a process for good. */
+  get startTime(): bigint {
+    return this.field(22);
+  }
+  get threads(): number {
+    return Number(this.field(20));
+  }
+  /** Resident pages. */
+  get rssPages(): number {
+    return Number(this.field(24));
+  }
+}
+export const TICKS_PER_SECOND = 100;
+
+export const readStat = (pid: number): Stat => new Stat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+
+/** One value of /proc/PID/status, without its name; undefined when the kernel has no such line. */
+export function statusField(status: string, name: string): string | undefined {
+  const at = status.startsWith(`${name}:`) ? 0 : status.indexOf(`\n${name}:`) + 1;
+  if (at === 0 && !status.startsWith(`${name}:`)) return undefined;
+  const end = status.indexOf("\n", at);
+  return status.slice(at + name.length + 1, end < 0 ? undefined : end).trim();
+}
+export const readStatus = (pid: number): string => readFileSync(`/proc/${pid}/status`, "utf8");
+
+/** The arguments, or `[comm]` for a process that has none. */
+export function readCommand(pid: number): string {
+  const raw = readFileSync(`/proc/${pid}/cmdline`);
+  const text = raw.toString("utf8").replace(/\0+$/, "").replaceAll("\0", " ");
+  return text === "" ? `[${readStat(pid).comm}]` : text;
+}
+
+export function listThreads(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map(Number);
+}
+
+/** Descriptors with what they are open on; one that closes meanwhile is left out. */
+export function listFds(pid: number): { fd: number; target: string }[] {
+  const out: { fd: number; target: string }[] = [];
+  for (const name of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      out.push({ fd: Number(name), target: readlinkSync(`/proc/${pid}/fd/${name}`) });
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
+    }
+  }
+  return out;
+}
+
+/** Bits of a /proc/PID/pagemap entry's upper word (Documentation/admin-guide/mm/pagemap.rst). */
+const PM_FILE_HIGH = 1 << 29;
+const PM_SWAP_HIGH = 1 << 30;
+const PM_PRESENT_HIGH = 1 << 31;
+const PAGEMAP_BATCH = 1 << 17;
+const entries = new Uint32Array(2 * PAGEMAP_BATCH);
+const entriesBytes = new Uint8Array(entries.buffer);
+
+export interface PageRun {
+  readonly addr: bigint;
+  readonly pages: number;
+}
+
+/**
+ * The runs of pages in [start, end) that hold data of the process's own: present or swapped, and not a clean page
+ * of a private file mapping. With `files`, clean file pages count too.
+ */
+export function ownPages(pagemapFd: number, start: bigint, end: bigint, files: boolean): PageRun[] {
+  const runs: PageRun[] = [];
+  const total = Number((end - start) >> 12n);
+  let from = -1;
+  for (let base = 0; base < total; base += PAGEMAP_BATCH) {
+    const n = Math.min(PAGEMAP_BATCH, total - base);
+    const got = readSync(pagemapFd, entriesBytes, 0, n * 8, Number((start >> 12n) + BigInt(base)) * 8) / 8;
+    for (let i = 0; i < got; i++) {
+      const high = entries[2 * i + 1] as number;
+      const own = (high & (PM_PRESENT_HIGH | PM_SWAP_HIGH)) !== 0 && (files || (high & PM_FILE_HIGH) === 0);
+      if (own) {
+        if (from < 0) from = base + i;
+      } else if (from >= 0) {
+        runs.push({ addr: start + (BigInt(from) << 12n), pages: base + i - from });
+        from = -1;
+      }
+    }
+    if (got < n) break;
+  }
+  if (from >= 0) runs.push({ addr: start + (BigInt(from) << 12n), pages: total - from });
+  return runs;
+}
+
+/** Opens a file of /proc/PID for as long as the scope lasts. */
+export function openProc(pid: number, file: string, flags: "r" | "r+" = "r"): Disposable & { fd: number } {
+  const fd = openSync(`/proc/${pid}/${file}`, flags);
+  return {
+    fd,
+    [Symbol.dispose]() {
+      closeSync(fd);
+    },
+  };
+}
