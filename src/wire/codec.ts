@@ -4,7 +4,7 @@ import { type RawFrame, writeFrameHeader } from "./frame.ts";
 import { FRAME_HEADER, MAX_PAYLOAD } from "./limits.ts";
 import type { Decoded, HeadOf, MessageDef, MessageTable } from "./message.ts";
 
-/** Frames up to this size become one buffer and one write; the payload of larger ones is written as it stands, not copied. */
+/** Frames up to this size become one buffer; of larger ones this much is copied, so that the first write fills a TLS record. */
 export const COPY_LIMIT = 16 * 1024;
 const NO_HEAD = Buffer.alloc(0);
 
@@ -22,24 +22,25 @@ export class Codec<M extends MessageTable> {
     }
   }
 
-  /** The frame in pieces to be written in order: one buffer when it is small, header and head apart from the payload otherwise. */
+  /** The frame in pieces to be written in order. Only the first is a copy, of at most COPY_LIMIT bytes or the head. */
   encode<K extends keyof M & string>(name: K, head: HeadOf<M[K]>, payload: readonly Uint8Array[]): Uint8Array[] {
     const def = this.table[name] as MessageDef<unknown>;
     const headBytes = this.head(def, head);
     let size = 0;
     for (const part of payload) size += part.length;
     const front = FRAME_HEADER + headBytes.length;
-    const whole = front + size <= COPY_LIMIT;
-    const out = Buffer.allocUnsafe(whole ? front + size : front);
+    const out = Buffer.allocUnsafe(Math.min(front + size, Math.max(front, COPY_LIMIT)));
     writeFrameHeader(out, def.id, headBytes.length, size);
     if (headBytes.length > 0) out.set(headBytes, FRAME_HEADER);
-    if (!whole) return [out, ...payload];
+    const pieces: Uint8Array[] = [out];
     let at = front;
     for (const part of payload) {
-      out.set(part, at);
-      at += part.length;
+      const copied = Math.min(part.length, out.length - at);
+      if (copied > 0) out.set(copied === part.length ? part : part.subarray(0, copied), at);
+      if (copied < part.length) pieces.push(part.subarray(copied));
+      at += copied;
     }
-    return [out];
+    return pieces;
   }
 
   /**

@@ -71,6 +71,13 @@ export class FrameReader {
     if (held !== null) this.push(held);
   }
 
+  /** Ends the cutting and gives back the bytes after the last frame that was handed out. */
+  takeRest(): Buffer {
+    const rest = this.partial === null ? (this.held ?? Buffer.alloc(0)) : this.partial.subarray(0, this.filled);
+    this.stop();
+    return rest;
+  }
+
   push(chunk: Buffer): void {
     if (this.stopped) return;
     if (this.paused) {

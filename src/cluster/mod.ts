@@ -1,0 +1,2 @@
+/** Who belongs to a cluster, and how it proves it. */
+export { CA_DAYS, caFingerprint, certify, type ClusterCa, createCluster, issueNode, NODE_DAYS, type Validity } from "./ca.ts";

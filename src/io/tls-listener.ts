@@ -1,0 +1,174 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
+import { type ClientHello, parseClientHello } from "./client-hello.ts";
+import { type Accepted, HANDSHAKE_MS, TlsAcceptor } from "./tls-accept.ts";
+import type { AcceptContext } from "./tls-accept.ts";
+import { routeOf } from "./tls-options.ts";
+import type { Acceptor, Listener, ThreadDoor } from "./transport.ts";
+
+/** Connections that have not proven who they are. When one more comes, the oldest goes: honest peers need only milliseconds. */
+export const MAX_STRANGERS = 64;
+/** All connections of one listener. */
+export const MAX_CONNECTIONS = 8192;
+
+export interface ListenerOptions {
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly log: Log | undefined;
+  readonly accepted: (connection: Accepted, acceptor: Acceptor) => void;
+}
+
+/** A TCP connection on its way to being authenticated. */
+interface Stranger {
+  readonly socket: Socket;
+  readonly from: string;
+  readonly abort: AbortController;
+  readonly since: number;
+}
+
+/** The node's one TLS port: looks into each ClientHello, then authenticates here or hands over to the thread of its ALPN. */
+export class TlsListener implements Listener {
+  private readonly server: Server;
+  private readonly acceptors: Readonly<Record<string, Acceptor>>;
+  private readonly options: ListenerOptions;
+  private readonly tls: TlsAcceptor;
+  private readonly strangers = new Set<Stranger>();
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(acceptors: Readonly<Record<string, Acceptor>>, context: Omit<AcceptContext, "alpn">, options: ListenerOptions) {
+    this.acceptors = acceptors;
+    this.options = options;
+    this.tls = new TlsAcceptor({ ...context, alpn: Object.keys(acceptors) });
+    this.server = createServer({ noDelay: true }, (socket) => this.welcome(socket));
+    this.server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  static async open(
+    acceptors: Readonly<Record<string, Acceptor>>,
+    context: Omit<AcceptContext, "alpn">,
+    options: ListenerOptions,
+  ): Promise<TlsListener> {
+    const listener = new TlsListener(acceptors, context, options);
+    const { server } = listener;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (e: NodeJS.ErrnoException) => {
+        const what = e.code === "EADDRINUSE" ? "it is in use: does another tesela-engine run?" : e.message;
+        reject(new TeselaError("E_CONFIG", `cannot listen on TCP port ${options.port}: ${what}`, {}, { cause: e }));
+      });
+      server.listen({ port: options.port, ...(options.host === undefined ? {} : { host: options.host }) }, resolve);
+    });
+    server.on("error", (e) => options.log?.error("the listener failed", { error: e }));
+    return listener;
+  }
+
+  get port(): number {
+    const address = this.server.address();
+    return typeof address === "object" && address !== null ? address.port : this.options.port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const stranger of this.strangers) stranger.abort.abort(new TeselaError("E_LINK", "the listener is closing"));
+    for (const socket of this.sockets) socket.destroy();
+    this.tls[Symbol.dispose]();
+    await closed;
+  }
+
+  private welcome(socket: Socket): void {
+    const stranger = {
+      socket,
+      from: `${socket.remoteAddress}:${socket.remotePort}`,
+      abort: new AbortController(),
+      since: performance.now(),
+    };
+    this.sockets.add(socket);
+    socket.once("close", () => this.sockets.delete(socket));
+    socket.on("error", (e) => this.options.log?.debug("a connection failed", { from: stranger.from, error: e.message }));
+    if (this.strangers.size >= MAX_STRANGERS) {
+      const [oldest] = this.strangers;
+      oldest?.abort.abort(new TeselaError("E_REFUSED", `more than ${MAX_STRANGERS} connections have not authenticated`));
+    }
+    this.strangers.add(stranger);
+    const timer = setTimeout(
+      () => stranger.abort.abort(new TeselaError("E_TIMEOUT", `no handshake within ${HANDSHAKE_MS / 1000} s`)),
+      HANDSHAKE_MS,
+    );
+    const settled = (): void => {
+      clearTimeout(timer);
+      this.strangers.delete(stranger);
+    };
+    this.admit(stranger, settled).catch((e: unknown) => {
+      settled();
+      socket.destroy();
+      this.options.log?.warn("a connection was refused", { from: stranger.from, reason: toTeselaError(e).message });
+    });
+  }
+
+  private async admit(stranger: Stranger, settled: () => void): Promise<void> {
+    const { signal } = stranger.abort;
+    const hello = await this.readHello(stranger, (first, hello) => this.handOver(stranger, first, hello, settled));
+    if (hello === null) return;
+    const connection = await this.tls.accept(stranger.socket, signal);
+    settled();
+    const acceptor = this.acceptors[connection.alpn] as Acceptor;
+    // The peer asked for one protocol in the clear and for another one in the handshake: nobody honest does.
+    if (acceptor.kind === "thread") throw new TeselaError("E_PROTOCOL", "the ClientHello was ambiguous");
+    this.options.accepted(connection, acceptor);
+  }
+
+  /**
+   * Reads until the ClientHello is complete, then asks `divert`; when it says no, puts the bytes back. `divert` is called in the same
+   * turn as the last read, so that nothing more can have been read from the descriptor.
+   */
+  private readHello(stranger: Stranger, divert: (first: Buffer, hello: ClientHello) => boolean): Promise<ClientHello | null> {
+    const { socket } = stranger;
+    const { signal } = stranger.abort;
+    return new Promise((resolve, reject) => {
+      let bytes: Buffer = Buffer.alloc(0);
+      const done = (act: () => void) => {
+        socket.off("data", onData).off("close", onClose).off("end", onClose);
+        signal.removeEventListener("abort", onAbort);
+        act();
+      };
+      const onClose = () => done(() => reject(new TeselaError("E_LINK", "it ended before a TLS handshake")));
+      const onAbort = () => done(() => reject(signal.reason));
+      const onData = (chunk: Buffer) => {
+        try {
+          bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+          const hello = parseClientHello(bytes);
+          if (hello === null) return;
+          if (divert(bytes, hello)) return done(() => resolve(null));
+          done(() => {
+            socket.pause();
+            socket.unshift(bytes);
+            resolve(hello);
+          });
+        } catch (e) {
+          done(() => reject(e));
+        }
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      socket.on("data", onData).on("close", onClose).on("end", onClose);
+    });
+  }
+
+  /** True when the connection now belongs to another thread. */
+  private handOver(stranger: Stranger, first: Buffer, hello: ClientHello, settled: () => void): boolean {
+    const acceptor = hello.alpn.length === 1 ? this.acceptors[hello.alpn[0] as string] : undefined;
+    if (acceptor?.kind !== "thread") return false;
+    const route = routeOf(hello.serverName);
+    const door: ThreadDoor | null = acceptor.pick(route);
+    if (door === null) throw new TeselaError("E_REFUSED", `nobody takes connections of route '${route}'`);
+    const deadlineMs = Math.max(0, HANDSHAKE_MS - (performance.now() - stranger.since));
+    door.take({ fd: descriptorOf(stranger.socket), first, route, deadlineMs }, settled);
+    stranger.socket.destroy();
+    return true;
+  }
+}
+
+/** The descriptor under a socket. Node has no public name for it; without it a connection cannot change threads. */
+function descriptorOf(socket: Socket): number {
+  const handle = (socket as unknown as { _handle?: { fd?: number } })._handle;
+  if (typeof handle?.fd !== "number" || handle.fd < 0) throw new TeselaError("E_INTERNAL", "this Node.js hides the descriptor of a socket");
+  return handle.fd;
+}

@@ -1,0 +1,77 @@
+import type { SecureContext } from "node:tls";
+import type { Log } from "../base/mod.ts";
+import { type ChannelOptions, FrameChannel } from "./channel.ts";
+import { type Clock, realClock } from "./clock.ts";
+import type { Credentials } from "./credentials.ts";
+import { type DialContext, dial } from "./tls-dial.ts";
+import { TlsListener } from "./tls-listener.ts";
+import { secureContext } from "./tls-options.ts";
+import type { Acceptor, Channel, ConnectOptions, Listener, PeerAddress, PeerStream, Transport } from "./transport.ts";
+
+/** TCP port of a node's one TLS listener. */
+export const DEFAULT_PORT = 4660;
+
+export interface TlsTransportOptions {
+  readonly credentials: Credentials;
+  /** Tesela's version, told in the hello. */
+  readonly version: string;
+  /** Where to listen; all addresses and 4660 when left out. Port 0 takes a free one. */
+  readonly host?: string;
+  readonly port?: number;
+  readonly log?: Log;
+  readonly clock?: Clock;
+  /** See PING_MS and DEAD_MS. */
+  readonly pingMs?: number;
+  readonly deadMs?: number;
+  /** Another number than ours only in tests. */
+  readonly protocol?: number;
+}
+
+/** Mutual TLS 1.3 over TCP. May be used in any thread; each thread makes its own. */
+export class TlsTransport implements Transport {
+  private readonly options: TlsTransportOptions;
+  private readonly context: SecureContext;
+  private readonly dialContext: DialContext;
+  private readonly channelOptions: ChannelOptions;
+
+  constructor(options: TlsTransportOptions) {
+    this.options = options;
+    this.context = secureContext(options.credentials);
+    const { credentials, version, protocol, pingMs, deadMs } = options;
+    const who = { credentials, version, ...(protocol === undefined ? {} : { protocol }) };
+    this.dialContext = { ...who, secureContext: this.context };
+    this.channelOptions = {
+      clock: options.clock ?? realClock,
+      ...(pingMs === undefined ? {} : { pingMs }),
+      ...(deadMs === undefined ? {} : { deadMs }),
+    };
+  }
+
+  listen(acceptors: Readonly<Record<string, Acceptor>>): Promise<Listener> {
+    const { credentials, version, protocol, host, port, log } = this.options;
+    const who = { credentials, version, ...(protocol === undefined ? {} : { protocol }) };
+    return TlsListener.open(acceptors, who, {
+      host,
+      port: port ?? DEFAULT_PORT,
+      log,
+      accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
+        if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.channelOptions));
+        else if (acceptor.kind === "stream") {
+          if (rest.length > 0) stream.unshift(rest);
+          acceptor.open({ stream, peer, alpn, route });
+        }
+      },
+    });
+  }
+
+  async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
+    const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
+    return new FrameChannel(stream, peer, alpn, rest, this.channelOptions);
+  }
+
+  async connectRaw(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<PeerStream> {
+    const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
+    if (rest.length > 0) stream.unshift(rest);
+    return { stream, peer, alpn, route: options.route ?? "" };
+  }
+}
