@@ -114,7 +114,10 @@ test("a process of another home is that node's to decide, and only root is trust
   assert.deepEqual(w.relayed, [{ ask: { pid: "2:77", target: "1" }, caller: STRANGER }]);
   const via = { uid: process.getuid?.() ?? 0, gid: 0, via: 2 };
   await w.moves.migrate({ pid: `1:${w.pid}`, target: "2" }, { ...via, uid: 0 });
-  await assert.rejects(w.moves.migrate({ pid: w.pid, target: "2" }, { ...via, uid: 1000 }), refusesWith("E_PERM", /only root may move it from here/));
+  await assert.rejects(
+    w.moves.migrate({ pid: w.pid, target: "2" }, { ...via, uid: 1000 }),
+    refusesWith("E_PERM", /only root may move it from here/),
+  );
   await assert.rejects(w.moves.migrate({ pid: "3:1", target: "2" }, { ...via, uid: 0 }), refusesWith("E_PROTOCOL", /not of this node/));
 });
 

@@ -1,0 +1,164 @@
+import { MiB, TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Channel } from "../io/mod.ts";
+import type { Data, Head, Message } from "../wire/mod.ts";
+import type { Caller } from "./authorize.ts";
+import { isErrorShape } from "./client.ts";
+import type { NodeStatus, PeerControl } from "./peer.ts";
+import type { EngineRow, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
+
+/** Rows of a node, as JSON. */
+export const MAX_ROWS = 15 * MiB;
+/** Questions without an answer on one stream; a peer that goes on asking is cut off. */
+export const MAX_PENDING = 256;
+
+/** What a teselad does for the others. */
+export interface ControlService {
+  status(): NodeStatus;
+  processes(): Promise<EngineRow[]>;
+  migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
+}
+
+/** Answers the questions of one peer until its stream ends. */
+export function serveControl(channel: Channel, service: ControlService): void {
+  let pending = 0;
+  const answer = (seq: number, work: () => Promise<void>): void => {
+    if (++pending > MAX_PENDING) throw new TeselaError("E_PROTOCOL", `node ${channel.peer.node} has ${pending} questions open`);
+    work()
+      .catch((e: unknown) => fail(channel, seq, e))
+      .finally(() => pending--);
+  };
+  channel.onMessage((m) => {
+    switch (m.type) {
+      case "ctlStatusAsk":
+        channel.send("ctlStatus", { seq: m.head.seq, ...service.status() });
+        return;
+      case "ctlProcessesAsk": {
+        const { seq } = m.head;
+        return answer(seq, async () => void channel.send("ctlProcesses", { seq }, rowsJson(await service.processes())));
+      }
+      case "ctlMigrate": {
+        const { seq, uid, gid, pid, target, why } = m.head;
+        const caller: Caller = { uid, gid, via: channel.peer.node };
+        return answer(seq, async () => {
+          channel.send("ctlMigrated", { seq }, json(await service.migrate({ pid, target, why }, caller)));
+        });
+      }
+      default:
+        throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a control stream`);
+    }
+  });
+}
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+function rowsJson(rows: readonly EngineRow[]): Buffer {
+  const bytes = json(rows);
+  if (bytes.length > MAX_ROWS)
+    throw new TeselaError("E_INTERNAL", `${rows.length} processes make ${bytes.length} bytes, ${MAX_ROWS} is the limit`);
+  return bytes;
+}
+
+function fail(channel: Channel, seq: number, e: unknown): void {
+  const { error, message, ...details } = toTeselaError(e).toJSON();
+  const head: Head<"ctlFailed"> = { seq, error, message: message.slice(0, 1000) };
+  channel.send("ctlFailed", Object.keys(details).length === 0 ? head : { ...head, details: details as Data });
+}
+
+type Answer = Extract<Message, { type: "ctlStatus" | "ctlProcesses" | "ctlMigrated" }>;
+interface Waiting {
+  readonly want: Answer["type"];
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (e: unknown) => void;
+}
+
+/** The asking side of a control stream. */
+export class ChannelPeer implements PeerControl {
+  private readonly channel: Channel;
+  private readonly waiting = new Map<number, Waiting>();
+  private seq = 0;
+
+  constructor(channel: Channel) {
+    this.channel = channel;
+    channel.onMessage((m) => this.receive(m));
+    channel.closed.then((reason) =>
+      this.rejectAll(reason ?? new TeselaError("E_LINK", `node ${channel.peer.node} closed its control stream`)),
+    );
+  }
+
+  async status(signal: AbortSignal): Promise<NodeStatus> {
+    const answer = await this.ask("ctlStatus", (seq) => this.channel.send("ctlStatusAsk", { seq }), signal);
+    const { seq: _, ...status } = answer.head as Head<"ctlStatus">;
+    return status;
+  }
+
+  async processes(signal: AbortSignal): Promise<EngineRow[]> {
+    const answer = await this.ask("ctlProcesses", (seq) => this.channel.send("ctlProcessesAsk", { seq }), signal);
+    const rows = parse(answer.payload, this.channel.peer.node);
+    if (!Array.isArray(rows)) throw new TeselaError("E_PROTOCOL", `node ${this.channel.peer.node} sent no list of processes`);
+    return rows as EngineRow[];
+  }
+
+  async migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot> {
+    const { uid, gid } = caller;
+    const head = { pid: ask.pid, target: ask.target, why: ask.why ?? false, uid, gid };
+    const answer = await this.ask("ctlMigrated", (seq) => this.channel.send("ctlMigrate", { seq, ...head }));
+    return parse(answer.payload, this.channel.peer.node) as Migrated | WhyNot;
+  }
+
+  close(): void {
+    this.channel.close();
+  }
+
+  private ask(want: Answer["type"], send: (seq: number) => void, signal?: AbortSignal): Promise<Answer> {
+    const seq = this.seq++ >>> 0;
+    return new Promise<Answer>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const abort = (): void => {
+        this.waiting.delete(seq);
+        reject(new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} did not answer in time`, {}, { cause: signal?.reason }));
+      };
+      const done = (): void => signal?.removeEventListener("abort", abort);
+      signal?.addEventListener("abort", abort, { once: true });
+      this.waiting.set(seq, {
+        want,
+        resolve: (answer) => {
+          done();
+          resolve(answer);
+        },
+        reject: (e) => {
+          done();
+          reject(e);
+        },
+      });
+      send(seq);
+    });
+  }
+
+  private receive(m: Message): void {
+    const seq = "seq" in m.head ? m.head.seq : -1;
+    const waiting = this.waiting.get(seq);
+    // Nobody waits any more for what came too late.
+    if (!waiting) return;
+    this.waiting.delete(seq);
+    if (m.type === waiting.want) return waiting.resolve(m as Answer);
+    if (m.type !== "ctlFailed") throw new TeselaError("E_PROTOCOL", `'${m.type}' where '${waiting.want}' belongs`);
+    const { error, message, details } = m.head;
+    const shape = { ...(isRecord(details) ? details : {}), error, message };
+    waiting.reject(isErrorShape(shape) ? TeselaError.from(shape) : new TeselaError("E_PROTOCOL", "an error without a name"));
+  }
+
+  private rejectAll(reason: unknown): void {
+    for (const w of this.waiting.values()) w.reject(reason);
+    this.waiting.clear();
+  }
+}
+
+const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
+
+function parse(payload: Buffer, node: number): unknown {
+  try {
+    return JSON.parse(payload.toString("utf8"));
+  } catch (cause) {
+    throw new TeselaError("E_PROTOCOL", `node ${node} sent what is not JSON`, {}, { cause });
+  }
+}

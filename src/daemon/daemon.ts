@@ -1,0 +1,189 @@
+import { type Log, type Paths, TeselaError } from "../base/mod.ts";
+import type { Channel } from "../io/mod.ts";
+import type { Caller } from "./authorize.ts";
+import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
+import { type ControlService, serveControl } from "./control.ts";
+import { peerDoor } from "./door.ts";
+import type { EngineClient } from "./engine-client.ts";
+import { FactSampler, type NodeFacts } from "./facts.ts";
+import { jsonServer, type Routes } from "./http.ts";
+import { Levelled } from "./levelled.ts";
+import { listenUnix } from "./listen.ts";
+import { type Member, Members } from "./members.ts";
+import { mergeRows } from "./merge.ts";
+import { Moves } from "./moves.ts";
+import type { DialPeer, NodeStatus } from "./peer.ts";
+import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, ProcessRow, RunAnswer, RunAsk } from "./shapes.ts";
+
+const SAMPLE_MS = 1000;
+/** `ps` does not wait longer for a node that is about to be found dead. */
+const ROWS_MS = 2000;
+const SOCKET_MODE_ALL = 0o666;
+const SOCKET_MODE_OWNER = 0o600;
+
+export interface DaemonOptions {
+  readonly paths: Paths;
+  readonly config: NodeConfig;
+  readonly version: string;
+  readonly engine: EngineClient;
+  readonly dial: DialPeer;
+  readonly log: Log;
+}
+
+/** The control plane of one node. It holds nothing that a process depends on, and may be restarted at any time. */
+export class Daemon implements AsyncDisposable {
+  private readonly o: DaemonOptions;
+  private readonly started = performance.now();
+  private readonly members: Members;
+  private readonly moves: Moves;
+  private readonly levelled: Levelled;
+  private readonly sampler = new FactSampler();
+  private readonly peersFile: Watched;
+  private readonly channels = new Set<Channel>();
+  private readonly open = new AsyncDisposableStack();
+  private facts: NodeFacts;
+  private engineStatus: EngineStatus | null = null;
+
+  private constructor(o: DaemonOptions) {
+    this.o = o;
+    this.members = this.open.use(new Members(o.config.id, o.dial, o.log));
+    this.moves = new Moves(o.config, this.members, o.engine);
+    this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
+    this.peersFile = new Watched(o.paths.peersJson);
+    this.facts = this.sampler.sample();
+  }
+
+  /** Resolves when both sockets answer. */
+  static async start(o: DaemonOptions): Promise<Daemon> {
+    const daemon = new Daemon(o);
+    try {
+      await daemon.begin();
+    } catch (e) {
+      await daemon[Symbol.asyncDispose]();
+      throw e;
+    }
+    return daemon;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const channel of this.channels) channel.close();
+    await this.open.disposeAsync();
+  }
+
+  private async begin(): Promise<void> {
+    const { paths, log } = this.o;
+    const door = peerDoor((channel) => this.serve(channel), log);
+    this.open.use(await listenUnix(door, paths.peerSocket, SOCKET_MODE_OWNER));
+    this.readMembership();
+    await this.tick();
+    const timer = setInterval(() => void this.tick(), SAMPLE_MS);
+    this.open.defer(() => clearInterval(timer));
+    this.open.use(await listenUnix(jsonServer(this.routes(), log), paths.teseladSocket, SOCKET_MODE_ALL));
+  }
+
+  private routes(): Routes {
+    return {
+      "GET /status": () => Promise.resolve(this.status()),
+      "GET /nodes": () => Promise.resolve(this.nodes()),
+      "GET /ps": () => this.ps(),
+      "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
+      "POST /run": (body, caller) => this.run(runAsk(body), caller),
+    };
+  }
+
+  private serve(channel: Channel): void {
+    this.channels.add(channel);
+    void channel.closed.then(() => this.channels.delete(channel));
+    const service: ControlService = {
+      status: () => this.nodeStatus(),
+      processes: () => this.ownRows(),
+      migrate: (ask, caller) => this.moves.migrate(ask, caller),
+    };
+    serveControl(channel, service);
+  }
+
+  private async tick(): Promise<void> {
+    this.facts = this.sampler.sample();
+    this.levelled.sample();
+    this.readMembership();
+    try {
+      this.engineStatus = await this.o.engine.status();
+    } catch (e) {
+      if (this.engineStatus !== null) this.o.log.warn("the engine does not answer", { error: (e as Error).message });
+      this.engineStatus = null;
+    }
+  }
+
+  private readMembership(): void {
+    if (!this.peersFile.changed()) return;
+    try {
+      this.members.set(readPeers(this.o.paths));
+    } catch (e) {
+      if (!(e instanceof TeselaError)) throw e;
+      this.o.log.error("the membership stays as it was", { error: e.message });
+    }
+  }
+
+  private status(): DaemonStatus {
+    const { config, version } = this.o;
+    const uptimeMs = Math.round(performance.now() - this.started);
+    return { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid, version, uptimeMs, engine: this.engineStatus };
+  }
+
+  private nodeStatus(): NodeStatus {
+    const { guests = 0, away = 0 } = this.engineStatus ?? {};
+    return { ...this.facts, guests, away, flags: this.engineStatus ? [] : ["noengine"] };
+  }
+
+  private nodes(): NodeRow[] {
+    const own = nodeRow(this.o.config, "up", this.nodeStatus());
+    return [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))].sort((a, b) => a.id - b.id);
+  }
+
+  /** What the engine says counts before what /proc does. Without an engine there is still /proc. */
+  private async ownRows(): Promise<EngineRow[]> {
+    let rows: EngineRow[] = [];
+    try {
+      rows = await this.o.engine.processes();
+    } catch (e) {
+      if (!(e instanceof TeselaError)) throw e;
+    }
+    const known = new Set(rows.map((r) => r.cpid));
+    return [...rows, ...this.levelled.rows().filter((r) => !known.has(r.cpid))];
+  }
+
+  private async ps(): Promise<ProcessRow[]> {
+    const signal = AbortSignal.timeout(ROWS_MS);
+    const others = this.members.controls().map((c) => c.processes(signal));
+    const all = await Promise.allSettled([this.ownRows(), ...others]);
+    return mergeRows(all.flatMap((r) => (r.status === "fulfilled" ? r.value : [])));
+  }
+
+  private async run(ask: RunAsk, caller: Caller): Promise<RunAnswer> {
+    const answer = await this.moves.run(ask, caller);
+    this.levelled.add(answer.pid);
+    return answer;
+  }
+}
+
+const NOTHING: NodeStatus = { cpus: 0, speed: 0, load: 0, memTotal: 0, memFree: 0, guests: 0, away: 0, flags: [] };
+
+function nodeRow(peer: Peer, state: NodeRow["state"], status: NodeStatus | null): NodeRow {
+  const { id, name, address } = peer;
+  return { id, name, address, state, ...(status ?? NOTHING) };
+}
+
+function migrateAsk(body: unknown): MigrateAsk {
+  const { pid, target, why = false } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || typeof target !== "string" || typeof why !== "boolean") {
+    throw new TeselaError("E_USAGE", 'POST /migrate: want {"pid":"4711","target":"2"}');
+  }
+  return { pid, target, why };
+}
+
+function runAsk(body: unknown): RunAsk {
+  const { pid, target, execs = 1 } = (body ?? {}) as Record<string, unknown>;
+  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && Number.isInteger(execs);
+  if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
+  return { pid: pid as number, target: target as string | null, execs: execs as number };
+}
