@@ -1,2 +1,4 @@
 /** Who belongs to a cluster, and how it proves it. */
 export { CA_DAYS, caFingerprint, certify, type ClusterCa, createCluster, issueNode, NODE_DAYS, type Validity } from "./ca.ts";
+export { checkIdentity, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveIdentity } from "./files.ts";
+export { decodeToken, encodeToken, type Invitation, type Member } from "./token.ts";

@@ -6,5 +6,5 @@ export * from "./random.ts";
 export { CONNECT_TIMEOUT_MS } from "./tls-dial.ts";
 export { HANDSHAKE_MS } from "./tls-accept.ts";
 export { MAX_CONNECTIONS, MAX_STRANGERS } from "./tls-listener.ts";
-export { DEFAULT_PORT, TlsTransport, type TlsTransportOptions } from "./tls-transport.ts";
+export { TlsTransport, type TlsTransportOptions } from "./tls-transport.ts";
 export * from "./transport.ts";

@@ -1,5 +1,5 @@
 import type { SecureContext } from "node:tls";
-import type { Log } from "../base/mod.ts";
+import { DEFAULT_PORT, type Log } from "../base/mod.ts";
 import { type ChannelOptions, FrameChannel } from "./channel.ts";
 import { type Clock, realClock } from "./clock.ts";
 import type { Credentials } from "./credentials.ts";
@@ -7,9 +7,6 @@ import { type DialContext, dial } from "./tls-dial.ts";
 import { TlsListener } from "./tls-listener.ts";
 import { secureContext } from "./tls-options.ts";
 import type { Acceptor, Channel, ConnectOptions, Listener, PeerAddress, PeerStream, Transport } from "./transport.ts";
-
-/** TCP port of a node's one TLS listener. */
-export const DEFAULT_PORT = 4660;
 
 export interface TlsTransportOptions {
   readonly credentials: Credentials;

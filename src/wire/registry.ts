@@ -1,5 +1,5 @@
-import { type Decoded, defineMessages, type HeadOf, msg } from "./message.ts";
-import { bool, data, list, num, opt, size, str, u16, u32 } from "./schema.ts";
+import { type Decoded, defineMessages, type HeadOf, msg, raw } from "./message.ts";
+import { bool, data, i32, list, nullable, num, obj, oneOf, opt, size, str, u16, u32, u64, u8 } from "./schema.ts";
 
 /**
  * Every frame that nodes exchange. Append only: an id, once released, means this message for ever, also after the message is gone
@@ -15,6 +15,50 @@ export const MESSAGES = defineMessages({
   pong: msg(4, { n: u32 }),
   /** The sender closes in good order; an end without it is a broken link. */
   bye: msg(5, {}),
+
+  // 10 to 30: the engines' link. A ticket is one stay of one process away from home; home gives it out.
+  /** See src/engine/hot-frames.ts. */
+  call: raw(10),
+  reply: raw(11),
+  /** A signal arrived at home; payload: its siginfo_t. Home waits for the verdict with the same `seq`. */
+  signal: msg(12, { ticket: u32, seq: u32 }),
+  verdict: msg(13, { ticket: u32, seq: u32, verdict: oneOf("deliver", "handled", "none") }),
+  /** A signal of the guest's own takes its default action; payload: its siginfo_t. */
+  raise: msg(14, { ticket: u32, signal: u8 }),
+  back: msg(15, { ticket: u32, reason: str(64) }),
+  pause: msg(16, { ticket: u32, paused: bool }),
+  exit: msg(17, { ticket: u32, code: i32 }),
+  lost: msg(18, { ticket: u32, reason: str(512) }),
+  drop: msg(19, { ticket: u32 }),
+  /** What the two engines settle between them apart from calls: a question and its answer, by `id` of the asking side. */
+  ask: msg(20, { id: u32, method: str(32), params: data }),
+  answer: msg(21, { id: u32, ok: bool, value: data }),
+  /** How the guests of the receiver's processes fare, once a second. */
+  usage: msg(22, { rows: list(obj({ ticket: u32, userUs: size, systemUs: size, rss: size, state: str(1), calls: size }), 4096) }),
+
+  // 31 to 40: a process on its way, over a bulk connection.
+  offer: msg(31, {
+    ticket: u32,
+    home: u16,
+    pid: u32,
+    vdso: nullable(str(64)),
+    xstate: u32,
+    cpu: list(str(32), 1024),
+    bytes: size,
+    files: list(obj({ hash: str(64), size }), 1024),
+  }),
+  want: msg(32, { hashes: list(str(64), 1024) }),
+  /** A piece of a mapped file; pieces come in order, `last` with the final one. */
+  file: msg(33, { hash: str(64), size, last: bool }),
+  /** Payload: the image but for its pages, as src/image/codec.ts has it. */
+  image: msg(34, { huge: list(obj({ start: u64, end: u64 }), 1024) }),
+  /** The areas whose clean pages the receiver needs too. */
+  full: msg(35, { ranges: list(obj({ start: u64, end: u64 }), 1024) }),
+  /** Payload: `runs` entries {u64 address, u64 pages}, then the pages. */
+  pages: msg(36, { runs: u32 }),
+  end: msg(37, { pages: size }),
+  ready: msg(38, {}),
+  fetch: msg(39, { ticket: u32 }),
 
   // 64 to 95: control streams, teselad to teselad. An answer bears the `seq` of its question.
   ctlStatusAsk: msg(64, { seq: u32 }),
