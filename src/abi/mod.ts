@@ -2,6 +2,7 @@ export * from "./errno.ts";
 export * from "./errno-names.ts";
 export * from "./families.ts";
 export * from "./files.ts";
+export * from "./ioctls.ts";
 export * from "./ipc.ts";
 export * from "./limits.ts";
 export * from "./memory.ts";

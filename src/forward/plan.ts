@@ -43,7 +43,7 @@ function plannerFor(row: SyscallRow): Planner {
     }
     case "special": {
       const special = SPECIALS[row.name];
-      if (special === undefined) return () => back(`not_planned: ${row.name}`);
+      if (special === undefined) throw new RangeError(`no planner for ${row.name}`);
       const planner = typeof special === "function" ? special : special.over(compileRow(row));
       if (row.native === undefined) return planner;
       return (args, mem, area, ctx) => (isNative(row, args) ? LOCAL : planner(args, mem, area, ctx));

@@ -21,7 +21,7 @@ import {
 } from "./forward.ts";
 import { Layout } from "./layout.ts";
 import { type Mask, readMask, readMaskArg } from "./sigmask.ts";
-import { type Specials, unless } from "./special.ts";
+import type { Specials } from "./special.ts";
 import type { CallContext, Finish, GuestMemory, OutRange, Plan, Planner, Timeout } from "./types.ts";
 
 /** Gives a plan the mask that the guest waits with; the deputy's call gets none. */
@@ -229,6 +229,4 @@ export const polls: Specials = {
   epoll_wait: epoller(NR.epoll_wait),
   epoll_pwait: epoller(NR.epoll_pwait),
   epoll_pwait2: epoller(NR.epoll_pwait2),
-  // Not written for EPOLL_CTL_DEL, and the row takes a bad pointer for what it is there.
-  epoll_ctl: unless(() => null),
 };

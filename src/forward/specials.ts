@@ -1,11 +1,39 @@
 /** All calls with a handler of their own. */
+import { clocks } from "./clocks.ts";
 import { descriptors } from "./descriptors.ts";
+import { fcntls } from "./fcntl.ts";
 import { files } from "./files.ts";
+import { ioctls } from "./ioctl.ts";
+import { ipcs } from "./ipc.ts";
 import { memory } from "./memory.ts";
 import { polls } from "./poll.ts";
+import { prctls } from "./prctl.ts";
+import { processes } from "./process.ts";
+import { receives } from "./receive.ts";
+import { sends } from "./send.ts";
 import { sleeps } from "./sleep.ts";
+import { addresses } from "./sockaddr.ts";
+import { options } from "./sockopt.ts";
 import type { Specials } from "./special.ts";
 import { transfers } from "./transfer.ts";
 import { vectors } from "./vectors.ts";
 
-export const SPECIALS: Specials = { ...transfers, ...vectors, ...files, ...descriptors, ...memory, ...polls, ...sleeps };
+export const SPECIALS: Specials = {
+  ...transfers,
+  ...vectors,
+  ...files,
+  ...descriptors,
+  ...memory,
+  ...polls,
+  ...sleeps,
+  ...clocks,
+  ...addresses,
+  ...options,
+  ...sends,
+  ...receives,
+  ...fcntls,
+  ...ioctls,
+  ...ipcs,
+  ...processes,
+  ...prctls,
+};
