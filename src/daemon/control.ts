@@ -140,7 +140,10 @@ export class ChannelPeer implements PeerControl {
     // Nobody waits any more for what came too late.
     if (!waiting) return;
     this.waiting.delete(seq);
-    if (m.type === waiting.want) return waiting.resolve(m as Answer);
+    if (m.type === waiting.want) {
+      waiting.resolve(m as Answer);
+      return;
+    }
     if (m.type !== "ctlFailed") throw new TeselaError("E_PROTOCOL", `'${m.type}' where '${waiting.want}' belongs`);
     const { error, message, details } = m.head;
     const shape = { ...(isRecord(details) ? details : {}), error, message };

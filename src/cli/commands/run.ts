@@ -6,7 +6,7 @@ import { printError, write } from "../out.ts";
 import { parse } from "../parse.ts";
 import { quote, repairEnvironment, splitStrings } from "../run/environ.ts";
 import { findProgram } from "../run/find-program.ts";
-import { place } from "../run/place.ts";
+import { place, readWanted } from "../run/place.ts";
 import { findCommand } from "../table.ts";
 
 /**
@@ -36,6 +36,7 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
     const { commandHelp } = await import("../help.ts");
     return `printf %s ${quote(Buffer.from(commandHelp(command)).toString("latin1"))}\nexit 0\n`;
   }
+  const wanted = readWanted(call);
   const name = call.operands[0] ?? "";
   const original = splitStrings(readFileSync(`/proc/${shell}/environ`));
   const path = original.find((s) => s.startsWith("PATH="))?.slice("PATH=".length);
@@ -47,7 +48,7 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
   const { lines, beyond } = repairEnvironment(original, splitStrings(readFileSync("/proc/self/environ")));
   // env(1) would take a program with `=` in its name for a variable.
   const through = beyond.length > 0 && !name.includes("=") ? `env ${beyond.map(quote).join(" ")} ` : "";
-  await place(call, shell, through === "" ? 1 : 2);
+  await place(call, wanted, shell, through === "" ? 1 : 2);
   return [...lines, `shift ${args.length - call.operands.length}`, `exec ${through}"$@"`, ""].join("\n");
 }
 

@@ -19,8 +19,7 @@ const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * @param execs how many times it calls execve until it is the program
  * @throws TeselaError when the node is not available, unless -F was given
  */
-export async function place(call: Invocation, pid: number, execs: number): Promise<void> {
-  const wanted = readWanted(call);
+export async function place(call: Invocation, wanted: Wanted, pid: number, execs: number): Promise<void> {
   const client = new DaemonClient(nodePaths());
   if (wanted === null) return await register(client, pid, execs);
   try {
@@ -41,7 +40,10 @@ async function register(client: DaemonClient, pid: number, execs: number): Promi
 }
 
 /** One node, some of which one is to be chosen, or home. */
-function readWanted(call: Invocation): string | readonly number[] | null {
+export type Wanted = string | readonly number[] | null;
+
+/** @throws TeselaError E_USAGE */
+export function readWanted(call: Invocation): Wanted {
   const node = lastValue(call, "node");
   const list = lastValue(call, "one-of");
   const given = [call.switches.has("home"), node !== undefined, list !== undefined].filter(Boolean).length;
