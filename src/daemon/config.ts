@@ -15,13 +15,13 @@ export interface NodeConfig extends Peer {
 }
 
 /** As DNS labels, so that a name is good as a host name, in URLs and on the command line; a number is no name. */
-const NAME = /^(?!\d+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+export const NODE_NAME = /^(?!\d+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
 /** @throws TeselaError E_CONFIG */
 export function readNodeConfig(paths: Paths): NodeConfig {
   const value = readJson(paths.nodeJson, "run `tesela init` or `tesela join` first");
   const cluster = (value as { cluster?: unknown } | null)?.cluster;
-  if (typeof cluster !== "string" || !NAME.test(cluster)) throw wrong(paths.nodeJson, `cluster is ${JSON.stringify(cluster)}: want a name`);
+  if (typeof cluster !== "string" || cluster === "") throw wrong(paths.nodeJson, `cluster is ${JSON.stringify(cluster)}: want a name`);
   return { ...checkPeer(paths.nodeJson, value), cluster };
 }
 
@@ -43,7 +43,7 @@ export function readPeers(paths: Paths): Peer[] {
 export function checkPeer(file: string, value: unknown): Peer {
   const { id, name, address, port = DEFAULT_PORT } = (value ?? {}) as Record<string, unknown>;
   if (!isInt(id, 1, MAX_NODE_ID)) throw wrong(file, `id is ${JSON.stringify(id)}: want 1 to ${MAX_NODE_ID}`);
-  if (typeof name !== "string" || !NAME.test(name))
+  if (typeof name !== "string" || !NODE_NAME.test(name))
     throw wrong(file, `name of node ${id} is ${JSON.stringify(name)}: want letters, digits, '-'`);
   if (typeof address !== "string" || address === "") throw wrong(file, `address of node ${id} is ${JSON.stringify(address)}`);
   if (!isInt(port, 1, 65535)) throw wrong(file, `port of node ${id} is ${JSON.stringify(port)}: want 1 to 65535`);

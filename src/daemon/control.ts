@@ -135,7 +135,7 @@ export class ChannelPeer implements PeerControl {
   }
 
   private receive(m: Message): void {
-    const seq = "seq" in m.head ? m.head.seq : -1;
+    const seq = m.head !== null && "seq" in m.head ? m.head.seq : -1;
     const waiting = this.waiting.get(seq);
     // Nobody waits any more for what came too late.
     if (!waiting) return;

@@ -1,4 +1,5 @@
 /** The light side of the daemon, for its clients; the daemon itself is composed in main.ts. */
 export { type Ask, ask, type Far, isErrorShape } from "./client.ts";
+export { NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers } from "./config.ts";
 export { DaemonClient } from "./daemon-client.ts";
 export * from "./shapes.ts";

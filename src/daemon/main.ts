@@ -1,0 +1,47 @@
+/** teselad: the control plane of a node. Started by its launcher, stopped by SIGTERM or SIGINT; tells on stderr what it does. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import { loadIdentity } from "../cluster/mod.ts";
+import { ALPN, TlsTransport } from "../io/mod.ts";
+import { type NodeConfig, readNodeConfig } from "./config.ts";
+import { ChannelPeer } from "./control.ts";
+import { Daemon } from "./daemon.ts";
+import { HttpEngine } from "./engine-client.ts";
+import type { DialPeer } from "./peer.ts";
+
+const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+function dialer(paths: Paths, config: NodeConfig, log: Log): DialPeer {
+  const credentials = loadIdentity(paths.identity, config.name);
+  if (credentials.node !== config.id || credentials.cluster !== config.cluster) {
+    const names = `node ${credentials.node} of '${credentials.cluster}'`;
+    throw new TeselaError("E_CONFIG", `${paths.nodeJson} says node ${config.id} of '${config.cluster}', the certificate ${names}`);
+  }
+  const transport = new TlsTransport({ credentials, version: VERSION, log });
+  return async ({ id, address, port }, signal) =>
+    new ChannelPeer(await transport.connect({ node: nodeId(id), address, port }, ALPN.CONTROL, { signal }));
+}
+
+async function run(log: Log): Promise<void> {
+  const paths = nodePaths();
+  const config = readNodeConfig(paths);
+  mkdirSync(paths.run, { recursive: true });
+  const dial = dialer(paths, config, log);
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  await using _ = await Daemon.start({ paths, config, version: VERSION, engine: new HttpEngine(paths), dial, log });
+  writeFileSync(paths.teseladPid, `${process.pid}\n`);
+  log.info("teselad is ready", { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid });
+  log.info("teselad ends", { signal: await stopped });
+  rmSync(paths.teseladPid, { force: true });
+}
+
+const log = new Log({ base: { program: "teselad" } });
+try {
+  await run(log);
+} catch (e) {
+  const error = toTeselaError(e);
+  log.error(error.message, { code: error.code, ...(error.code === "E_INTERNAL" && { error: error.cause ?? error }) });
+  process.exitCode = 1;
+}
