@@ -1,0 +1,120 @@
+/**
+ * Builds the test programs when they are asked for. An executable is kept under a name with the hash of everything it
+ * was made of, so an edit makes a new one and nothing else does.
+ *
+ * They lie in `.cache/programs` of the package, which is wherever the package is, on namespace hosts too.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const SOURCES = fileURLToPath(new URL(".", import.meta.url));
+const CACHE = fileURLToPath(new URL("../../.cache/programs", import.meta.url));
+const BUILD_SECONDS = 60;
+
+interface Recipe {
+  /** File in this folder. */
+  readonly source: string;
+  readonly flags?: readonly string[];
+  /** `gcc` unless said otherwise. `i386` is assembled and linked by binutils, for 32-bit code without 32-bit libraries. */
+  readonly compiler?: "gcc" | "musl" | "i386";
+}
+
+const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing"];
+export const PROGRAMS = {
+  abort: { source: "abort.c" },
+  "brk-mmap": { source: "brk-mmap.c" },
+  clocks: { source: "clocks.c" },
+  "echo-server": { source: "echo-server.c" },
+  files: { source: "files.c" },
+  "files-musl": { source: "files.c", compiler: "musl", flags: ["-static"] },
+  fpe: { source: "fpe.c", flags: ["-lm"] },
+  memfill: { source: "memfill.c" },
+  "memfill-static": { source: "memfill.c", flags: ["-static"] },
+  pipes: { source: "pipes.c" },
+  segv: { source: "segv.c" },
+  sendrecv: { source: "sendrecv.c" },
+  sigs: { source: "sigs.c" },
+  "sigs-self": { source: "sigs-self.c" },
+  spin: { source: "spin.c", flags: ["-static"] },
+  "spin-nopie": { source: "spin.c", flags: ["-no-pie"] },
+  "spin-musl": { source: "spin.c", compiler: "musl", flags: ["-static"] },
+  "spin-pie": { source: "spin.c" },
+  "refuse-32bit": { source: "refuse-32bit.S", compiler: "i386" },
+  "refuse-aio": { source: "refuse-aio.c" },
+  "refuse-cpu-timer": { source: "refuse-cpu-timer.c" },
+  "refuse-device": { source: "refuse-device.c" },
+  "refuse-hugetlb": { source: "refuse-hugetlb.c" },
+  "refuse-io-uring": { source: "refuse-io-uring.c" },
+  "refuse-mlock": { source: "refuse-mlock.c" },
+  "refuse-perf": { source: "refuse-perf.c" },
+  "refuse-realtime": { source: "refuse-realtime.c" },
+  "refuse-seccomp": { source: "refuse-seccomp.c" },
+  "refuse-shared-anon": { source: "refuse-shared-anon.c" },
+  "refuse-shared-file": { source: "refuse-shared-file.c" },
+  "refuse-sysv-shm": { source: "refuse-sysv-shm.c" },
+  "refuse-threads": { source: "refuse-threads.c", flags: ["-pthread"] },
+  "refuse-traced": { source: "refuse-traced.c" },
+  "refuse-tracer": { source: "refuse-tracer.c" },
+  "refuse-userfaultfd": { source: "refuse-userfaultfd.c" },
+  "refuse-vfork": { source: "refuse-vfork.c" },
+} as const satisfies Record<string, Recipe>;
+export type ProgramName = keyof typeof PROGRAMS;
+/** The programs that a node refuses to let go: each prints `ready` and then waits to be killed. */
+export const REFUSED = (Object.keys(PROGRAMS) as ProgramName[]).filter((name) => name.startsWith("refuse-"));
+
+/** Status of a program that found that this machine cannot do what it is about; its reason is its only line of output. */
+export const EXIT_UNAVAILABLE = 77;
+
+/** The commands that make `output` from the recipe. */
+function commands(recipe: Recipe, output: string): [string, ...string[]][] {
+  const source = join(SOURCES, recipe.source);
+  const flags = recipe.flags ?? [];
+  switch (recipe.compiler ?? "gcc") {
+    case "gcc":
+      return [["gcc", ...COMMON, "-o", output, source, ...flags]];
+    case "musl":
+      return [["musl-gcc", ...COMMON, "-o", output, source, ...flags]];
+    case "i386":
+      return [
+        ["as", "--32", "-o", `${output}.o`, source],
+        ["ld", "-m", "elf_i386", ...flags, "-o", output, `${output}.o`],
+      ];
+  }
+}
+
+function keyOf(recipe: Recipe): string {
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify(commands(recipe, "output")));
+  for (const file of ["common.h", recipe.source]) hash.update(readFileSync(join(SOURCES, file)));
+  return hash.digest("hex").slice(0, 16);
+}
+
+/**
+ * Path of the executable, built first if need be. Several may ask at once: each builds its own, the last one stays.
+ * @throws Error with the compiler's words when it cannot be built.
+ */
+export function program(name: ProgramName): string {
+  const recipe: Recipe = PROGRAMS[name];
+  const path = join(CACHE, `${name}-${keyOf(recipe)}`);
+  if (existsSync(path)) return path;
+  mkdirSync(CACHE, { recursive: true });
+  const fresh = `${path}.${process.pid}`;
+  try {
+    for (const [file, ...args] of commands(recipe, fresh)) {
+      const done = spawnSync(file, args, { encoding: "utf8", timeout: BUILD_SECONDS * 1000 });
+      if (done.error !== undefined) throw new Error(`building ${name}: ${file}: ${done.error.message} (tools/setup test)`);
+      if (done.status !== 0) throw new Error(`building ${name}: ${file} says:\n${done.stderr}`);
+    }
+    renameSync(fresh, path);
+  } finally {
+    for (const left of [fresh, `${fresh}.o`]) rmSync(left, { force: true });
+  }
+  return path;
+}
+
+if (import.meta.main) {
+  for (const name of Object.keys(PROGRAMS) as ProgramName[]) console.log(program(name));
+}
