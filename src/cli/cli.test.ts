@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { TeselaError } from "../base/mod.ts";
+import { nodesTable } from "./commands/nodes.ts";
+import { psTable } from "./commands/ps.ts";
+import { commandHelp, overview } from "./help.ts";
+import { parse } from "./parse.ts";
+import { quote, repairEnvironment } from "./run/environ.ts";
+import { parseNodeList } from "./run/place.ts";
+import { COMMANDS, findCommand } from "./table.ts";
+import { cutTo, nearest, table, width } from "./text.ts";
+
+const TESELA = fileURLToPath(new URL("../../bin/tesela", import.meta.url));
+const command = (name: string) => findCommand(name) ?? assert.fail(name);
+const misused = (text: RegExp) => (e: unknown) => e instanceof TeselaError && e.code === "E_USAGE" && text.test(e.message);
+
+function cli(dir: string, args: readonly string[], input = ""): { status: number | null; stdout: string; stderr: string } {
+  const env = { ...process.env, TESELA_RUN: join(dir, "run"), TESELA_STATE: join(dir, "state") };
+  return spawnSync(TESELA, args, { encoding: "utf8", env, input });
+}
+class Dir implements Disposable {
+  readonly path: string = mkdtempSync(join(tmpdir(), "tesela-"));
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+test("options in all their forms, operands, the end of options", () => {
+  const run = parse(command("run"), ["-Fn", "2", "-h", "--one-of=1-4", "-j5", "bc", "-l", "--", "x"]);
+  assert.deepEqual([...run.switches], ["force", "home"]);
+  assert.deepEqual(
+    [...run.values],
+    [
+      ["node", ["2"]],
+      ["one-of", ["1-4", "5"]],
+    ],
+  );
+  assert.deepEqual(run.operands, ["bc", "-l", "--", "x"]);
+  assert.deepEqual(parse(command("migrate"), ["1", "--json", "--", "-2"]).operands, ["1", "-2"]);
+  const migrate =
+    (...args: string[]) =>
+    () =>
+      parse(command("migrate"), args);
+  assert.throws(migrate("1"), misused(/want \[options\] PID NODE\|home/));
+  assert.throws(migrate("1", "2", "3"), misused(/unexpected '3'/));
+  assert.throws(migrate("--wyh", "1", "2"), misused(/unknown option --wyh/));
+  assert.throws(migrate("--why=no", "1", "2"), misused(/--why takes no value/));
+  assert.throws(() => parse(command("run"), ["-N"]), misused(/-N needs a value: NODE/));
+});
+
+test("every command has help that names its options; the overview names every command", () => {
+  const all = overview(COMMANDS);
+  for (const c of COMMANDS) {
+    const text = commandHelp(c);
+    for (const o of c.options) assert.equal(text.includes(`--${o.long}`), o.lacks === undefined, `${c.name} --${o.long}`);
+    assert.ok(all.includes(`  ${c.name} `), c.name);
+    const letters = c.options.flatMap((o) => [o.short, ...(o.also ?? [])]).filter((l) => l !== undefined);
+    assert.equal(new Set(letters).size, letters.length, `${c.name}: a letter twice`);
+  }
+});
+
+test("tables are aligned by what is seen, and cut with a mark", () => {
+  assert.equal(
+    table(
+      [
+        ["a", "1"],
+        ["b\u00e9", "22"],
+      ],
+      [{ title: "X" }, { title: "N", right: true }],
+    ),
+    "X    N\na    1\nb\u00e9  22",
+  );
+  assert.equal(width("a\u0301\u4e2d"), 3);
+  assert.equal(cutTo("abcdef", 4), "abc\u2026");
+  assert.equal(cutTo("abcd", 4), "abcd");
+  assert.equal(nearest("ndoes", ["nodes", "run"]), "nodes");
+  assert.equal(nearest("zzz", ["nodes", "run"]), null);
+});
+
+test("ps: own PIDs as they are, others with their home; nothing that a terminal would act on", () => {
+  const row = {
+    pid: 7,
+    cpid: "1:7",
+    home: 1,
+    node: 2,
+    nmigs: 3,
+    state: "R",
+    cpu: 0.5,
+    rss: 4096,
+    user: "ann",
+    lock: false,
+    cantmove: ["a", "b"],
+    command: "x\u001b[2Jy",
+  };
+  const [head, own] = psTable([row], 1, 200).split("\n");
+  assert.match(head ?? "", /^PID +USER +HOME +NODE +NMIGS +S +%CPU +RSS +LOCK +CANTMOVE +COMMAND$/);
+  assert.match(own ?? "", /^ +7 +ann +1 +2 +3 +R +50.0 +4.0 KiB +- +a,b +x\?\[2Jy$/);
+  assert.match(psTable([row], 2, 30).split("\n")[1] ?? "", /^1:7 .*\u2026$/);
+});
+
+test("nodes: a dead one has no figures", () => {
+  const node = {
+    id: 1,
+    name: "h1",
+    address: "10.0.0.1",
+    cpus: 1.5,
+    speed: 10_000,
+    load: 0.5,
+    memTotal: 2048,
+    memFree: 1024,
+    guests: 1,
+    away: 0,
+    flags: ["block"],
+  };
+  const lines = nodesTable(
+    [
+      { ...node, state: "up" },
+      { ...node, id: 2, state: "down" },
+    ],
+    true,
+  ).split("\n");
+  assert.match(lines[1] ?? "", /^ 1 +h1 +up +1.5 +0.50 +1.0 KiB +1 +0 +2.0 KiB +10000 +10.0.0.1 +block$/);
+  assert.match(lines[2] ?? "", /^ 2 +h1 +down +- +- +- +- +- +- +- +10.0.0.1 +block$/);
+});
+
+test("node lists, and the environment put back", () => {
+  assert.deepEqual(parseNodeList("1-3,2,7"), [1, 2, 3, 7]);
+  for (const bad of ["", "0", "3-1", "1-", "x", "1,,2", "70000"]) assert.throws(() => parseNodeList(bad), RangeError);
+  const fix = repairEnvironment(["A=1", "B=it's", "C.d=x", "PPID=5", "A=2"], ["A=1", "B=", "PWD=/", "NODE_OPTIONS=", "_=x", "PPID=9"]);
+  assert.deepEqual(fix, { lines: ["unset PWD", "export B='it'\\''s'"], beyond: ["C.d=x", "PPID=5"] });
+  assert.equal(spawnSync("sh", ["-c", `printf %s ${quote("a'b\n$x")}`], { encoding: "utf8" }).stdout, "a'b\n$x");
+});
+
+test("main: statuses, one clear line, suggestions, JSON errors", () => {
+  using dir = new Dir();
+  const run = (...args: string[]) => cli(dir.path, args);
+  assert.equal(run().status, 2);
+  assert.deepEqual(
+    [run("--help").status, run("help", "run").status, run("cluster", "--help").status, run("ps", "--help").status],
+    [0, 0, 0, 0],
+  );
+  assert.match(run("--version").stdout, /^tesela \d+\.\d+\.\d+\n$/);
+  const slip = run("nodse");
+  assert.deepEqual([slip.status, slip.stderr], [2, "tesela: unknown command 'nodse' (did you mean 'nodes'?)\n"]);
+  assert.equal(run("cluster", "pu").stderr, "tesela: unknown command 'cluster pu' (did you mean 'cluster up'?)\n");
+  assert.equal(run("migrate", "x", "2").status, 2);
+  const none = run("nodes", "--json");
+  assert.equal(none.status, 1);
+  assert.equal(JSON.parse(none.stdout).error, "E_NODAEMON");
+  assert.match(none.stderr, /^tesela: teselad does not run on this node \(.*\)\n$/);
+});
+
+test("init, token and join make nodes that know each other", () => {
+  using dir = new Dir();
+  const [first, second] = [join(dir.path, "1"), join(dir.path, "2")];
+  assert.equal(cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).status, 1, "no cluster yet");
+  const made = cli(first, ["init", "--name", "test", "--node-name", "one", "--address", "10.0.0.1", "--json"]);
+  assert.deepEqual(JSON.parse(made.stdout), { id: 1, name: "one", address: "10.0.0.1", port: 4660, cluster: "test" });
+  assert.match(cli(first, ["init"]).stderr, /this machine is a node already/);
+  assert.equal(statSync(join(first, "state/identity/node.key")).mode & 0o777, 0o600);
+  const token = cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).stdout;
+  assert.match(cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).stderr, /node 2 \(n2\) at 10.0.0.2 is a member already/);
+  assert.equal(cli(second, ["join", "rubbish"]).status, 2);
+  assert.equal(cli(second, ["join", "-"], token).status, 0);
+  const read = (where: string, file: string): unknown => JSON.parse(readFileSync(join(where, "state", file), "utf8"));
+  assert.deepEqual(read(second, "node.json"), { id: 2, name: "n2", address: "10.0.0.2", port: 4660, cluster: "test" });
+  assert.deepEqual(read(second, "peers.json"), read(first, "peers.json"));
+  assert.deepEqual([cli(first, ["token"]).status, cli(first, ["init", "--id", "0"]).status], [2, 1]);
+});
