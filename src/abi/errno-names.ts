@@ -18,10 +18,12 @@ export const ERESTART = {
 /** The largest error number: results from -4095 to -1 are errors. */
 export const MAX_ERRNO = 4095;
 
+/** Second names of one number. */
+const ALIASES: readonly string[] = ["EWOULDBLOCK", "EDEADLOCK", "ENOTSUP"];
 const NAMES = new Map<number, string>();
-for (const [name, n] of [...Object.entries(ERRNO), ...Object.entries(ERESTART)]) if (!NAMES.has(n)) NAMES.set(n, name);
+for (const [name, n] of [...Object.entries(ERRNO), ...Object.entries(ERESTART)]) if (!ALIASES.includes(name)) NAMES.set(n, name);
 
-/** `EINTR` for 4; `errno 999` for what has no name. Two names for one number: the older one. */
+/** `EINTR` for 4; `errno 999` for what has no name. */
 export const errnoName = (n: number): string => NAMES.get(n) ?? `errno ${n}`;
 
 /** Whether a result means "interrupted by a signal, not finished". */

@@ -80,7 +80,7 @@ export const FAMILIES: readonly Family[] = [
     ],
   },
   { name: "SA", prefix: "SA_", headers: ["asm/signal.h"], values: SA },
-  { name: "SS", prefix: "SS_", headers: ["asm/signal.h"], values: SS },
+  { name: "SS", prefix: "SS_", headers: ["signal.h"], values: SS, enums: ["SS_ONSTACK", "SS_DISABLE"] },
   { name: "SIGHOW", prefix: "SIG_", headers: ["asm/signal.h"], values: SIGHOW },
   {
     name: "SI",

@@ -49,6 +49,8 @@ export const SA = {
 
 /** Flags of sigaltstack(2). */
 export const SS = {
+  ONSTACK: 0x1,
+  DISABLE: 0x2,
   AUTODISARM: 0x80000000,
 } as const;
 

@@ -27,7 +27,9 @@ export interface Struct<F extends string = string> {
   readonly at: Readonly<Record<F, number>>;
   /** How many bytes each field has. */
   readonly width: Readonly<Record<F, number>>;
-  /** C spelling of a field where it is another than ours (a union member, a reserved word). */
+  /** Later kernels add fields at its end. */
+  readonly grows: boolean;
+  /** C spelling of a field where it is another than ours (a union member); empty for what has no name in C. */
   readonly cname: Readonly<Partial<Record<F, string>>>;
 }
 
@@ -35,6 +37,7 @@ export interface StructOptions {
   readonly packed?: boolean;
   /** Total size where the type has a tail that the fields do not tell. */
   readonly size?: number;
+  readonly grows?: boolean;
   /** Alignment where it is larger than the fields ask for. */
   readonly align?: number;
   /** Field spelling in C by our name. */
@@ -82,6 +85,7 @@ export function struct<const T extends Readonly<Record<string, FieldType>>>(
     headers,
     size: options.size ?? up(end, widest),
     align: widest,
+    grows: options.grows ?? false,
     at: at as Record<Extract<keyof T, string>, number>,
     width: width as Record<Extract<keyof T, string>, number>,
     cname: (options.c ?? {}) as Partial<Record<Extract<keyof T, string>, string>>,

@@ -113,7 +113,7 @@ export const LINUX_DIRENT64 = struct("struct dirent64", ["dirent.h"], {
   d_type: "u8",
   d_name: bytes(256),
 });
-export const OPEN_HOW = struct("struct open_how", ["linux/openat2.h"], { flags: "u64", mode: "u64", resolve: "u64" });
+export const OPEN_HOW = struct("struct open_how", ["linux/openat2.h"], { flags: "u64", mode: "u64", resolve: "u64" }, { grows: true });
 export const IOVEC = struct("struct iovec", ["sys/uio.h"], { iov_base: "u64", iov_len: "u64" });
 /** f_handle follows, handle_bytes long. */
 export const FILE_HANDLE = struct("struct file_handle", ["fcntl.h"], { handle_bytes: "u32", handle_type: "i32" });
@@ -154,7 +154,7 @@ export const WINSIZE = struct("struct winsize", ["asm/termios.h"], { ws_row: "u1
 // --- poll -----------------------------------------------------------------------------------------------------------------------
 export const POLLFD = struct("struct pollfd", ["poll.h"], { fd: "i32", events: "i16", revents: "i16" });
 export const EPOLL_EVENT = struct("struct epoll_event", ["sys/epoll.h"], { events: "u32", data: "u64" }, { packed: true });
-export const FD_SET = struct("fd_set", ["sys/select.h"], { fds_bits: array("u64", 16) }, { c: { fds_bits: "__fds_bits" } });
+export const FD_SET = struct("fd_set", ["sys/select.h"], { fds_bits: array("u64", 16) });
 /** The sixth argument of pselect6: a mask's address and its length. */
 export const SIGMASK_ARG = struct("struct sigset_argpack", [], { ss: "u64", ss_len: "u64" });
 
@@ -417,31 +417,41 @@ export const SYSINFO = struct("struct sysinfo", ["sys/sysinfo.h"], {
   freehigh: "u64",
   mem_unit: "u32",
 });
-export const CLONE_ARGS = struct("struct clone_args", ["linux/sched.h"], {
-  flags: "u64",
-  pidfd: "u64",
-  child_tid: "u64",
-  parent_tid: "u64",
-  exit_signal: "u64",
-  stack: "u64",
-  stack_size: "u64",
-  tls: "u64",
-  set_tid: "u64",
-  set_tid_size: "u64",
-  cgroup: "u64",
-});
-export const SCHED_ATTR = struct("struct sched_attr", ["linux/sched/types.h"], {
-  size: "u32",
-  sched_policy: "u32",
-  sched_flags: "u64",
-  sched_nice: "i32",
-  sched_priority: "u32",
-  sched_runtime: "u64",
-  sched_deadline: "u64",
-  sched_period: "u64",
-  sched_util_min: "u32",
-  sched_util_max: "u32",
-});
+export const CLONE_ARGS = struct(
+  "struct clone_args",
+  ["linux/sched.h"],
+  {
+    flags: "u64",
+    pidfd: "u64",
+    child_tid: "u64",
+    parent_tid: "u64",
+    exit_signal: "u64",
+    stack: "u64",
+    stack_size: "u64",
+    tls: "u64",
+    set_tid: "u64",
+    set_tid_size: "u64",
+    cgroup: "u64",
+  },
+  { grows: true },
+);
+export const SCHED_ATTR = struct(
+  "struct sched_attr",
+  ["linux/sched/types.h"],
+  {
+    size: "u32",
+    sched_policy: "u32",
+    sched_flags: "u64",
+    sched_nice: "i32",
+    sched_priority: "u32",
+    sched_runtime: "u64",
+    sched_deadline: "u64",
+    sched_period: "u64",
+    sched_util_min: "u32",
+    sched_util_max: "u32",
+  },
+  { grows: true },
+);
 export const SCHED_PARAM = struct("struct sched_param", ["sched.h"], { sched_priority: "i32" });
 export const ROBUST_LIST_HEAD = struct("struct robust_list_head", ["linux/futex.h"], {
   list: "u64",
@@ -452,7 +462,7 @@ export const RSEQ = struct(
   "struct rseq",
   ["linux/rseq.h"],
   { cpu_id_start: "u32", cpu_id: "u32", rseq_cs: "u64", flags: "u32" },
-  { align: 32 },
+  { align: 32, grows: true },
 );
 export const PRCTL_MM_MAP = struct("struct prctl_mm_map", ["linux/prctl.h"], {
   start_code: "u64",
@@ -546,7 +556,7 @@ export const PTRACE_SYSCALL_INFO_BUF = struct(
     args: array("u64", 6),
     ret_data: "u32",
   },
-  { c: { nr: "entry.nr", args: "entry.args", ret_data: "seccomp.ret_data" } },
+  { grows: true, c: { nr: "entry.nr", args: "entry.args", ret_data: "seccomp.ret_data" } },
 );
 export const SECCOMP_DATA = struct("struct seccomp_data", ["linux/seccomp.h"], {
   nr: "i32",

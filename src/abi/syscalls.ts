@@ -311,7 +311,7 @@ const ROWS: readonly SyscallRow[] = [
   special(200, "tkill", [int, int], { note: "to itself: the engine" }),
   local(201, "time", [addr]),
   local(202, "futex", [addr, int, int, addr, addr, int], WAITS),
-  home(203, "sched_setaffinity", [int, into(arg32(1), 65536), int]),
+  home(203, "sched_setaffinity", [int, int, into(arg32(1), 65536)]),
   home(204, "sched_getaffinity", [int, int, filled(arg32(1))]),
   absent(205, "set_thread_area"),
   back(206, "io_setup", "aio"),
