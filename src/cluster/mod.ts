@@ -2,3 +2,4 @@
 export { CA_DAYS, caFingerprint, certify, type ClusterCa, createCluster, issueNode, NODE_DAYS, type Validity } from "./ca.ts";
 export { checkIdentity, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveIdentity } from "./files.ts";
 export { decodeToken, encodeToken, type Invitation, type Member } from "./token.ts";
+export { checkPeer, NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers, Watched } from "./config.ts";

@@ -1,6 +1,6 @@
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
-import { NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
+import { NO_SYSCALL, ptrace, Reg, Regs, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
 import { Sys } from "./numbers.ts";
 
@@ -89,20 +89,14 @@ export function describe(tid: number): Frozen {
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */
 export function resumeRegs(frozen: { regs: Regs; restart: { nr: number } | null }): Regs {
   const regs = frozen.regs.clone();
-  if (frozen.restart) {
-    regs.set(Reg.rip, regs.get(Reg.rip) - SYSCALL_INSN);
-    regs.set(Reg.rax, BigInt(Sys.restartSyscall));
-  }
+  if (frozen.restart) Regs.repeat(regs, Sys.restartSyscall);
   return regs;
 }
 
 /** The same for a thread whose restart block is lost: the call begins anew. */
 export function repeatRegs(frozen: { regs: Regs; restart: { nr: number } | null }): Regs {
   const regs = frozen.regs.clone();
-  if (frozen.restart) {
-    regs.set(Reg.rip, regs.get(Reg.rip) - SYSCALL_INSN);
-    regs.set(Reg.rax, BigInt(frozen.restart.nr));
-  }
+  if (frozen.restart) Regs.repeat(regs, frozen.restart.nr);
   return regs;
 }
 export const SS_DISABLE = 2;
@@ -123,10 +117,7 @@ export function rewind(regs: Regs): { nr: number } | null {
   const again =
     result === Restart.SYS || result === Restart.NOINTR || result === Restart.NOHAND || result === Restart.BLOCK ||
     (result === EINTR && EINTR_WITHOUT_HANDLER.has(nr));
-  if (again) {
-    regs.set(Reg.rip, regs.get(Reg.rip) - SYSCALL_INSN);
-    regs.set(Reg.rax, BigInt(nr));
-  }
+  if (again) Regs.repeat(regs, nr);
   return null;
 }
 

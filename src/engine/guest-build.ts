@@ -149,8 +149,16 @@ export class GuestBuild implements Disposable {
     ]);
   }
 
+  /** Ends it, finished or not. */
+  kill(): void {
+    libc.kill(this.tid, 9);
+    this.tracees.claim(this.tid, (s) => {
+      if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);
+    });
+  }
+
   [Symbol.dispose](): void {
-    if (!this.finished) libc.kill(this.tid, 9);
+    if (!this.finished) this.kill();
   }
 }
 

@@ -1,12 +1,12 @@
 import { toTeselaError } from "../base/mod.ts";
 import type { ForwardPlan } from "../forward/mod.ts";
-import { SIGACTION_BYTES, SKELETON_ARGS } from "../image/mod.ts";
+import { SIGACTION_BYTES } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { GUEST_SOCKET, place } from "./zygote.ts";
+import { GUEST_SOCKET, place, SKELETON_ARGS } from "./zygote.ts";
 
 /** Calls on which both engines act, by the name that their plan gives. What has no entry here brings the process home. */
 type Handler = (guest: Guest, nr: number) => void;

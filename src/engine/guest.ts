@@ -1,7 +1,7 @@
-import { type Log, TeselaError } from "../base/mod.ts";
+import { type Log, PAGE, TeselaError } from "../base/mod.ts";
 import { type CallContext, type ForwardPlan, type Plan, planCall } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
-import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { libc, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Restart } from "./freeze.ts";
 import { ownTid, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
@@ -66,6 +66,8 @@ export interface GuestOptions {
 
 const SIGKILL = 9;
 const SIGRTMIN = 32;
+const SI_TKILL = -6;
+const TICK_US = 1_000_000 / proc.TICKS_PER_SECOND;
 const EINTR = 4n;
 
 /** A process's user area running here: it computes, and every call that is not its own affair goes home. */
@@ -117,12 +119,49 @@ export class Guest {
     const thread = o.image.threads[0];
     this.restart = thread?.restart ?? null;
     this.clearTid = thread?.clearTid ?? 0n;
-    this.context = { pid: o.image.pid, tid: o.image.pid, reservedFds: o.reservedFds, cpuAway: (who) => this.cpuAway(who) };
+    this.context = { pid: o.image.pid, tid: o.image.pid, reservedFds: o.reservedFds, cpuAway: () => this.cpuAway() };
     o.tracees.claim(o.tid, (s) => this.onStop(s));
   }
 
-  /** CPU time used away from home, nanoseconds; set by the owner, which knows how to read it. */
-  cpuAway: (who: "self" | "thread") => { user: bigint; system: bigint } = () => ({ user: 0n, system: 0n });
+  /** CPU time used away from home so far, here and on nodes before, in microseconds. */
+  cpuUsed(): Image["cpuUsed"] {
+    const { user, system } = this.image.cpuUsed;
+    try {
+      const stat = proc.readStat(this.tid);
+      return { user: user + Number(stat.field(14)) * TICK_US, system: system + Number(stat.field(15)) * TICK_US };
+    } catch {
+      // It has just ended; what it used here is in nobody's account any more.
+      return { user, system };
+    }
+  }
+
+  /** Resident bytes here. */
+  rss(): number {
+    try {
+      return proc.readStat(this.tid).rssPages * PAGE;
+    } catch {
+      return 0;
+    }
+  }
+
+  /** How it fares, for its home; null once it has ended. */
+  usage(): { ticket: number; userUs: number; systemUs: number; rss: number; state: string; calls: number } | null {
+    if (this.state.kind === "gone") return null;
+    const { user, system } = this.cpuUsed();
+    const state = this.state.kind === "running" ? "R" : this.state.kind === "stopped" ? "T" : "S";
+    return { ticket: this.ticket, userUs: user, systemUs: system, rss: this.rss(), state, calls: this.forwarded };
+  }
+
+  private cpuAway(): { user: bigint; system: bigint } {
+    const { user, system } = this.cpuUsed();
+    return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
+  }
+
+  /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
+  trueInfo(info: Uint8Array): Uint8Array {
+    const sent = Buffer.from(info.buffer, info.byteOffset, info.length).readInt32LE(8) === SI_TKILL;
+    return (sent ? this.expected.get(signalOf(info))?.shift() : undefined) ?? info;
+  }
 
   /** Lets a finished build, or a guest that was frozen for a move that failed, run. */
   go(): void {

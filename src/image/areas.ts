@@ -104,20 +104,24 @@ export class FileHashes {
   hash(pid: number, line: proc.MapsLine): { hash: string; size: number } | null {
     const fd = openMapped(pid, line);
     try {
-      const st = fstatSync(fd, { bigint: true });
-      const size = Number(st.size);
-      if (size > MAX_MAPPED_FILE) return null;
-      const key = `${st.dev}:${st.ino}:${st.size}:${st.mtimeNs}:${st.ctimeNs}`;
-      let hash = this.known.get(key);
-      if (hash === undefined) {
-        hash = hashFile(fd, size);
-        if (this.known.size >= MAX_KNOWN) this.known.clear();
-        this.known.set(key, hash);
-      }
-      return { hash, size };
+      const { size } = fstatSync(fd);
+      return size > MAX_MAPPED_FILE ? null : { hash: this.hashFd(fd), size };
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** The sha256 of an open file. */
+  hashFd(fd: number): string {
+    const st = fstatSync(fd, { bigint: true });
+    const key = `${st.dev}:${st.ino}:${st.size}:${st.mtimeNs}:${st.ctimeNs}`;
+    let hash = this.known.get(key);
+    if (hash === undefined) {
+      hash = hashFile(fd, Number(st.size));
+      if (this.known.size >= MAX_KNOWN) this.known.clear();
+      this.known.set(key, hash);
+    }
+    return hash;
   }
 }
 const MAX_KNOWN = 4096;

@@ -6,3 +6,4 @@ export * from "./skeleton.ts";
 export * from "./stub.ts";
 export * from "./layout.ts";
 export * from "./pages.ts";
+export * from "./codec.ts";

@@ -73,6 +73,19 @@ export class FrozenPages implements PageSource {
     }
   }
 
+  /** All pages of these areas, whosever they are: where the receiver has lost a file that they show. */
+  static *whole(pid: number, areas: readonly { start: bigint; end: bigint }[]): Generator<PageChunk> {
+    for (const area of areas) {
+      for (let at = area.start; at < area.end; at += BigInt(CHUNK_BYTES)) {
+        const left = area.end - at;
+        const data = Buffer.alloc(left < BigInt(CHUNK_BYTES) ? Number(left) : CHUNK_BYTES);
+        // Behind the end of its file an area has no pages: those stay zero.
+        const got = memory.readUpTo(pid, at, data) & ~(PAGE - 1);
+        yield { runs: got > 0 ? [{ addr: at, pages: got / PAGE }] : [], data: data.subarray(0, got) };
+      }
+    }
+  }
+
   /** 2 MiB areas that are mostly full: worth a huge page where they go. */
   hugeRanges(): { start: bigint; end: bigint }[] {
     const ranges: { start: bigint; end: bigint }[] = [];

@@ -1,4 +1,5 @@
 export * from "./error.ts";
+export * from "./fd.ts";
 export * as libc from "./libc.unsafe.ts";
 export * as memory from "./memory.unsafe.ts";
 export * as proc from "./proc.ts";

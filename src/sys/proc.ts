@@ -162,3 +162,13 @@ export function openProc(pid: number, file: string, flags: "r" | "r+" = "r"): Di
     },
   };
 }
+
+/** Whether there is such a process that has not ended: a zombie has. */
+export function exists(pid: number): boolean {
+  try {
+    const { state } = readStat(pid);
+    return state !== "Z" && state !== "X";
+  } catch {
+    return false;
+  }
+}

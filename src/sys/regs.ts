@@ -53,6 +53,13 @@ export class Regs {
     return r;
   }
 
+  /** Sets a thread that stands behind a system call to make it (again). */
+  static repeat(regs: Regs, nr: number): void {
+    regs.set(Reg.rip, regs.get(Reg.rip) - SYSCALL_INSN);
+    regs.set(Reg.rax, BigInt(nr));
+    regs.set(Reg.origRax, NO_SYSCALL);
+  }
+
   clone(): Regs {
     return Regs.from(this.bytes);
   }

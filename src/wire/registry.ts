@@ -15,6 +15,8 @@ export const MESSAGES = defineMessages({
   pong: msg(4, { n: u32 }),
   /** The sender closes in good order; an end without it is a broken link. */
   bye: msg(5, {}),
+  /** Bytes without a meaning, to measure and to test a link. */
+  probe: raw(6),
 
   // 10 to 30: the engines' link. A ticket is one stay of one process away from home; home gives it out.
   /** See src/engine/hot-frames.ts. */

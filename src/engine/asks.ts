@@ -1,0 +1,74 @@
+import { TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Channel } from "../io/mod.ts";
+import type { Data, Head } from "../wire/mod.ts";
+
+/** Questions and answers on an engines' link, beside the frames of calls. */
+export type AskHandler = (params: Record<string, Data | undefined>) => Promise<Data> | Data;
+
+export class Asks {
+  private readonly channel: Channel;
+  private readonly handlers: Readonly<Record<string, AskHandler>>;
+  private readonly waiting = new Map<number, { resolve: (v: Data) => void; reject: (e: Error) => void }>();
+  private next = 1;
+
+  constructor(channel: Channel, handlers: Readonly<Record<string, AskHandler>>) {
+    this.channel = channel;
+    this.handlers = handlers;
+    void channel.closed.then((reason) => {
+      const e = reason ?? new TeselaError("E_LINK", `the link to node ${channel.peer.node} was closed`);
+      for (const w of this.waiting.values()) w.reject(e);
+      this.waiting.clear();
+    });
+  }
+
+  /** @throws what the peer answered with, E_LINK, E_TIMEOUT */
+  ask(method: string, params: Record<string, Data>, timeoutMs: number): Promise<Data> {
+    const id = this.next++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.waiting.delete(id);
+        reject(new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer to '${method}' for ${timeoutMs} ms`));
+      }, timeoutMs);
+      const settled = <T>(f: (v: T) => void) => (v: T): void => {
+        clearTimeout(timer);
+        f(v);
+      };
+      this.waiting.set(id, { resolve: settled(resolve), reject: settled(reject) });
+      this.channel.send("ask", { id, method, params });
+    });
+  }
+
+  onAsk(head: Head<"ask">): void {
+    const handler = this.handlers[head.method];
+    const params = (head.params ?? {}) as Record<string, Data | undefined>;
+    const run = async (): Promise<Data> => {
+      if (!handler) throw new TeselaError("E_PROTOCOL", `'${head.method}' is no question that this node knows`);
+      return handler(params);
+    };
+    run().then(
+      (value) => this.channel.send("answer", { id: head.id, ok: true, value }),
+      (e: unknown) => this.channel.send("answer", { id: head.id, ok: false, value: toTeselaError(e).toJSON() as Data }),
+    );
+  }
+
+  onAnswer(head: Head<"answer">): void {
+    const w = this.waiting.get(head.id);
+    this.waiting.delete(head.id);
+    if (!w) return;
+    if (head.ok) w.resolve(head.value);
+    else w.reject(TeselaError.from(head.value as { error: string; message: string }));
+  }
+}
+
+/** A number out of a question. @throws TeselaError E_PROTOCOL */
+export function numberOf(params: Record<string, Data | undefined>, name: string): number {
+  const v = params[name];
+  if (typeof v !== "number") throw new TeselaError("E_PROTOCOL", `'${name}' is not a number`);
+  return v;
+}
+export const bigintOf = (v: Data | undefined): bigint => (typeof v === "bigint" ? v : BigInt(typeof v === "number" ? v : 0));
+export function textOf(params: Record<string, Data | undefined>, name: string): string {
+  const v = params[name];
+  if (typeof v !== "string") throw new TeselaError("E_PROTOCOL", `'${name}' is not text`);
+  return v;
+}

@@ -1,0 +1,171 @@
+import { readSync } from "node:fs";
+import { type Log, TeselaError } from "../base/mod.ts";
+import type { Channel } from "../io/mod.ts";
+import { CHUNK_BYTES, decodeImage, encodeImage, FrozenPages, type Image, packRuns, type PageChunk, unpackRuns } from "../image/mod.ts";
+import type { Head, Message, MessageName } from "../wire/mod.ts";
+import { type CarriedFile, type Layout, readCarried } from "./capture-home.ts";
+import { type Faults, step } from "./faults.ts";
+
+/** A process on its way: both ends of one bulk connection. The sender keeps it whole until the receiver is ready. */
+
+/** Reads a channel message by message, each awaited by name. */
+export class Inbox {
+  readonly channel: Channel;
+  private readonly queue: Message[] = [];
+  private wake: (() => void) | null = null;
+  private ended: Error | null = null;
+
+  constructor(channel: Channel) {
+    this.channel = channel;
+    channel.onMessage((m) => {
+      this.queue.push(m);
+      if (this.queue.length > INBOX_HIGH) channel.pause();
+      this.wake?.();
+    });
+    void channel.closed.then((reason) => {
+      this.ended = reason ?? new TeselaError("E_LINK", "the peer closed the connection");
+      this.wake?.();
+    });
+  }
+
+  /** @throws what the peer reported, E_LINK, E_TIMEOUT, E_PROTOCOL for another message than these */
+  async next<K extends MessageName>(what: string, timeoutMs: number, ...types: readonly K[]): Promise<Extract<Message, { type: K }>> {
+    const deadline = Date.now() + timeoutMs;
+    while (this.queue.length === 0) {
+      if (this.ended) throw this.ended;
+      const left = deadline - Date.now();
+      if (left <= 0) throw new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer for ${timeoutMs} ms (${what})`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.wake = null;
+    }
+    const m = this.queue.shift() as Message;
+    if (this.queue.length < INBOX_LOW) this.channel.resume();
+    if (m.type === "error") throw TeselaError.from({ ...(m.head.details as object), error: m.head.error, message: m.head.message });
+    if (!(types as readonly string[]).includes(m.type)) throw new TeselaError("E_PROTOCOL", `'${m.type}' came where ${types.join(" or ")} belongs`);
+    return m as Extract<Message, { type: K }>;
+  }
+}
+const INBOX_HIGH = 8;
+const INBOX_LOW = 4;
+
+/** What is carried, and how to read it where it is now. */
+export interface Source {
+  /** The task whose memory and mapped files are read. */
+  readonly task: number;
+  readonly offer: Head<"offer">;
+  readonly files: ReadonlyMap<string, CarriedFile>;
+}
+
+export interface FrozenSource {
+  readonly image: Image;
+  readonly layout: Layout;
+}
+
+export interface CarryOptions {
+  readonly stepMs: number;
+  readonly faults: Faults;
+  readonly log: Log;
+}
+
+/** Before the freeze: asks whether the node takes the process and sends it the files it lacks. */
+export async function offer(inbox: Inbox, source: Source, o: CarryOptions): Promise<number> {
+  const { channel } = inbox;
+  await step(o.faults, "offer");
+  channel.send("offer", source.offer);
+  const want = await inbox.next("the offer", o.stepMs, "want");
+  await step(o.faults, "files");
+  return sendFiles(channel, source.task, want.head.hashes, source.files, o);
+}
+
+async function sendFiles(channel: Channel, task: number, hashes: readonly string[], files: ReadonlyMap<string, CarriedFile>, o: CarryOptions): Promise<number> {
+  let bytes = 0;
+  for (const hash of hashes) {
+    const file = files.get(hash);
+    if (!file) throw new TeselaError("E_PROTOCOL", `node ${channel.peer.node} wants a file that was not offered`);
+    let sent = 0;
+    for (const piece of readCarried(task, file, CHUNK_BYTES, (fd, into, at) => readSync(fd, into, 0, into.length, at))) {
+      sent += piece.length;
+      if (!channel.send("file", { hash, size: file.size, last: sent === file.size }, piece)) await drained(channel, o.stepMs);
+    }
+    if (file.size === 0) channel.send("file", { hash, size: 0, last: true });
+    bytes += sent;
+  }
+  return bytes;
+}
+
+/** The frozen part: image, pages, and the receiver's word that it can go on from there. @returns bytes sent */
+export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSource, o: CarryOptions): Promise<number> {
+  const { channel } = inbox;
+  const known = source.files;
+  const late = [...frozen.layout.files].filter(([hash]) => !known.has(hash));
+  // A library mapped between the offer and the freeze.
+  await sendFiles(channel, source.task, late.map(([hash]) => hash), frozen.layout.files, o);
+  const pages = new FrozenPages(source.task, frozen.image.vmas);
+  await step(o.faults, "image");
+  channel.send("image", { huge: pages.hugeRanges().slice(0, MAX_HUGE) }, encodeImage(frozen.image));
+  const full = await inbox.next("the image", o.stepMs, "full");
+  await step(o.faults, "pages");
+  let sent = 0;
+  const send = async (chunk: PageChunk): Promise<void> => {
+    if (chunk.runs.length === 0) return;
+    sent += chunk.data.length;
+    if (!channel.send("pages", { runs: chunk.runs.length }, packRuns(chunk.runs), chunk.data)) await drained(channel, o.stepMs);
+  };
+  for (const chunk of FrozenPages.whole(source.task, full.head.ranges)) await send(chunk);
+  for (const chunk of pages.chunks()) await send(chunk);
+  channel.send("end", { pages: sent });
+  await step(o.faults, "end");
+  await inbox.next("the pages", o.stepMs, "ready");
+  return sent;
+}
+const MAX_HUGE = 1024;
+
+async function drained(channel: Channel, stepMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const guard = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new TeselaError("E_TIMEOUT", `node ${channel.peer.node} took nothing for ${stepMs} ms`)), stepMs);
+  });
+  try {
+    await Promise.race([channel.drained(), guard]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Where a process is put together: a skeleton on a host, or the deputy at home. */
+export interface Sink {
+  /** Makes room for the image. @returns the areas whose clean pages are needed too */
+  prepare(image: Image, huge: readonly { start: bigint; end: bigint }[]): Promise<readonly { start: bigint; end: bigint }[]>;
+  write(chunk: PageChunk): void;
+  /** All pages are in. */
+  finish(): Promise<void>;
+}
+
+/** The receiving end of {@link sendFrozen}. `onFile` takes files that come before the image. */
+export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, onFile: (m: Extract<Message, { type: "file" }>) => void): Promise<Image> {
+  let first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
+  while (first.type === "file") {
+    onFile(first);
+    first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
+  }
+  const image = decodeImage(first.payload);
+  const ranges = await sink.prepare(image, first.head.huge);
+  inbox.channel.send("full", { ranges });
+  for (;;) {
+    const m = await inbox.next("pages", o.stepMs, "pages", "end");
+    if (m.type === "end") break;
+    sink.write(unpackRuns(m.payload, m.head.runs));
+  }
+  await sink.finish();
+  inbox.channel.send("ready", {});
+  return image;
+}
+/** Between two messages the sender may have to freeze a process that is slow to stop. */
+const PATIENCE = 2;
+

@@ -1,0 +1,176 @@
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { type Log, nodeId, type Paths, TeselaError } from "../base/mod.ts";
+import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
+import { ALPN, channels, type PeerAddress, type PeerStream, streams, TlsTransport } from "../io/mod.ts";
+import { Tracees } from "../sys/mod.ts";
+import { controlServer, type Handler } from "./control.ts";
+import { FAULT_POINTS, type FaultAction, type FaultPoint, Faults } from "./faults.ts";
+import { FileCache } from "./file-cache.ts";
+import { Home } from "./home.ts";
+import { Hosting } from "./hosting.ts";
+import { readNodeFacts } from "./node-facts.ts";
+import { guestRow, homeRow, type Row, UserNames } from "./rows.ts";
+import { Zygote } from "./zygote.ts";
+
+const USAGE_MS = 1000;
+/** One step of a move may take this long before the process stays where it is; `TESELA_STEP_MS` overrides it. */
+const STEP_MS = 5000;
+/** A silent peer is given up after this long; `TESELA_DEAD_MS` overrides it. */
+const DEAD_MS = 30_000;
+
+/** The data plane of a node: everything that traces, carries and answers, in one process with one listener. */
+export class Engine implements AsyncDisposable {
+  private readonly paths: Paths;
+  private readonly log: Log;
+  private readonly version: string;
+  private readonly config: NodeConfig;
+  private readonly tracees = new Tracees();
+  private readonly faults = new Faults();
+  private readonly users = new UserNames();
+  private readonly stack = new AsyncDisposableStack();
+  private readonly peersFile: Watched;
+  private peers: PeerAddress[] = [];
+  private home: Home;
+  private hosting: Hosting;
+  private readonly transport: TlsTransport;
+
+  constructor(paths: Paths, version: string, log: Log) {
+    this.paths = paths;
+    this.log = log;
+    this.version = version;
+    this.config = readNodeConfig(paths);
+    this.peersFile = new Watched(paths.peersJson);
+    const credentials = loadIdentity(paths.identity, this.config.name);
+    if (credentials.node !== this.config.id) {
+      throw new TeselaError("E_CONFIG", `${paths.nodeJson} says node ${this.config.id}, the certificate node ${credentials.node}`);
+    }
+    this.stack.use(this.tracees);
+    mkdirSync(paths.run, { recursive: true, mode: 0o755 });
+    const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log));
+    const cache = this.stack.use(new FileCache());
+    this.transport = new TlsTransport({ credentials, version, port: this.config.port, log, deadMs: number("TESELA_DEAD_MS", DEAD_MS) });
+    const facts = readNodeFacts(this.config.id);
+    const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), faults: this.faults, log };
+    const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };
+    this.home = new Home({ ...shared, node: nodeId(this.config.id), peers: () => this.readPeers() });
+    this.hosting = new Hosting({ ...shared, zygote, cache });
+  }
+
+  async start(): Promise<void> {
+    this.stack.use(
+      await this.transport.listen({
+        [ALPN.ENGINE]: channels((c) => this.hosting.link(c)),
+        [ALPN.BULK]: channels((c) => void this.hosting.bulk(c)),
+        [ALPN.CONTROL]: streams((s) => this.handToDaemon(s)),
+      }),
+    );
+    await this.serve();
+    const tick = setInterval(() => this.hosting.usage(), USAGE_MS);
+    this.stack.defer(() => clearInterval(tick));
+    this.log.info("tesela-engine runs", { node: this.config.id, port: this.config.port, pid: process.pid });
+  }
+
+  private async serve(): Promise<void> {
+    const { engineSocket } = this.paths;
+    rmSync(engineSocket, { force: true });
+    const server = controlServer(this.routes());
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(engineSocket, resolve);
+    });
+    chmodSync(engineSocket, 0o600);
+    this.stack.defer(() => {
+      server.close();
+    });
+  }
+
+  private routes(): Record<string, Handler> {
+    const routes: Record<string, Handler> = {
+      "GET /status": () => ({
+        node: this.config.id,
+        pid: process.pid,
+        version: this.version,
+        processes: this.home.tracks.all().length,
+        guests: this.hosting.count,
+        away: this.home.awayCount,
+        rss: process.memoryUsage.rss(),
+      }),
+      "GET /processes": () => this.rows(),
+      "GET /links": () =>
+        this.home.links.all().map((l) => ({
+          node: l.node,
+          state: "up",
+          sinceMs: Date.now() - l.since,
+          ...(l.channel.rtt !== undefined && { rttMs: Math.round(l.channel.rtt * 1000) / 1000 }),
+        })),
+      "POST /migrate": (b) => this.migrate(b),
+      "POST /run": async (b) => {
+        const pid = integer(b, "pid");
+        const target = b.target === null ? null : integer(b, "target");
+        await this.home.placeAtExec(pid, target, b.execs === undefined ? 1 : integer(b, "execs"));
+        return { pid, target };
+      },
+    };
+    // Only tests start an engine that can be told to fail.
+    if (process.env.TESELA_FAULTS === "1") {
+      routes["POST /fault"] = (b) => {
+        const at = String(b.at) as FaultPoint;
+        if (!FAULT_POINTS.includes(at)) throw new TeselaError("E_USAGE", `no fault point '${at}'`);
+        this.faults.arm(at, String(b.action) as FaultAction, Number(b.ms ?? 0));
+        return { armed: at };
+      };
+      routes["GET /fault"] = () => ({ reached: this.faults.reached });
+    }
+    return routes;
+  }
+
+  private async migrate(b: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const pid = integer(b, "pid");
+    if (b.why === true) return { pid, reasons: this.home.why(pid) };
+    return this.home.migrate(pid, b.target === "home" ? "home" : integer(b, "target"));
+  }
+
+  private rows(): Row[] {
+    const { id } = this.config;
+    return [...this.home.tracks.all().map((t) => homeRow(t, id, this.users)), ...[...this.hosting.all()].map((g) => guestRow(g, id))].filter(
+      (r): r is Row => r !== null,
+    );
+  }
+
+  private readPeers(): readonly PeerAddress[] {
+    if (this.peersFile.changed()) this.peers = readPeers(this.paths).map((p) => ({ node: nodeId(p.id), address: p.address, port: p.port }));
+    return this.peers;
+  }
+
+  /** A control stream goes on to teselad, which learns from the first line whose it is. */
+  private handToDaemon({ stream, peer }: PeerStream): void {
+    const daemon = connect(this.paths.peerSocket);
+    daemon.write(`${JSON.stringify({ node: peer.node, name: peer.name, version: peer.version })}\n`);
+    stream.pipe(daemon);
+    daemon.pipe(stream);
+    const end = (): void => {
+      stream.destroy();
+      daemon.destroy();
+    };
+    for (const s of [stream, daemon]) s.on("error", end).on("close", end);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stack.disposeAsync();
+  }
+}
+
+function integer(b: Readonly<Record<string, unknown>>, name: string): number {
+  const v = b[name];
+  if (!Number.isInteger(v)) throw new TeselaError("E_USAGE", `'${name}' is ${JSON.stringify(v)}: want a whole number`);
+  return v as number;
+}
+
+function number(name: string, fallback: number): number {
+  const text = process.env[name];
+  if (text === undefined || text === "") return fallback;
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new TeselaError("E_CONFIG", `${name} is '${text}': want milliseconds`);
+  return n;
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from "node:fs";
+import { assert } from "../base/mod.ts";
+import { type Image, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
+import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
+import type { CarriedFile, Layout } from "./capture-home.ts";
+import { hashOfMapping } from "./file-cache.ts";
+import { rewind } from "./freeze.ts";
+import type { Guest } from "./guest.ts";
+import { injectCall } from "./guest-inject.ts";
+import { Sys } from "./numbers.ts";
+import { SKELETON_ARGS } from "./zygote.ts";
+
+/** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
+export function readGuestLayout(guest: Guest): Layout {
+  const files = new Map<string, CarriedFile>();
+  const vmas: Vma[] = [];
+  using pagemap = proc.openProc(guest.tid, "pagemap");
+  for (const line of proc.readMaps(guest.tid)) {
+    if (line.name === "[vsyscall]" || line.name === "[vdso]" || line.name.startsWith("[vvar")) continue;
+    if (line.start >= SKELETON_BASE && line.end <= SKELETON_END) continue;
+    const { start, end, prot } = line;
+    const hash = hashOfMapping(line.name);
+    if (hash !== null) {
+      if (!files.has(hash)) files.set(hash, { hash, size: fileSize(guest.tid, line), line });
+      vmas.push({ start, end, prot, growsDown: false, backing: { kind: "file", hash, offset: line.offset } });
+      continue;
+    }
+    const { startStack } = guest.image.mm;
+    const growsDown = start <= startStack && startStack < end;
+    vmas.push({ start: growsDown ? stackStart(guest, pagemap.fd, start, end) : start, end, prot, growsDown, backing: { kind: "anon" } });
+  }
+  return { vmas, vdso: guest.image.vdso, files };
+}
+
+function fileSize(tid: number, line: proc.MapsLine): number {
+  const path = `/proc/${tid}/map_files/${line.start.toString(16)}-${line.end.toString(16)}`;
+  return readFileSync(path).length;
+}
+
+/** The stack is mapped to its limit here; at home it starts where it has been used, or where it was. */
+function stackStart(guest: Guest, pagemap: number, start: bigint, end: bigint): bigint {
+  const first = proc.ownPages(pagemap, start, end, false)[0]?.addr ?? end;
+  const before = guest.image.vmas.find((v) => v.growsDown)?.start ?? end;
+  return first < before ? first : before;
+}
+
+/** Describes a frozen guest. Its registers are left as they are, so that it can go on if the move fails. */
+export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8Array[]): Image {
+  const { tid, image } = guest;
+  const before = image.threads[0];
+  assert(before, "a guest has a thread");
+  const at = SKELETON_ARGS;
+  const stack = injectCall(guest, Sys.sigaltstack, [0, at]);
+  assert(stack === 0n, "a guest tells its alternate stack");
+  const alt = guest.memory.read(at, 24);
+  const brk = injectCall(guest, Sys.brk, [0]);
+  const regs = new Regs();
+  ptrace.getRegs(tid, regs.bytes);
+  const restart = guest.restart ?? rewind(regs);
+  return {
+    pid: image.pid,
+    vmas: layout.vmas,
+    vdso: image.vdso,
+    mm: { ...image.mm, brk },
+    sigactions: guest.dispositions.bytes,
+    pending: [...ptrace.peekSiginfo(tid, true).map((i) => guest.trueInfo(i)), ...left],
+    threads: [
+      {
+        tid: before.tid,
+        regs: regs.bytes,
+        xstate: ptrace.getXstate(tid),
+        sigmask: ptrace.getSigmask(tid),
+        altStack: { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) },
+        robustList: robustList(tid),
+        clearTid: guest.clearTid,
+        rseq: readRseq(tid),
+        pending: ptrace.peekSiginfo(tid, false).map((i) => guest.trueInfo(i)),
+        restart,
+      },
+    ],
+    limits: image.limits,
+    cpuUsed: guest.cpuUsed(),
+    ids: image.ids,
+  };
+}
+
+function robustList(tid: number): bigint {
+  const out = Buffer.alloc(16);
+  const at = libc.addressOf(out);
+  libc.syscall("get_robust_list", Sys.getRobustList, tid, at, at + 8n);
+  return out.readBigUInt64LE(0);
+}
+

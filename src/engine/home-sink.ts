@@ -1,0 +1,78 @@
+import { TeselaError } from "../base/mod.ts";
+import { type FileHashes, type Image, MM_FIELDS, type PageChunk, reshape, type RawCall, type Vma, writeChunk } from "../image/mod.ts";
+import { isErrno } from "../sys/mod.ts";
+import { readLayout } from "./capture-home.ts";
+import type { Sink } from "./carry.ts";
+import type { HomeProcess } from "./home-process.ts";
+import { Sys } from "./numbers.ts";
+
+const PR_SET_MM = 35;
+const PR_SET_MM_MAP = 14;
+const MM_MAP_BYTES = 104;
+const ROBUST_HEAD = 24;
+const SS_ONSTACK = 1;
+
+/** The deputy taking its user area back. */
+export class HomeSink implements Sink {
+  private readonly process: HomeProcess;
+  private readonly hashes: FileHashes;
+  private finishCalls: RawCall[] = [];
+  private image: Image | null = null;
+
+  constructor(process: HomeProcess, hashes: FileHashes) {
+    this.process = process;
+    this.hashes = hashes;
+  }
+
+  async prepare(image: Image): Promise<readonly { start: bigint; end: bigint }[]> {
+    this.image = image;
+    const { pid, deputy } = this.process;
+    const have = readLayout(pid, this.hashes, [deputy.extent]).vmas;
+    const plan = reshape(have, image.vmas);
+    this.finishCalls = plan.finish;
+    await this.run("mapping memory at home", plan.prepare);
+    return plan.lost.map((v: Vma) => ({ start: v.start, end: v.end }));
+  }
+
+  write(chunk: PageChunk): void {
+    writeChunk(this.process.pid, chunk);
+  }
+
+  /** Everything but the registers, the signal mask and the pending signals. */
+  async finish(): Promise<void> {
+    const { deputy } = this.process;
+    const { image } = this;
+    const thread = image?.threads[0];
+    if (!image || !thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
+    const mm = Buffer.alloc(MM_MAP_BYTES);
+    MM_FIELDS.forEach((f, i) => {
+      mm.writeBigUInt64LE(image.mm[f], 8 * i);
+    });
+    mm.writeInt32LE(-1, 100);
+    const stack = Buffer.alloc(24);
+    stack.writeBigUInt64LE(thread.altStack.sp, 0);
+    stack.writeInt32LE(thread.altStack.flags & ~SS_ONSTACK, 8);
+    stack.writeBigUInt64LE(thread.altStack.size, 16);
+    const at = deputy.scratch;
+    deputy.poke(at, mm);
+    deputy.poke(at + 128n, stack);
+    await this.run("restoring the process at home", [
+      ...this.finishCalls,
+      { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, at, MM_MAP_BYTES, 0] },
+      { nr: Sys.sigaltstack, args: [at + 128n, 0] },
+      { nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD] },
+    ]);
+    // Answers with the thread's id, whatever the address.
+    await deputy.call(Sys.setTidAddress, thread.clearTid);
+    if (thread.rseq) await this.run("restoring rseq", [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, 0, thread.rseq.signature] }]);
+    await this.process.requeue([...image.pending, ...thread.pending]);
+  }
+
+  private async run(what: string, calls: readonly RawCall[]): Promise<void> {
+    const results = await this.process.deputy.calls(calls);
+    const bad = results.findIndex(isErrno);
+    if (bad < 0) return;
+    const errno = Number(-(results[bad] as bigint));
+    throw new TeselaError(errno === 12 ? "E_NOMEM" : "E_INTERNAL", `${what}: call ${calls[bad]?.nr} failed with errno ${errno}`);
+  }
+}

@@ -1,0 +1,492 @@
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
+import { FileHashes, type Image, MAX_MAPPED_FILE } from "../image/mod.ts";
+import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
+import { isErrno, libc, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
+import type { Data, Head } from "../wire/mod.ts";
+import { type AskHandler, bigintOf, numberOf } from "./asks.ts";
+import { captureAtHome, type Layout, readLayout } from "./capture-home.ts";
+import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
+import { BUFFER_BYTES, Deputy, fetchDescriptor } from "./deputy.ts";
+import { followToExec } from "./exec-stop.ts";
+import { step } from "./faults.ts";
+import { type Frozen, freeze, isGone } from "./freeze.ts";
+import { HomeProcess } from "./home-process.ts";
+import { HomeSink } from "./home-sink.ts";
+import { type HomeSide, type Link, Links } from "./links.ts";
+import type { NodeFacts } from "./node-facts.ts";
+import { Sys } from "./numbers.ts";
+import { refusals, refuse } from "./refusals.ts";
+import { Track, Tracks } from "./tracks.ts";
+
+export interface MoveResult {
+  readonly pid: number;
+  readonly from: number;
+  readonly to: number;
+  /** Bytes carried while it was frozen. */
+  readonly bytes: number;
+  readonly freezeMs: number;
+  readonly totalMs: number;
+}
+
+interface Parts {
+  readonly node: NodeId;
+  readonly tracees: Tracees;
+  readonly transport: Transport;
+  readonly peers: () => readonly PeerAddress[];
+  readonly facts: NodeFacts;
+  readonly carry: CarryOptions;
+  readonly log: Log;
+}
+
+/** A link that says nothing for this long is given up, and what runs behind it is lost (ENGINE.md, failure). */
+const OPEN_MS = 5000;
+
+/** The home side of an engine: the node's own processes, wherever they run. */
+export class Home implements HomeSide {
+  private readonly parts: Parts;
+  private readonly away = new Map<number, HomeProcess>();
+  readonly tracks = new Tracks();
+  readonly links: Links;
+  private readonly hashes = new FileHashes();
+  private nextTicket = 1 + Math.floor(Math.random() * 0x3fff_ffff);
+  readonly asks: HomeSide["asks"];
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+    this.links = new Links(parts.transport, this, parts.log);
+    this.asks = {
+      mapFile: () => (p) => this.mapFile(p),
+      sendFile: (link) => (p) => this.sendFile(link, p),
+      mirror: () => (p) => this.mirror(p),
+    } satisfies Record<string, (link: Link) => AskHandler>;
+  }
+
+  process(ticket: number): HomeProcess | undefined {
+    return this.away.get(ticket);
+  }
+  get awayCount(): number {
+    return this.away.size;
+  }
+
+  usage(row: Head<"usage">["rows"][number]): void {
+    const p = this.away.get(row.ticket);
+    if (p) this.tracks.of(p.pid).usage = { ...row, at: Date.now() };
+  }
+
+  linkLost(link: Link, reason: string): void {
+    for (const p of this.away.values()) {
+      if (p.host === link && p.phase === "away") p.kill(`the link to node ${link.node} was lost: ${reason}`);
+    }
+  }
+
+  /** What speaks against a move, without making it. */
+  why(pid: number): string[] {
+    const track = this.tracks.find(pid);
+    if (track?.process) return [];
+    const reasons = refusals(pid, false);
+    try {
+      readLayout(pid, this.hashes);
+    } catch (e) {
+      const { details } = toTeselaError(e);
+      if (Array.isArray(details.reasons)) reasons.push(...(details.reasons as string[]));
+      else throw e;
+    }
+    return reasons;
+  }
+
+  /** Moves one of this node's processes. @throws TeselaError with the reason; the process then runs where it was */
+  async migrate(pid: number, target: number | "home"): Promise<MoveResult> {
+    const to = target === "home" ? this.parts.node : target;
+    const track = this.tracks.of(pid);
+    if (track.busy) throw new TeselaError("E_BUSY", `process ${pid} is being moved already`);
+    const from = track.node ?? this.parts.node;
+    if (from === to) throw new TeselaError("E_EXISTS", `process ${pid} runs on node ${to} already`);
+    track.busy = true;
+    const start = performance.now();
+    try {
+      const move =
+        to === this.parts.node ? await this.bring(track) : track.process ? await this.moveOn(track, this.peer(to)) : await this.out(track, this.peer(to));
+      track.moved(to === this.parts.node ? null : to, move);
+      const result = { pid, from, to, bytes: move.bytes, freezeMs: round(move.freezeMs), totalMs: round(performance.now() - start) };
+      this.parts.log.info("moved", { ...result });
+      return result;
+    } catch (e) {
+      const error = toTeselaError(e);
+      if (error.code === "E_CANTMOVE") track.cantmove = (error.details.reasons as string[] | undefined) ?? [];
+      this.parts.log.warn("a move failed", { pid, from, to, error: error.code, message: error.message });
+      throw error;
+    } finally {
+      track.busy = false;
+      if (!track.process && !proc.exists(pid)) this.tracks.forget(pid);
+    }
+  }
+
+  private peer(node: number): PeerAddress {
+    const peer = this.parts.peers().find((p) => p.node === node);
+    if (!peer) throw new TeselaError("E_NONODE", `there is no node ${node}`, { node });
+    return peer;
+  }
+
+  /**
+   * Follows a process that is about to become a program, and places that on a node, or just remembers it.
+   * @param execs how many times it calls execve(2) until it is the program
+   */
+  async placeAtExec(pid: number, target: number | null, execs: number): Promise<void> {
+    const track = this.tracks.of(pid);
+    if (target === null || target === this.parts.node) return;
+    const to = this.peer(target);
+    await this.links.get(to, OPEN_MS);
+    followToExec(this.parts.tracees, pid, execs, () => {
+      track.seized = true;
+      this.migrate(pid, target).catch((e: unknown) => {
+        this.parts.log.warn("a program starts at home instead", { pid, node: target, error: toTeselaError(e).message });
+        if (track.seized) {
+          track.seized = false;
+          this.letGo(pid);
+        }
+      });
+    });
+  }
+
+  // --- out
+
+  private async out(track: Track, to: PeerAddress): Promise<Move> {
+    const { pid } = track;
+    const { carry, transport } = this.parts;
+    if (!track.seized) {
+      const reasons = refusals(pid, false);
+      if (reasons.length > 0) refuse(pid, reasons);
+    }
+    const link = await this.links.get(to, OPEN_MS);
+    const channel = await transport.connect(to, ALPN.BULK, { timeoutMs: OPEN_MS });
+    try {
+      const ticket = this.ticket();
+      const inbox = new Inbox(channel);
+      const before = readLayout(pid, this.hashes);
+      const source: Source = { task: pid, offer: this.offer(pid, ticket, before), files: before.files };
+      await offer(inbox, source, carry);
+      const move = await this.carryOut(track, source, ticket, inbox, link);
+      channel.close();
+      return move;
+    } catch (e) {
+      channel.close(toTeselaError(e));
+      throw e;
+    }
+  }
+
+  private async carryOut(track: Track, source: Source, ticket: number, inbox: Inbox, link: Link): Promise<Move> {
+    const { pid } = track;
+    const { carry, tracees, log } = this.parts;
+    const start = performance.now();
+    const frozen = await this.seizeAndFreeze(track);
+    let home: HomeProcess | null = null;
+    try {
+      await step(carry.faults, "freeze");
+      const deputy = Deputy.enter(tracees, frozen, log);
+      home = new HomeProcess({ deputy, ticket, tracees, log, onGone: (p) => this.gone(p) });
+      ptrace.cont(pid);
+      await step(carry.faults, "capture");
+      const layout = readLayout(pid, this.hashes, [deputy.extent]);
+      const image = await captureAtHome(deputy, frozen, layout, track.cpuUsed);
+      const bytes = await sendFrozen(inbox, source, { image, layout }, carry);
+      await step(carry.faults, "go");
+      this.away.set(ticket, home);
+      this.watch(track, home);
+      home.host = link;
+      await this.go(link, home);
+      const freezeMs = performance.now() - start;
+      track.process = home;
+      await home.depart(link, image);
+      return { bytes, freezeMs };
+    } catch (e) {
+      await this.undo(track, home, frozen, link);
+      throw e;
+    }
+  }
+
+  /** Back to where it was: at home, untraced, as if nothing had been. */
+  private async undo(track: Track, home: HomeProcess | null, frozen: Frozen, link: Link): Promise<void> {
+    try {
+      if (home) {
+        this.away.delete(home.ticket);
+        link.drop(home.ticket);
+        if (home.phase !== "gone") await home.leave(frozen);
+      } else {
+        ptrace.setRegs(track.pid, frozen.regs.bytes);
+        ptrace.setSigmask(track.pid, frozen.sigmask);
+        this.parts.tracees.release(track.pid);
+        ptrace.detach(track.pid);
+      }
+    } catch (e) {
+      if (!isGone(e) && toTeselaError(e).code !== "E_GONE") this.parts.log.error("a process could not be put back", { pid: track.pid, error: String(e) });
+    }
+  }
+
+  private async seizeAndFreeze(track: Track): Promise<Frozen> {
+    const { pid } = track;
+    const { tracees } = this.parts;
+    if (track.seized) {
+      track.seized = false;
+      // Out of execve(2), whose return would still write a register.
+      ptrace.interrupt(pid);
+      ptrace.cont(pid);
+      return await freeze(tracees, pid);
+    }
+    try {
+      ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
+    } catch (e) {
+      throw new TeselaError(isGone(e) ? "E_GONE" : "E_CANTMOVE", `process ${pid} cannot be traced: ${(e as Error).message}`, { reasons: ["traced"] });
+    }
+    try {
+      ptrace.interrupt(pid);
+      return await freeze(tracees, pid);
+    } catch (e) {
+      this.letGo(pid);
+      throw e;
+    }
+  }
+
+  /** Detaches from a process that was stopped, or will stop some time: a running one cannot be left. */
+  private letGo(pid: number): void {
+    const { tracees } = this.parts;
+    const detach = (): boolean => {
+      try {
+        ptrace.detach(pid);
+        return true;
+      } catch (e) {
+        if (!isGone(e)) throw e;
+        return false;
+      }
+    };
+    if (detach()) {
+      tracees.release(pid);
+      return;
+    }
+    tracees.claim(pid, (s) => {
+      if (s.kind === "exited" || s.kind === "killed" || detach()) tracees.release(pid);
+    });
+  }
+
+  private ticket(): number {
+    this.nextTicket = (this.nextTicket + 1) >>> 0;
+    return this.nextTicket;
+  }
+
+  private offer(pid: number, ticket: number, layout: Layout): Head<"offer"> {
+    return {
+      ticket,
+      home: this.parts.node,
+      pid,
+      vdso: layout.vdso?.hash ?? null,
+      xstate: 0,
+      cpu: [...this.parts.facts.cpu],
+      bytes: proc.readStat(pid).rssPages * 4096,
+      files: [...layout.files.values()].map(({ hash, size }) => ({ hash, size })),
+    };
+  }
+
+  private async go(link: Link, home: HomeProcess): Promise<void> {
+    const { deputy, ticket } = home;
+    await link.asks.ask("go", { ticket, areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd }, this.parts.carry.stepMs);
+  }
+
+  private watch(track: Track, home: HomeProcess): void {
+    const comeHome = (reason: string, info: Uint8Array | null): void => {
+      this.parts.log.info("brought home", { pid: home.pid, reason });
+      track.cantmove = [reason];
+      void this.comeHome(track, home, info).catch((e: unknown) => {
+        home.kill(`it had to come home (${reason}) and could not: ${toTeselaError(e).message}`);
+      });
+    };
+    home.onBack = (reason) => comeHome(reason, null);
+    home.onHomeSignal = (info) => comeHome("core", info);
+  }
+
+  /** What the guest itself asked for: waits for a move under way, then brings the process home. */
+  private async comeHome(track: Track, home: HomeProcess, signal: Uint8Array | null): Promise<void> {
+    const start = performance.now();
+    while (track.busy) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (home.phase !== "away" || track.process !== home) return;
+    track.busy = true;
+    try {
+      const move = await this.bring(track, signal);
+      track.moved(null, move);
+      this.parts.log.info("moved", { pid: home.pid, to: this.parts.node, bytes: move.bytes, freezeMs: round(move.freezeMs), totalMs: round(performance.now() - start) });
+    } finally {
+      track.busy = false;
+    }
+  }
+
+  private gone(p: HomeProcess): void {
+    this.away.delete(p.ticket);
+    const track = this.tracks.find(p.pid);
+    if (track?.process === p) track.process = null;
+    if (!proc.exists(p.pid)) this.tracks.forget(p.pid);
+  }
+
+  // --- home again
+
+  private async bring(track: Track, signal: Uint8Array | null = null): Promise<Move> {
+    const home = track.process;
+    if (!home?.host) throw new TeselaError("E_EXISTS", `process ${track.pid} is at home`);
+    const link = home.host as Link;
+    const { carry, transport } = this.parts;
+    const channel = await transport.connect(this.peer(link.node), ALPN.BULK, { timeoutMs: OPEN_MS });
+    const start = performance.now();
+    try {
+      await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
+      const inbox = new Inbox(channel);
+      channel.send("fetch", { ticket: home.ticket });
+      await step(carry.faults, "reshape");
+      const image = await receiveFrozen(inbox, new HomeSink(home, this.hashes), carry, () => {
+        throw new TeselaError("E_PROTOCOL", "a guest sent a mapped file home");
+      });
+      await step(carry.faults, "land");
+      if (signal) await home.requeue([signal]);
+      await this.land(track, home, image);
+      link.drop(home.ticket);
+      channel.close();
+      return { bytes: 0, freezeMs: performance.now() - start };
+    } catch (e) {
+      channel.close(toTeselaError(e));
+      await this.stayAway(home, link, e);
+      throw e;
+    }
+  }
+
+  private async land(track: Track, home: HomeProcess, image: Image): Promise<void> {
+    const thread = image.threads[0];
+    if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
+    track.cpuUsed = image.cpuUsed;
+    home.deputy.setCommitted(false);
+    // A poll goes on with the deputy's copy of its descriptors, which is given up: it begins anew.
+    const restart = thread.restart && thread.restart.nr !== POLL ? thread.restart : null;
+    const regs = Regs.from(thread.regs);
+    if (thread.restart && !restart) Regs.repeat(regs, thread.restart.nr);
+    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart });
+  }
+
+  /** A move of an away process failed: its guest goes on where it is, if it still is. */
+  private async stayAway(home: HomeProcess, link: Link, cause: unknown): Promise<void> {
+    if (home.phase !== "moving") return;
+    home.resumeAway();
+    try {
+      await link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs);
+    } catch (e) {
+      home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
+    }
+  }
+
+  private async guarded<T>(work: Promise<T>, what: string): Promise<T> {
+    const { stepMs } = this.parts.carry;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await Promise.race([
+        work,
+        new Promise<never>((_, reject) => {
+          timer = setTimeout(() => reject(new TeselaError("E_TIMEOUT", `${what} (${stepMs} ms)`)), stepMs);
+        }),
+      ]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // --- on to a third node
+
+  private async moveOn(track: Track, to: PeerAddress): Promise<Move> {
+    const home = track.process;
+    if (!home?.host) throw new TeselaError("E_GONE", `process ${track.pid} has ended`);
+    const source = home.host as Link;
+    const { carry } = this.parts;
+    const link = await this.links.get(to, OPEN_MS);
+    const start = performance.now();
+    try {
+      await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
+      const bytes = await source.asks.ask("send", { ticket: home.ticket, node: to.node, address: to.address, port: to.port }, SEND_MS);
+      await step(carry.faults, "go");
+      home.host = link;
+      await this.go(link, home);
+      source.drop(home.ticket);
+      home.redirect(link);
+      return { bytes: Number(bytes), freezeMs: performance.now() - start };
+    } catch (e) {
+      home.host = source;
+      link.drop(home.ticket);
+      await this.stayAway(home, source, e);
+      throw e;
+    }
+  }
+
+  // --- what guests ask for besides calls
+
+  private awayProcess(p: Record<string, Data | undefined>): HomeProcess {
+    const home = this.away.get(numberOf(p, "ticket"));
+    if (!home || home.phase !== "away") throw new TeselaError("E_BUSY", "the process is being moved");
+    return home;
+  }
+
+  /** Tells what a file holds that the guest wants to map, once home's kernel has agreed that it may be. */
+  private async mapFile(p: Record<string, Data | undefined>): Promise<Data> {
+    const home = this.awayProcess(p);
+    const [, length = 0n, prot = 0n, flags = 0n, fd = 0n, offset = 0n] = (p.args as Data[]).map(bigintOf);
+    const trial = await home.deputy.call(Sys.mmap, 0, length, prot, flags & ~MAP_FIXED_BITS, fd, offset);
+    if (isErrno(trial)) return { errno: Number(-trial) };
+    await home.deputy.call(Sys.munmap, trial, length);
+    const dup = fetchDescriptor(home.pid, Number(BigInt.asIntN(32, fd)));
+    try {
+      const st = fstatSync(dup);
+      if (!st.isFile()) return { reason: "mmap_dev" };
+      const accessMode = libc.must("fcntl", libc.fcntl(dup, F_GETFL, 0)) & O_ACCMODE;
+      if ((flags & MAP_SHARED) !== 0n && (accessMode !== 0 || (prot & PROT_WRITE) !== 0n)) return { reason: "monkey" };
+      if (st.size > MAX_MAPPED_FILE) return { reason: "big_mapping" };
+      return { hash: this.hashes.hashFd(dup) };
+    } finally {
+      closeSync(dup);
+    }
+  }
+
+  private async sendFile(link: Link, p: Record<string, Data | undefined>): Promise<Data> {
+    const home = this.awayProcess(p);
+    const dup = fetchDescriptor(home.pid, Number(BigInt.asIntN(32, bigintOf(p.fd))));
+    try {
+      const { size } = fstatSync(dup);
+      const hash = this.hashes.hashFd(dup);
+      for (let at = 0; at < size || at === 0; ) {
+        const piece = Buffer.alloc(Math.min(FILE_PIECE, Math.max(size - at, 0)));
+        const n = readSync(dup, piece, 0, piece.length, at);
+        at += n;
+        link.channel.send("file", { hash, size, last: at >= size }, piece.subarray(0, n));
+        if (n === 0) break;
+        await link.channel.drained();
+      }
+      return null;
+    } finally {
+      closeSync(dup);
+    }
+  }
+
+  /** A call that home makes beside the guest's own kernel, to stay in step with it. */
+  private async mirror(p: Record<string, Data | undefined>): Promise<Data> {
+    const home = this.awayProcess(p);
+    const args = (p.args as Data[]).map(bigintOf);
+    const result = await home.deputy.call(numberOf(p, "nr"), ...args);
+    return BigInt.asUintN(64, result);
+  }
+}
+
+interface Move {
+  readonly bytes: number;
+  readonly freezeMs: number;
+}
+const round = (ms: number): number => Math.round(ms * 100) / 100;
+const SEND_MS = 120_000;
+const POLL = 7;
+const F_GETFL = 3;
+const O_ACCMODE = 3;
+const MAP_SHARED = 1n;
+const PROT_WRITE = 2n;
+/** MAP_FIXED and MAP_FIXED_NOREPLACE: the trial mapping goes wherever there is room. */
+const MAP_FIXED_BITS = 0x100010n;
+const FILE_PIECE = 256 << 10;

@@ -1,0 +1,364 @@
+import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
+import { ALPN, type Channel, type Transport } from "../io/mod.ts";
+import type { Image } from "../image/mod.ts";
+import type { Tracees } from "../sys/mod.ts";
+import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
+import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
+import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
+import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
+import { Guest, type HomeLink, type MappedFile, type Verdict } from "./guest.ts";
+import { GuestBuild } from "./guest-build.ts";
+import { captureGuest, readGuestLayout } from "./guest-capture.ts";
+import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
+import { acceptable, type NodeFacts } from "./node-facts.ts";
+import type { Zygote } from "./zygote.ts";
+
+/** A process that has arrived waits this long for its home's word to run. */
+const GO_MS = 15_000;
+
+interface Parts {
+  readonly tracees: Tracees;
+  readonly zygote: Zygote;
+  readonly cache: FileCache;
+  readonly transport: Transport;
+  readonly facts: NodeFacts;
+  readonly carry: CarryOptions;
+  readonly log: Log;
+}
+
+/** The host side of an engine: guests of other nodes, and the connections on which they come, call home and leave. */
+export class Hosting {
+  private readonly parts: Parts;
+  private readonly arrived = new Map<string, { build: GuestBuild; timer: NodeJS.Timeout }>();
+  private readonly guests = new Map<string, Guest>();
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+  }
+
+  all(): Iterable<Guest> {
+    return this.guests.values();
+  }
+  get count(): number {
+    return this.guests.size;
+  }
+
+  // --- processes coming and going
+
+  /** Serves a bulk connection: a process that comes, or one that its home fetches. */
+  async bulk(channel: Channel): Promise<void> {
+    const inbox = new Inbox(channel);
+    try {
+      const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch");
+      if (first.type === "offer") await this.receive(inbox, first.head);
+      else await this.sendHome(inbox, first.head.ticket);
+      channel.close();
+    } catch (e) {
+      this.parts.log.warn("a process was not carried", { peer: channel.peer.node, error: toTeselaError(e).message });
+      channel.close(toTeselaError(e));
+    }
+  }
+
+  private async receive(inbox: Inbox, head: Head<"offer">): Promise<void> {
+    const { cache, tracees, zygote, carry, facts } = this.parts;
+    acceptable(head, facts);
+    inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
+    const sink = new GuestSink(tracees, zygote, cache);
+    const files = new IncomingFiles(cache);
+    try {
+      await receiveFrozen(inbox, sink, carry, (m) => files.take(m));
+      const build = sink.release();
+      const key = keyOf(head.home, head.ticket);
+      const timer = setTimeout(() => {
+        this.arrived.delete(key);
+        build.kill();
+        this.parts.log.warn("a process arrived and its home did not start it", { home: head.home, pid: head.pid });
+      }, GO_MS);
+      this.arrived.set(key, { build, timer });
+    } finally {
+      files[Symbol.dispose]();
+      sink[Symbol.dispose]();
+    }
+  }
+
+  private async sendHome(inbox: Inbox, ticket: number): Promise<void> {
+    const guest = this.guest(inbox.channel.peer.node, ticket);
+    await this.send(inbox, guest);
+  }
+
+  private async send(inbox: Inbox, guest: Guest): Promise<number> {
+    const left = await guest.freeze();
+    try {
+      const layout = readGuestLayout(guest);
+      const image = captureGuest(guest, layout, left);
+      const source = { task: guest.tid, offer: offerOf(guest, layout.files), files: layout.files };
+      return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
+    } catch (e) {
+      guest.takeBack(left);
+      throw e;
+    }
+  }
+
+  /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
+  private async sendOn(guest: Guest, to: { node: number; address: string; port: number }): Promise<number> {
+    const { transport, carry } = this.parts;
+    const channel = await transport.connect({ ...to, node: to.node as Channel["peer"]["node"] }, ALPN.BULK, { timeoutMs: carry.stepMs });
+    try {
+      const inbox = new Inbox(channel);
+      const layout = readGuestLayout(guest);
+      await offer(inbox, { task: guest.tid, offer: offerOf(guest, layout.files), files: layout.files }, carry);
+      const sent = await this.send(inbox, guest);
+      channel.close();
+      return sent;
+    } catch (e) {
+      channel.close(toTeselaError(e));
+      throw e;
+    }
+  }
+
+  private guest(home: number, ticket: number): Guest {
+    const guest = this.guests.get(keyOf(home, ticket));
+    if (!guest) throw new TeselaError("E_GONE", `no guest ${ticket} of node ${home} runs here`);
+    return guest;
+  }
+
+  // --- the link from a home
+
+  /** Serves an engines' link that a home has opened. */
+  link(channel: Channel): void {
+    const home = channel.peer.node;
+    const asks = new Asks(channel, {
+      go: (p) => this.go(p, link, home),
+      thaw: (p) => {
+        this.guest(home, numberOf(p, "ticket")).go();
+        return null;
+      },
+      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")), { node: numberOf(p, "node"), address: textOf(p, "address"), port: numberOf(p, "port") }),
+    });
+    const link = new ChannelHomeLink(channel, asks, this.parts);
+    channel.onMessage((m) => this.onMessage(m, home, link, asks));
+    void channel.closed.then((reason) => this.linkClosed(home, link, reason));
+  }
+
+  private onMessage(m: Message, home: number, link: ChannelHomeLink, asks: Asks): void {
+    switch (m.type) {
+      case "reply": {
+        const reply = unpackReplyFrame(m.payload);
+        if (!reply) throw new TeselaError("E_PROTOCOL", "a reply that is too short");
+        this.guests.get(keyOf(home, reply.ticket))?.onReply(reply.seq, reply.result, reply.out);
+        return;
+      }
+      case "signal":
+        this.guests.get(keyOf(home, m.head.ticket))?.signal(m.head.seq, Buffer.from(m.payload));
+        return;
+      case "pause":
+        this.guests.get(keyOf(home, m.head.ticket))?.pause(m.head.paused);
+        return;
+      case "drop":
+        this.drop(home, m.head.ticket);
+        return;
+      case "ask":
+        asks.onAsk(m.head);
+        return;
+      case "answer":
+        asks.onAnswer(m.head);
+        return;
+      case "file":
+        link.files.take(m);
+        return;
+      default:
+        throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a home's link`);
+    }
+  }
+
+  private go(p: Record<string, Data | undefined>, link: ChannelHomeLink, home: number): Data {
+    const ticket = numberOf(p, "ticket");
+    const key = keyOf(home, ticket);
+    const here = this.arrived.get(key);
+    if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
+    this.arrived.delete(key);
+    clearTimeout(here.timer);
+    const guest = new Guest({
+      ticket,
+      home,
+      tid: here.build.tid,
+      image: here.build.image,
+      area: { base: bigintOf(p.areaBase), size: numberOf(p, "areaSize") },
+      reservedFds: [numberOf(p, "reservedFd")],
+      link,
+      tracees: this.parts.tracees,
+      log: this.parts.log,
+    });
+    this.guests.set(key, guest);
+    link.guests.add(guest);
+    guest.go();
+    return null;
+  }
+
+  private drop(home: number, ticket: number): void {
+    const key = keyOf(home, ticket);
+    const guest = this.guests.get(key);
+    this.guests.delete(key);
+    guest?.kill();
+    const here = this.arrived.get(key);
+    this.arrived.delete(key);
+    clearTimeout(here?.timer);
+    here?.build.kill();
+  }
+
+  private linkClosed(home: number, link: ChannelHomeLink, reason: Error | null): void {
+    link.files[Symbol.dispose]();
+    for (const guest of link.guests) {
+      const key = keyOf(home, guest.ticket);
+      if (this.guests.get(key) !== guest) continue;
+      this.guests.delete(key);
+      guest.kill();
+      this.parts.log.error("a guest lost its home and was ended", { home, pid: guest.image.pid, reason: reason?.message ?? "the link was closed" });
+    }
+  }
+
+  /** What homes are told once a second. */
+  usage(): void {
+    const byLink = new Map<ChannelHomeLink, Head<"usage">["rows"][number][]>();
+    for (const guest of this.guests.values()) {
+      const link = guest.link as ChannelHomeLink;
+      const row = guest.usage();
+      if (!row) continue;
+      const rows = byLink.get(link) ?? [];
+      rows.push(row);
+      byLink.set(link, rows);
+    }
+    for (const [link, rows] of byLink) link.channel.send("usage", { rows });
+  }
+}
+
+const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
+
+function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>): Head<"offer"> {
+  return {
+    ticket: guest.ticket,
+    home: guest.home,
+    pid: guest.image.pid,
+    vdso: guest.image.vdso?.hash ?? null,
+    xstate: guest.image.threads[0]?.xstate.length ?? 0,
+    cpu: [],
+    bytes: guest.rss(),
+    files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
+  };
+}
+
+/** A guest being put together from what comes over a connection. */
+class GuestSink implements Sink, Disposable {
+  private readonly tracees: Tracees;
+  private readonly zygote: Zygote;
+  private readonly cache: FileCache;
+  private build: GuestBuild | null = null;
+
+  constructor(tracees: Tracees, zygote: Zygote, cache: FileCache) {
+    this.tracees = tracees;
+    this.zygote = zygote;
+    this.cache = cache;
+  }
+  async prepare(image: Image, huge: readonly { start: bigint; end: bigint }[]): Promise<readonly { start: bigint; end: bigint }[]> {
+    this.build = GuestBuild.start(this.tracees, this.zygote, this.cache, { image, huge });
+    return [];
+  }
+  write(chunk: Parameters<Sink["write"]>[0]): void {
+    this.build?.write(chunk);
+  }
+  async finish(): Promise<void> {
+    this.build?.finish();
+  }
+  /** Hands the finished guest over. */
+  release(): GuestBuild {
+    const { build } = this;
+    this.build = null;
+    if (!build) throw new TeselaError("E_INTERNAL", "nothing was built");
+    return build;
+  }
+  [Symbol.dispose](): void {
+    this.build?.kill();
+  }
+}
+
+/** Mapped files on their way into the cache, piece by piece. */
+class IncomingFiles implements Disposable {
+  private readonly cache: FileCache;
+  private readonly open = new Map<string, CachedFile>();
+  constructor(cache: FileCache) {
+    this.cache = cache;
+  }
+  take(m: Extract<Message, { type: "file" }>): void {
+    const { hash, size, last } = m.head;
+    if (this.cache.has(hash)) return;
+    let file = this.open.get(hash);
+    if (!file) {
+      if (size > MAX_FILE || this.open.size >= MAX_OPEN) throw new TeselaError("E_PROTOCOL", `a mapped file of ${size} bytes is too big`);
+      file = this.cache.create(hash, size);
+      this.open.set(hash, file);
+    }
+    file.write(m.payload);
+    if (!last) return;
+    this.open.delete(hash);
+    file.commit();
+  }
+  [Symbol.dispose](): void {
+    for (const file of this.open.values()) file[Symbol.dispose]();
+    this.open.clear();
+  }
+}
+const MAX_FILE = 256 << 20;
+const MAX_OPEN = 64;
+
+/** A guest's way home over one link. */
+class ChannelHomeLink implements HomeLink {
+  readonly channel: Channel;
+  readonly files: IncomingFiles;
+  readonly guests = new Set<Guest>();
+  private readonly asks: Asks;
+  private readonly parts: Parts;
+
+  constructor(channel: Channel, asks: Asks, parts: Parts) {
+    this.channel = channel;
+    this.asks = asks;
+    this.parts = parts;
+    this.files = new IncomingFiles(parts.cache);
+  }
+
+  call(guest: Guest, seq: number, sigmask: bigint, plan: Parameters<HomeLink["call"]>[3]): void {
+    const length = callFrameBytes(plan.outs.length, plan.blob.length);
+    const frame = codec.alloc("call", null, length);
+    packCallFrame({ ticket: guest.ticket, seq, sigmask, outs: plan.outs, blob: plan.blob }, plan.nr, plan.args, frame.subarray(frame.length - length));
+    this.channel.sendFrame(frame);
+  }
+  verdict(guest: Guest, seq: number, verdict: Verdict): void {
+    this.channel.send("verdict", { ticket: guest.ticket, seq, verdict });
+  }
+  raise(guest: Guest, signal: number, info: Uint8Array): void {
+    this.channel.send("raise", { ticket: guest.ticket, signal }, info);
+  }
+  back(guest: Guest, reason: string): void {
+    this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64) });
+  }
+  exit(guest: Guest, code: number): void {
+    this.channel.send("exit", { ticket: guest.ticket, code });
+  }
+  lost(guest: Guest, reason: string): void {
+    this.channel.send("lost", { ticket: guest.ticket, reason });
+  }
+
+  async mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile> {
+    const { carry, cache, zygote } = this.parts;
+    const answer = (await this.asks.ask("mapFile", { ticket: guest.ticket, args: [...args] }, carry.stepMs)) as Record<string, Data>;
+    if (typeof answer.errno === "number") return { kind: "errno", errno: answer.errno };
+    if (typeof answer.reason === "string") return { kind: "back", reason: answer.reason };
+    const hash = textOf(answer, "hash");
+    if (!cache.has(hash)) await this.asks.ask("sendFile", { ticket: guest.ticket, fd: args[4] ?? 0n }, carry.stepMs * 4);
+    if (!cache.has(hash)) return { kind: "back", reason: "file_changed" };
+    return { kind: "file", send: () => sendDescriptors(zygote.socket, [cache.fd(hash)]) };
+  }
+
+  async mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint> {
+    return bigintOf(await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.stepMs));
+  }
+}

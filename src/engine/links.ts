@@ -1,0 +1,141 @@
+import type { Log, NodeId } from "../base/mod.ts";
+import { TeselaError } from "../base/mod.ts";
+import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
+import { codec, type Head, type Message } from "../wire/mod.ts";
+import { type AskHandler, Asks } from "./asks.ts";
+import type { HostLink, HomeProcess } from "./home-process.ts";
+import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
+
+/** What a home's link needs of its engine. */
+export interface HomeSide {
+  process(ticket: number): HomeProcess | undefined;
+  readonly asks: Readonly<Record<string, (link: Link) => AskHandler>>;
+  usage(row: Head<"usage">["rows"][number]): void;
+  linkLost(link: Link, reason: string): void;
+}
+
+/** The connection to a node that runs guests of ours. */
+export class Link implements HostLink {
+  readonly node: NodeId;
+  readonly channel: Channel;
+  readonly asks: Asks;
+  readonly since = Date.now();
+  private readonly side: HomeSide;
+
+  constructor(channel: Channel, side: HomeSide) {
+    this.node = channel.peer.node;
+    this.channel = channel;
+    this.side = side;
+    this.asks = new Asks(channel, Object.fromEntries(Object.entries(side.asks).map(([name, make]) => [name, make(this)])));
+    channel.onMessage((m) => this.onMessage(m));
+    void channel.closed.then((reason) => side.linkLost(this, reason?.message ?? "the other engine closed it"));
+  }
+
+  private onMessage(m: Message): void {
+    switch (m.type) {
+      case "call": {
+        const frame = unpackCallFrame(m.payload);
+        if (!frame) throw new TeselaError("E_PROTOCOL", "a call whose lengths do not add up");
+        this.own(frame.ticket)?.call(frame);
+        return;
+      }
+      case "verdict":
+        this.own(m.head.ticket)?.verdict(m.head.seq, m.head.verdict);
+        return;
+      case "raise":
+        this.own(m.head.ticket)?.raise(m.head.signal, Buffer.from(m.payload));
+        return;
+      case "back":
+        this.own(m.head.ticket)?.onBack(m.head.reason);
+        return;
+      case "exit":
+        this.own(m.head.ticket)?.exit(m.head.code);
+        return;
+      case "lost":
+        this.own(m.head.ticket)?.kill(`node ${this.node}: ${m.head.reason}`);
+        return;
+      case "usage":
+        for (const row of m.head.rows) this.side.usage(row);
+        return;
+      case "ask":
+        this.asks.onAsk(m.head);
+        return;
+      case "answer":
+        this.asks.onAnswer(m.head);
+        return;
+      default:
+        throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a host's link`);
+    }
+  }
+
+  /** A process whose guest runs over this link; what another node says of it is not listened to. */
+  private own(ticket: number): HomeProcess | undefined {
+    const p = this.side.process(ticket);
+    return p?.host === this ? p : undefined;
+  }
+
+  reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void {
+    let length = REPLY_HEAD;
+    for (const part of out) length += part.length;
+    const frame = codec.alloc("reply", null, length);
+    let at = frame.length - length;
+    packReplyHead(ticket, seq, result, frame.subarray(at));
+    at += REPLY_HEAD;
+    for (const part of out) {
+      frame.set(part, at);
+      at += part.length;
+    }
+    this.channel.sendFrame(frame);
+  }
+  signal(ticket: number, seq: number, info: Uint8Array): void {
+    this.channel.send("signal", { ticket, seq }, info);
+  }
+  pause(ticket: number, paused: boolean): void {
+    this.channel.send("pause", { ticket, paused });
+  }
+  drop(ticket: number): void {
+    this.channel.send("drop", { ticket });
+  }
+}
+
+/** The links that this engine has opened, one a node, made when first needed. */
+export class Links {
+  private readonly transport: Transport;
+  private readonly side: HomeSide;
+  private readonly log: Log;
+  private readonly open = new Map<number, Link>();
+  private readonly opening = new Map<number, Promise<Link>>();
+
+  constructor(transport: Transport, side: HomeSide, log: Log) {
+    this.transport = transport;
+    this.side = side;
+    this.log = log;
+  }
+
+  /** @throws TeselaError E_NODE_DOWN, E_TIMEOUT, E_VERSION, ... */
+  get(to: PeerAddress, timeoutMs: number): Promise<Link> {
+    const link = this.open.get(to.node);
+    if (link) return Promise.resolve(link);
+    let pending = this.opening.get(to.node);
+    if (!pending) {
+      pending = this.dial(to, timeoutMs).finally(() => this.opening.delete(to.node));
+      this.opening.set(to.node, pending);
+    }
+    return pending;
+  }
+
+  all(): Link[] {
+    return [...this.open.values()];
+  }
+
+  private async dial(to: PeerAddress, timeoutMs: number): Promise<Link> {
+    const channel = await this.transport.connect(to, ALPN.ENGINE, { timeoutMs });
+    const link = new Link(channel, this.side);
+    this.open.set(to.node, link);
+    void channel.closed.then((reason) => {
+      if (this.open.get(to.node) === link) this.open.delete(to.node);
+      this.log.info("an engines' link ended", { node: to.node, reason: reason?.message ?? "closed" });
+    });
+    return link;
+  }
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { freemem } from "node:os";
+import { TeselaError } from "../base/mod.ts";
+import { hashVdso } from "../image/mod.ts";
+import { proc } from "../sys/mod.ts";
+import type { Head } from "../wire/mod.ts";
+
+/** What decides whether a process of another machine can run on this one. */
+export interface NodeFacts {
+  readonly node: number;
+  /** CPU features, as /proc/cpuinfo names them. */
+  readonly cpu: ReadonlySet<string>;
+  readonly vdso: string | null;
+  /** No guests are taken. */
+  blocked: boolean;
+}
+
+/** Kept free for the owner: a process is not taken if less would be left. */
+const SPARE_BYTES = 64 * 1024 * 1024;
+
+export function readNodeFacts(node: number): NodeFacts {
+  const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+  const vdso = proc.readMaps(process.pid).find((l) => l.name === "[vdso]");
+  return { node, cpu: new Set(flags.split(" ")), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
+}
+
+/** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
+export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
+  if (facts.blocked) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no guests`, { node: facts.node });
+  if (offer.vdso !== null && offer.vdso !== facts.vdso) {
+    throw new TeselaError("E_CANTMOVE", `node ${facts.node} runs another kernel`, { reasons: ["kernel_differs"] });
+  }
+  const lacking = offer.cpu.filter((f) => !facts.cpu.has(f));
+  if (lacking.length > 0) {
+    throw new TeselaError("E_CANTMOVE", `node ${facts.node} lacks CPU features: ${lacking.slice(0, 8).join(" ")}`, { reasons: ["cpu_features"] });
+  }
+  const free = freeMemory();
+  if (offer.bytes + SPARE_BYTES > free) {
+    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${free} bytes free, the process needs ${offer.bytes}`);
+  }
+}
+
+/** What the cgroup still allows, or what the machine has, whichever is less. */
+function freeMemory(): number {
+  const line = /^MemAvailable:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1];
+  return line === undefined ? freemem() : Number(line) * 1024;
+}

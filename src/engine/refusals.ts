@@ -1,0 +1,114 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { TeselaError } from "../base/mod.ts";
+import { libc, proc, SysError } from "../sys/mod.ts";
+
+/**
+ * Why a process may not leave home now, told from /proc without touching it. The mappings have reasons of their own
+ * (src/image/areas.ts); what shows only once it is stopped (32-bit code, CPU timers) is found then.
+ */
+type Check = (p: Facts) => string | null;
+
+interface Facts {
+  readonly pid: number;
+  readonly stat: proc.Stat;
+  readonly status: string;
+  readonly fds: readonly { fd: number; target: string }[];
+}
+
+const SYS_KCMP = 312;
+const KCMP_VM = 1;
+/** SCHED_OTHER, SCHED_BATCH and SCHED_IDLE are what ordinary programs run under (sched(7)). */
+const ORDINARY_POLICIES: ReadonlySet<bigint> = new Set([0n, 3n, 5n]);
+const PF_KTHREAD = 0x00200000n;
+
+/** Descriptors whose kernel object watches or works on the process's own memory. */
+const BOUND_FDS: readonly (readonly [string, string])[] = [
+  ["anon_inode:[io_uring]", "io_uring"],
+  ["anon_inode:[userfaultfd]", "userfaultfd"],
+  ["anon_inode:[perf_event]", "perf_event"],
+];
+
+const CHECKS: readonly Check[] = [
+  ({ stat }) => ((stat.field(9) & PF_KTHREAD) !== 0n ? "system" : null),
+  ({ stat }) => (stat.state === "Z" || stat.state === "X" ? "ended" : null),
+  ({ stat }) => (stat.state === "T" ? "stopped" : null),
+  ({ stat }) => (stat.threads > 1 ? "threads" : null),
+  ({ status }) => (Number(proc.statusField(status, "TracerPid") ?? 0) !== 0 ? "traced" : null),
+  ({ status }) => (Number(proc.statusField(status, "Seccomp") ?? 0) !== 0 ? "seccomp" : null),
+  ({ status }) => (Number.parseInt(proc.statusField(status, "VmLck") ?? "0", 10) > 0 ? "mem_lock" : null),
+  ({ stat }) => (ORDINARY_POLICIES.has(stat.field(41)) ? null : "rt_sched"),
+  ({ fds }) => BOUND_FDS.find(([target]) => fds.some((f) => f.target === target))?.[1] ?? null,
+  ({ pid }) => (sharesMemory(pid) ? "clone_vm" : null),
+  ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
+  ({ pid }) => (cpuTimers(pid) ? "cpu_timer" : null),
+];
+
+/** The named reasons, all of them; empty when nothing speaks against it. @throws TeselaError E_NOENT_PID */
+export function refusals(pid: number, ownTracer: boolean): string[] {
+  let facts: Facts;
+  try {
+    facts = { pid, stat: proc.readStat(pid), status: proc.readStatus(pid), fds: listFds(pid) };
+  } catch (e) {
+    throw new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause: e });
+  }
+  return CHECKS.map((check) => check(facts)).filter((r): r is string => r !== null && !(ownTracer && r === "traced"));
+}
+
+/** Kernel threads and ended processes have no table. */
+function listFds(pid: number): { fd: number; target: string }[] {
+  try {
+    return proc.listFds(pid);
+  } catch {
+    return [];
+  }
+}
+
+/** Another process on the same memory: a vfork under way, or clone(2) with CLONE_VM. Relatives are where they are found. */
+function sharesMemory(pid: number): boolean {
+  const stat = proc.readStat(pid);
+  const relatives = new Set<number>([stat.ppid, ...children(pid), ...children(stat.ppid)]);
+  relatives.delete(pid);
+  for (const other of relatives) {
+    if (other <= 0) continue;
+    try {
+      if (libc.syscall("kcmp", SYS_KCMP, pid, other, KCMP_VM, 0, 0) === 0) return true;
+    } catch (e) {
+      // A relative that ends meanwhile, or that we may not look at, cannot be ours to share with.
+      if (!(e instanceof SysError)) throw e;
+    }
+  }
+  return false;
+}
+
+function children(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((t) => readFileSync(`/proc/${pid}/task/${t}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number));
+  } catch {
+    return [];
+  }
+}
+
+/** A debugger stays beside what it debugs. Only relatives are looked at: attaching to others needs rights or luck. */
+function tracesSomebody(pid: number): boolean {
+  return readdirSync("/proc").some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return Number(proc.statusField(proc.readStatus(Number(name)), "TracerPid") ?? 0) === pid;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** POSIX timers on CPU-time clocks, which are negative numbers or 2 and 3 (proc(5), /proc/PID/timers). */
+function cpuTimers(pid: number): boolean {
+  try {
+    return [...readFileSync(`/proc/${pid}/timers`, "utf8").matchAll(/^ClockID:\s*(-?\d+)/gm)].some(([, id]) => Number(id) < 0 || id === "2" || id === "3");
+  } catch {
+    return false;
+  }
+}
+
+export function refuse(pid: number, reasons: readonly string[]): never {
+  throw new TeselaError("E_CANTMOVE", `process ${pid} cannot leave home now: ${reasons.join(", ")}`, { reasons: [...reasons] });
+}

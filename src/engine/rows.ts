@@ -1,0 +1,116 @@
+import { readFileSync } from "node:fs";
+import { PAGE } from "../base/mod.ts";
+import { proc } from "../sys/mod.ts";
+import type { Guest } from "./guest.ts";
+import type { Track } from "./tracks.ts";
+
+/** A row of `tesela ps`, as the engine gives it (COMMANDS.md, shapes). */
+export interface Row {
+  readonly pid: number;
+  readonly cpid: string;
+  readonly home: number;
+  readonly node: number;
+  readonly nmigs: number;
+  readonly state: string;
+  readonly cpu: number;
+  readonly rss: number;
+  readonly user: string;
+  readonly lock: boolean;
+  readonly cantmove: readonly string[];
+  readonly command: string;
+  readonly role: "home" | "guest";
+  readonly since: number;
+  readonly lastBytes?: number;
+  readonly lastFreezeMs?: number;
+  readonly calls?: number;
+}
+
+/** CPU shares are told over at least this long. */
+const SHARE_MS = 500;
+
+export function homeRow(track: Track, node: number, users: UserNames): Row | null {
+  const { pid } = track;
+  try {
+    const stat = proc.readStat(pid);
+    const { usage } = track;
+    const awayUs = usage ? usage.userUs + usage.systemUs : track.cpuUsed.user + track.cpuUsed.system;
+    const cpuUs = stat.cpuTicks * (1_000_000 / proc.TICKS_PER_SECOND) + awayUs;
+    return {
+      pid,
+      cpid: `${node}:${pid}`,
+      home: node,
+      node: track.node ?? node,
+      nmigs: track.nmigs,
+      state: track.process ? (stat.state === "T" ? "T" : (usage?.state ?? "R")) : stat.state,
+      cpu: share(track, cpuUs),
+      rss: usage ? usage.rss : stat.rssPages * PAGE,
+      user: users.name(uidOf(pid)),
+      lock: false,
+      cantmove: track.cantmove,
+      command: proc.readCommand(pid),
+      role: "home",
+      since: track.since,
+      ...(track.last && { lastBytes: track.last.bytes, lastFreezeMs: Math.round(track.last.freezeMs * 100) / 100 }),
+      ...(usage && { calls: usage.calls }),
+    };
+  } catch {
+    // It has ended while we looked.
+    return null;
+  }
+}
+
+/** Of a guest nothing is told here but what its host must know. */
+export function guestRow(guest: Guest, node: number): Row | null {
+  const usage = guest.usage();
+  if (!usage) return null;
+  return {
+    pid: guest.image.pid,
+    cpid: `${guest.home}:${guest.image.pid}`,
+    home: guest.home,
+    node,
+    nmigs: 0,
+    state: usage.state,
+    cpu: 0,
+    rss: usage.rss,
+    user: "",
+    lock: false,
+    cantmove: [],
+    command: "",
+    role: "guest",
+    since: guest.startedAt,
+    calls: usage.calls,
+  };
+}
+
+/** In CPUs, since the sample before. */
+function share(track: Track, cpuUs: number): number {
+  const now = Date.now();
+  const before = track.previous;
+  if (!before || cpuUs < before.cpuUs) {
+    track.previous = { cpuUs, at: now };
+    return 0;
+  }
+  const elapsed = now - before.at;
+  if (elapsed < SHARE_MS) return track.share;
+  track.previous = { cpuUs, at: now };
+  track.share = Math.round(((cpuUs - before.cpuUs) / (elapsed * 1000)) * 100) / 100;
+  return track.share;
+}
+
+const uidOf = (pid: number): number => Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "0").split("\t")[0]);
+
+/** Names of users, from /etc/passwd; a number where there is none. */
+export class UserNames {
+  private readonly names = new Map<number, string>();
+
+  name(uid: number): string {
+    if (this.names.size === 0) this.read();
+    return this.names.get(uid) ?? String(uid);
+  }
+  private read(): void {
+    for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+      const [name, , uid] = line.split(":");
+      if (name && uid && !this.names.has(Number(uid))) this.names.set(Number(uid), name);
+    }
+  }
+}

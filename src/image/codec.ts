@@ -1,0 +1,100 @@
+import { TeselaError } from "../base/mod.ts";
+import { bytes, CborReader, CborWriter, type Field, i32, list, nullable, obj, oneOf, size, u32, u64, u8, bool, str } from "../wire/mod.ts";
+import { type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
+
+/** An image as bytes: CBOR, every field checked on the way in. */
+
+/** An image without its pages: areas make up most of it, 40 bytes each. */
+export const MAX_IMAGE = 12 << 20;
+const MAX_VMAS = 70_000;
+const MAX_XSTATE = 16_384;
+const MAX_PENDING = 4096;
+const SIGINFO = 128;
+
+const limit = list(u64, 2);
+const backing = obj({ kind: oneOf("anon", "file"), hash: nullable(str(64)), offset: u64 });
+const vma = obj({ start: u64, end: u64, prot: u8, growsDown: bool, backing });
+const thread = obj({
+  tid: u32,
+  regs: bytes(216),
+  xstate: bytes(MAX_XSTATE),
+  sigmask: u64,
+  altStack: obj({ sp: u64, flags: i32, size: u64 }),
+  robustList: u64,
+  clearTid: u64,
+  rseq: nullable(obj({ pointer: u64, size: u32, signature: u32, flags: u32 })),
+  pending: list(bytes(SIGINFO), MAX_PENDING),
+  restart: nullable(obj({ nr: u32 })),
+});
+const image = obj({
+  pid: u32,
+  vmas: list(vma, MAX_VMAS),
+  vdso: nullable(obj({ start: u64, end: u64, hash: str(64) })),
+  mm: list(u64, MM_FIELDS.length),
+  sigactions: bytes(SIGNALS * SIGACTION_BYTES),
+  pending: list(bytes(SIGINFO), MAX_PENDING),
+  threads: list(thread, 65_536),
+  stack: limit,
+  data: limit,
+  as: limit,
+  userUs: size,
+  systemUs: size,
+  ids: list(u32, 4),
+});
+type Wire = typeof image extends Field<infer T> ? T : never;
+
+export function encodeImage(i: Image): Buffer {
+  const wire: Wire = {
+    pid: i.pid,
+    vmas: i.vmas.map((v) => ({
+      ...v,
+      backing: v.backing.kind === "file" ? v.backing : { kind: "anon" as const, hash: null, offset: 0n },
+    })),
+    vdso: i.vdso,
+    mm: MM_FIELDS.map((f) => i.mm[f]),
+    sigactions: i.sigactions,
+    pending: i.pending,
+    threads: i.threads,
+    stack: i.limits.stack,
+    data: i.limits.data,
+    as: i.limits.as,
+    userUs: i.cpuUsed.user,
+    systemUs: i.cpuUsed.system,
+    ids: [i.ids.uid, i.ids.euid, i.ids.gid, i.ids.egid],
+  };
+  const estimate = 65_536 + i.vmas.length * 160 + i.threads.length * 8192 + i.pending.length * 160;
+  const w = new CborWriter(Math.min(estimate, MAX_IMAGE));
+  image.write(w, wire);
+  return Buffer.from(w.bytes());
+}
+
+/** @throws TeselaError E_PROTOCOL for bytes that are no image */
+export function decodeImage(bytes: Buffer): Image {
+  const r = new CborReader(bytes);
+  const w = image.read(r, 0);
+  if (!r.done) throw new TeselaError("E_PROTOCOL", "bytes behind an image");
+  const word = (of: readonly bigint[], n: number): bigint => {
+    const v = of[n];
+    if (v === undefined) throw new TeselaError("E_PROTOCOL", "an image with too few words");
+    return v;
+  };
+  const pair = (of: readonly bigint[]): readonly [bigint, bigint] => [word(of, 0), word(of, 1)];
+  const [uid = 0, euid = 0, gid = 0, egid = 0] = w.ids;
+  if (w.sigactions.length !== SIGNALS * SIGACTION_BYTES) throw new TeselaError("E_PROTOCOL", "an image with too few signal actions");
+  if (w.threads.some((t) => t.regs.length !== 216)) throw new TeselaError("E_PROTOCOL", "an image with too few registers");
+  return {
+    pid: w.pid,
+    vmas: w.vmas.map((v) => ({
+      ...v,
+      backing: v.backing.hash !== null && v.backing.kind === "file" ? { kind: "file", hash: v.backing.hash, offset: v.backing.offset } : { kind: "anon" },
+    })),
+    vdso: w.vdso,
+    mm: Object.fromEntries(MM_FIELDS.map((f, n) => [f, word(w.mm, n)])) as Image["mm"],
+    sigactions: w.sigactions,
+    pending: w.pending,
+    threads: w.threads,
+    limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
+    cpuUsed: { user: w.userUs, system: w.systemUs },
+    ids: { uid, euid, gid, egid },
+  };
+}
