@@ -112,6 +112,16 @@ test("`run` is planned by Node and carried out by the launcher itself", () => {
   assert.equal(spawnSync(join(bin, "tesela"), ["run", "true"]).status, 1, "no plan is no success");
 });
 
+test("what Node changes at its start is told to `cluster exec`", () => {
+  using pack = new Package();
+  const print = "const e = process.env; console.log(JSON.stringify({ argv: [e.TESELA_NOFILE, e.TESELA_SIGIGN], node: process.version }))";
+  writeFileSync(join(pack.root, MAIN.tesela), print);
+  const shell = `ulimit -Sn 123; trap '' HUP; exec "$0" cluster exec`;
+  const [nofile, ignored] = run("sh", ["-c", shell, join(pack.root, "bin/tesela")]).argv;
+  assert.equal(nofile, "123");
+  assert.equal(BigInt(`0x${ignored}`) & 1n, 1n, "SIGHUP is ignored");
+});
+
 test("without node_modules it says what to do", () => {
   using pack = new Package({ modules: null });
   for (const name of Object.keys(MAIN)) {

@@ -1,7 +1,7 @@
 /** What the launcher's shell has done to the environment, and the shell words that undo it. */
 
 /** Given to Node alone by the launcher: in the shell itself they are as they were. */
-const FOR_NODE_ALONE = new Set(["NODE_OPTIONS", "NODE_COMPILE_CACHE", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
+const FOR_NODE_ALONE = new Set(["NODE_OPTIONS", "NODE_COMPILE_CACHE"]);
 /** Shells set it to the last command; every program that is started by one sees another value anyway. */
 const LAST_COMMAND = "_";
 /** A shell refuses to set these, or makes something else of them. */
