@@ -103,7 +103,8 @@ test("classic names mean commands", () => {
 test("`run` is planned by Node and carried out by the launcher itself", () => {
   using pack = new Package();
   const bin = join(pack.root, "bin");
-  const plan = 'console.log(`shift 2; exec "$@" "${process.env.NODE_OPTIONS}" ${process.argv[3] === String(process.ppid)}`)';
+  const plan = `const { env, argv, ppid } = process;
+    console.log('shift 2; exec "$@" "' + env.NODE_OPTIONS + '" ' + (argv[3] === String(ppid)));`;
   writeFileSync(join(pack.root, MAIN.tesela), plan);
   const env = { ...process.env, NODE_OPTIONS: "--no-such-option" };
   const done = spawnSync(join(bin, "tesela"), ["run", "-x", "printf", "%s;", "a b"], { encoding: "utf8", env });
