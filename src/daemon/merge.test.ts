@@ -31,7 +31,7 @@ test("home says what it is, the host how it runs", () => {
     home: 1,
     node: 2,
     nmigs: 1,
-    state: "R",
+    state: "S",
     cpu: 0.9,
     rss: 8192,
     user: "ann",

@@ -1,8 +1,8 @@
 import type { EngineRow, ProcessRow } from "./shapes.ts";
 
 /**
- * One row a process out of what all nodes say. Home knows what it is (PID, user, command, moves); the host, where it has one, knows
- * how it runs (CPU, memory, state). A guest whose home does not answer is shown as its host knows it.
+ * One row a process out of what all nodes say. Home knows what it is and is told by the host how it runs, a little later than the host
+ * knows it. A guest whose home does not answer is shown as its host knows it.
  */
 export function mergeRows(rows: readonly EngineRow[]): ProcessRow[] {
   const byCpid = new Map<string, { home?: EngineRow; guest?: EngineRow }>();
@@ -21,5 +21,5 @@ function join(home: EngineRow | undefined, guest: EngineRow | undefined): Proces
   if (!known) return [];
   const { role: _, since: __, ...row } = known;
   if (!home || !guest || guest.node !== home.node) return [row];
-  return [{ ...row, state: guest.state, cpu: guest.cpu, rss: guest.rss }];
+  return [{ ...row, cpu: Math.max(home.cpu, guest.cpu), rss: guest.rss }];
 }

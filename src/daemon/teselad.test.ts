@@ -169,9 +169,9 @@ test("two nodes know each other, list processes, relay moves; one may die and co
   };
   b.engine.rows = [row];
   a.engine.rows = [{ ...row, role: "guest", cpu: 0.5, rss: 8192, state: "R" }];
-  const { role: _, ...shown } = { ...row, cpu: 0.5, rss: 8192, state: "R" };
+  const { role: _, ...shown } = { ...row, cpu: 0.5, rss: 8192 };
   assert.deepEqual(JSON.parse((await a.cli("ps", "--json")).stdout), [shown]);
-  assert.match((await b.cli("ps")).stdout, new RegExp(`PID +USER .*\\n *${pid} +root +2 +1 +3 +R +50.0 +8.0 KiB +- +- +sleep 1000`));
+  assert.match((await b.cli("ps")).stdout, new RegExp(`PID +USER .*\\n *${pid} +root +2 +1 +3 +S +50.0 +8.0 KiB +- +- +sleep 1000`));
 
   const moved = await a.cli("migrate", `2:${pid}`, "home", "--json");
   assert.deepEqual(JSON.parse(moved.stdout), { pid, from: 2, to: 2, bytes: 4096, freezeMs: 1.5, totalMs: 2.5 });
