@@ -30,7 +30,7 @@ test("arrows run one way", () => {
   assert.deepEqual(messages("src/engine/x.ts", 'import { a } from "../image/mod.ts";'), []);
   assert.deepEqual(messages("src/base/x.ts", 'import { a } from "../abi/mod.ts";'), []);
   assert.match(messages("src/image/x.ts", 'import { a } from "../engine/mod.ts";')[0] ?? "", /arrows run/);
-  assert.match(messages("src/io/x.ts", 'import { a } from "../sys/mod.ts";')[0] ?? "", /arrows run/);
+  assert.match(messages("src/sys/x.ts", 'import { a } from "../wire/mod.ts";')[0] ?? "", /arrows run/);
   assert.match(messages("src/base/x.ts", 'import type { A } from "../sys/mod.ts";')[0] ?? "", /arrows run/);
 });
 

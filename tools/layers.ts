@@ -1,7 +1,7 @@
 /**
  * The layer check: imports run one way, through doors only.
  *
- *     abi <- base <- sys, io, wire <- image, cluster, load, balance, history <- engine, fs, sim <- daemon, testbed <- cli, tui
+ *     abi <- base <- sys, wire <- io <- image, forward, cluster, load, balance, history <- engine, fs, sim <- daemon, testbed <- cli, tui
  *
  * A folder may import folders of lower layers, and those only through their `mod.ts`; inside a folder everything is open.
  * Tests may go through any door, since nothing depends on a test.
@@ -14,8 +14,9 @@ import { importsOf } from "./imports.ts";
 export const LAYERS: readonly (readonly string[])[] = [
   ["abi"],
   ["base"],
-  ["sys", "io", "wire"],
-  ["image", "cluster", "load", "balance", "history"],
+  ["sys", "wire"],
+  ["io"],
+  ["image", "forward", "cluster", "load", "balance", "history"],
   ["engine", "fs", "sim"],
   ["daemon", "testbed", "provision"],
   ["cli", "tui"],

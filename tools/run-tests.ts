@@ -7,7 +7,7 @@
  * measure nothing but share the machine's cores. A file that hangs is ended by its guard, and that is a failure.
  */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { listFiles, ROOT } from "./files.ts";
@@ -19,6 +19,9 @@ interface Suite {
   readonly guardSeconds: number;
 }
 
+const LOOK_SECONDS = 2;
+const GRACE_SECONDS = 6;
+
 const SUITES: Record<string, Suite> = {
   unit: { folders: ["src", "tools", "test/programs"], concurrency: Math.max(2, availableParallelism()), guardSeconds: 120 },
   cluster: { folders: ["test/cluster"], concurrency: 1, guardSeconds: 1200 },
@@ -29,6 +32,47 @@ function testFiles(suite: Suite, filters: readonly string[]): string[] {
   const folders = suite.folders.filter((folder) => existsSync(join(ROOT, folder)));
   const files = folders.flatMap((folder) => listFiles(folder, /\.test\.ts$/));
   return filters.length === 0 ? files : files.filter((file) => filters.some((part) => file.includes(part)));
+}
+
+/** The result, or null when the process it is about is not there any more. */
+function unlessGone<T>(look: () => T): T | null {
+  try {
+    return look();
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return null;
+    throw e;
+  }
+}
+
+/** PIDs of a process's children. */
+function childrenOf(parent: number): number[] {
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
+  return pids.map(Number).filter((pid) => {
+    const stat = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8")) ?? "";
+    // The name, in brackets, may hold anything; after it come the state and the parent.
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === parent;
+  });
+}
+
+/**
+ * Ends test files, which are the runner's children, that run for too long: by SIGTERM, then for sure. From outside, because a file that
+ * hangs in a blocking call cannot look at its own clock.
+ */
+function guard(runner: number, seconds: number): NodeJS.Timeout {
+  const since = new Map<number, number>();
+  return setInterval(() => {
+    const now = performance.now() / 1000;
+    const alive = childrenOf(runner);
+    for (const pid of since.keys()) if (!alive.includes(pid)) since.delete(pid);
+    for (const pid of alive) {
+      const age = now - (since.get(pid) ?? now);
+      since.set(pid, now - age);
+      if (age < seconds) continue;
+      console.error(`run-tests: a test file (PID ${pid}) hangs: it has run for ${Math.round(age)} s and is ended`);
+      unlessGone(() => process.kill(pid, age < seconds + GRACE_SECONDS ? "SIGTERM" : "SIGKILL"));
+    }
+  }, LOOK_SECONDS * 1000);
 }
 
 function main(name: string | undefined, filters: readonly string[]): void {
@@ -44,21 +88,17 @@ function main(name: string | undefined, filters: readonly string[]): void {
     process.exitCode = 1;
     return;
   }
-  const flags = [
-    "--disable-warning=ExperimentalWarning",
-    "--test",
-    "--test-reporter=spec",
-    `--test-concurrency=${suite.concurrency}`,
-    `--test-timeout=${suite.guardSeconds * 1000}`,
-  ];
+  const flags = ["--disable-warning=ExperimentalWarning", "--test", "--test-reporter=spec", `--test-concurrency=${suite.concurrency}`];
   // Inside a test run the runner refuses to start another: this one is meant.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(process.execPath, [...flags, ...files], { cwd: ROOT, stdio: "inherit", env });
+  const watch = guard(child.pid ?? -1, suite.guardSeconds);
   child.on("error", (e) => {
     console.error(`${process.execPath}: ${e.message}`);
     process.exitCode = 1;
   });
   child.on("close", (status) => {
+    clearInterval(watch);
     process.exitCode = status ?? 1;
   });
   // ^C reaches the whole group; the runner then ends its files, and this waits for it to have done so.

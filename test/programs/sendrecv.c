@@ -1,7 +1,7 @@
 /*
- * sendrecv ROUNDS [PAUSE_MS]: sockets and what travels beside the bytes, with a forked partner and with itself: SCM_RIGHTS descriptors (pipes,
- * memfds), SCM_CREDENTIALS, datagrams that are peeked at and cut, many messages in one call, options, half-closed streams, addresses.
- * Prints `round N ok`; what is wrong ends it with status 1.
+ * sendrecv ROUNDS [PAUSE_MS]: sockets and what travels beside the bytes, with a forked partner and with itself: SCM_RIGHTS descriptors
+ * (pipes, memfds), SCM_CREDENTIALS, datagrams that are peeked at and cut, many messages in one call, options, half-closed streams,
+ * addresses. Prints `round N ok`; what is wrong ends it with status 1.
  */
 #include "common.h"
 #include <arpa/inet.h>
@@ -24,7 +24,8 @@ union control {
 static void send_fds(int socket, char tag, const int *fds, int count) {
     union control control = {{0}};
     struct iovec iov = {&tag, 1};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes};
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
@@ -131,7 +132,9 @@ static void check_datagrams(long round) {
     int waiting;
     CHECK(ioctl(b, FIONREAD, &waiting) == 0 && waiting == (int)send_iov[0].iov_len);
     CHECK(recvmmsg(b, receive_batch, BATCH, MSG_DONTWAIT, NULL) == BATCH);
-    for (int i = 0; i < BATCH; i++) CHECK(receive_batch[i].msg_len == send_iov[i].iov_len && memcmp(in[i], out[i], send_iov[i].iov_len) == 0);
+    for (int i = 0; i < BATCH; i++) {
+        CHECK(receive_batch[i].msg_len == send_iov[i].iov_len && memcmp(in[i], out[i], send_iov[i].iov_len) == 0);
+    }
     CHECK(recv(b, in[0], 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
     CHECK(sendto(a, "bye", 3, 0, NULL, 0) == 3);
     CHECK(recvfrom(b, in[0], sizeof in[0], 0, (struct sockaddr *)&from, &from_length) == 3);
