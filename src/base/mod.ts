@@ -4,3 +4,4 @@ export * from "./errors.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./paths.ts";
+export * from "./text.ts";

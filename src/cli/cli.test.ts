@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { TeselaError } from "../base/mod.ts";
+import { cutTo, nearest, TeselaError, textTable, textWidth } from "../base/mod.ts";
 import { nodesTable } from "./commands/nodes.ts";
 import { psTable } from "./commands/ps.ts";
 import { commandHelp, overview } from "./help.ts";
@@ -13,7 +13,6 @@ import { parse } from "./parse.ts";
 import { quote, repairEnvironment } from "./run/environ.ts";
 import { parseNodeList } from "./run/place.ts";
 import { COMMANDS, findCommand } from "./table.ts";
-import { cutTo, nearest, table, width } from "./text.ts";
 
 const TESELA = fileURLToPath(new URL("../../bin/tesela", import.meta.url));
 const command = (name: string) => findCommand(name) ?? assert.fail(name);
@@ -66,7 +65,7 @@ test("every command has help that names its options; the overview names every co
 
 test("tables are aligned by what is seen, and cut with a mark", () => {
   assert.equal(
-    table(
+    textTable(
       [
         ["a", "1"],
         ["b\u00e9", "22"],
@@ -75,7 +74,7 @@ test("tables are aligned by what is seen, and cut with a mark", () => {
     ),
     "X    N\na    1\nb\u00e9  22",
   );
-  assert.equal(width("a\u0301\u4e2d"), 3);
+  assert.equal(textWidth("a\u0301\u4e2d"), 3);
   assert.equal(cutTo("abcdef", 4), "abc\u2026");
   assert.equal(cutTo("abcd", 4), "abcd");
   assert.equal(nearest("ndoes", ["nodes", "run"]), "nodes");

@@ -1,6 +1,6 @@
+import { textTable } from "../base/mod.ts";
 import type { Command, Option } from "./command.ts";
 import { optionsOf } from "./parse.ts";
-import { table } from "./text.ts";
 
 const letters = (o: Option): string[] => [...(o.short ? [o.short] : []), ...(o.also ?? [])];
 
@@ -15,7 +15,7 @@ export function commandHelp(command: Command): string {
   for (const form of command.forms) lines.push(`  tesela ${command.name} ${form}`.trimEnd());
   if (command.classic.length > 0) lines.push(`  ${command.classic.join(", ")}: the classic name of the same command`);
   const options = optionsOf(command).filter((o) => o.lacks === undefined);
-  lines.push("", "Options:", table(options.map((o) => [`  ${optionText(o)}`, o.help])));
+  lines.push("", "Options:", textTable(options.map((o) => [`  ${optionText(o)}`, o.help])));
   if (command.notes) lines.push("", ...command.notes);
   if (command.examples) lines.push("", "Examples:", ...command.examples.map((e) => `  ${e}`));
   return `${lines.join("\n")}\n`;
@@ -32,7 +32,7 @@ export function overview(commands: readonly Command[]): string {
     "  tesela COMMAND --help",
     "",
     "Commands, with their classic names:",
-    table(rows),
+    textTable(rows),
     "",
     "Exit status: 0 done, 1 refused or failed, 2 usage. Commands that run a program return its status.",
     "",

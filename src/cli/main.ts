@@ -1,5 +1,5 @@
 /** The commands' one program: finds the command, parses, loads its file, and turns what it throws into an exit status. */
-import { TeselaError, toTeselaError } from "../base/mod.ts";
+import { nearest, TeselaError, toTeselaError } from "../base/mod.ts";
 import { type Command, DONE, FAILED, USAGE } from "./command.ts";
 import { printError, write } from "./out.ts";
 import { parse } from "./parse.ts";
@@ -52,7 +52,6 @@ async function find(name: string, rest: readonly string[]): Promise<{ command: C
 }
 
 async function unknown(name: string, among: readonly Command[]): Promise<TeselaError> {
-  const { nearest } = await import("./text.ts");
   const words = among.filter((c) => !c.hidden).flatMap((c) => [c.name, ...c.classic, c.name.split(" ")[0] ?? c.name]);
   const near = nearest(name, words);
   return new TeselaError("E_USAGE", `unknown command '${name}'`, { hint: near ? `did you mean '${near}'?` : "tesela --help lists them" });

@@ -1,8 +1,7 @@
-import { humanBytes, nodePaths } from "../../base/mod.ts";
+import { type Column, humanBytes, nodePaths, printable, textTable } from "../../base/mod.ts";
 import { DaemonClient, type NodeRow } from "../../daemon/mod.ts";
 import { DONE, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
-import { type Column, printable, table } from "../text.ts";
 
 const BRIEF: readonly Column[] = [
   { title: "ID", right: true },
@@ -47,5 +46,5 @@ export function nodesTable(nodes: readonly NodeRow[], verbose: boolean): string 
     const more = [num(humanBytes(n.memTotal)), num(String(n.speed)), printable(n.address), n.flags.map(printable).join(",")];
     return verbose ? [...brief, ...more] : brief;
   });
-  return table(rows, verbose ? VERBOSE : BRIEF);
+  return textTable(rows, verbose ? VERBOSE : BRIEF);
 }

@@ -1,8 +1,7 @@
-import { humanBytes, nodePaths } from "../../base/mod.ts";
+import { type Column, cutTo, humanBytes, nodePaths, printable, textTable } from "../../base/mod.ts";
 import { DaemonClient, type ProcessRow } from "../../daemon/mod.ts";
 import { DONE, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
-import { type Column, cutTo, printable, table } from "../text.ts";
 
 const COLUMNS: readonly Column[] = [
   { title: "PID", right: true },
@@ -52,7 +51,7 @@ export function psTable(rows: readonly ProcessRow[], here: number, columns: numb
     r.cantmove.length > 0 ? r.cantmove.join(",") : "-",
     printable(r.command),
   ]);
-  return table(cells, COLUMNS)
+  return textTable(cells, COLUMNS)
     .split("\n")
     .map((line) => cutTo(line, columns))
     .join("\n");

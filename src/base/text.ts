@@ -6,7 +6,7 @@ export interface Column {
 }
 
 /** How many terminal columns a text takes, roughly: marks that combine take none, wide East Asian ones two. */
-export function width(text: string): number {
+export function textWidth(text: string): number {
   let columns = 0;
   for (const c of text) {
     const code = c.codePointAt(0) ?? 0;
@@ -21,18 +21,18 @@ export function width(text: string): number {
 export const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 
 /** Rows with their columns aligned, two spaces between; the last one is not padded. No newline at the end. */
-export function table(rows: readonly (readonly string[])[], columns: readonly Column[] = []): string {
+export function textTable(rows: readonly (readonly string[])[], columns: readonly Column[] = []): string {
   const all = columns.length > 0 ? [columns.map((c) => c.title), ...rows] : rows;
   const widths: number[] = [];
   for (const row of all) {
     row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, width(cell));
+      widths[i] = Math.max(widths[i] ?? 0, textWidth(cell));
     });
   }
   const line = (row: readonly string[]): string =>
     row
       .map((cell, i) => {
-        const pad = " ".repeat((widths[i] ?? 0) - width(cell));
+        const pad = " ".repeat((widths[i] ?? 0) - textWidth(cell));
         return columns[i]?.right ? pad + cell : cell + pad;
       })
       .join("  ")
@@ -42,10 +42,10 @@ export function table(rows: readonly (readonly string[])[], columns: readonly Co
 
 /** Cut to a number of columns, with a mark where something is missing. */
 export function cutTo(text: string, columns: number): string {
-  if (width(text) <= columns) return text;
+  if (textWidth(text) <= columns) return text;
   let out = "";
   for (const c of text) {
-    if (width(out + c) > columns - 1) break;
+    if (textWidth(out + c) > columns - 1) break;
     out += c;
   }
   return `${out}\u2026`;
