@@ -52,8 +52,11 @@ function filler(
     }
     const address = args[bufferArg] ?? 0n;
     const size = int ? asUint(args[bufferArg + 1]) : Number(args[bufferArg + 1] ?? 0n);
-    // No buffer, or (readlink) a size that the kernel refuses by itself.
-    if (address === 0n || size === 0 || (int && asInt(args[bufferArg + 1]) < 0)) return new Forward(nr, a, layout.blob());
+    // No buffer, or a size that the kernel judges by itself: 0 asks how much there is, or is refused.
+    if (address === 0n || size === 0 || (int && asInt(args[bufferArg + 1]) < 0)) {
+      if (address !== 0n) a[bufferArg] = BAD_ADDRESS;
+      return new Forward(nr, a, layout.blob());
+    }
     const length = Math.min(size, most);
     if (cannotWrite(mem, address, length)) {
       a[bufferArg] = BAD_ADDRESS;

@@ -50,10 +50,9 @@ const normalize = (path: string): string[] => {
  * Textual: links that lead there, and paths relative to /proc, are for whoever opens the file to notice.
  */
 export function isOwnView(path: Uint8Array, ctx: CallContext): boolean {
-  // Nearly all paths end here.
-  if (path[0] !== 0x2f || (path[1] !== 0x70 && path[1] !== 0x2f && path[1] !== 0x2e)) return false;
   const text = Buffer.from(path.buffer, path.byteOffset, path.length).toString("latin1").replace(/\0.*$/s, "");
-  if (!text.includes(PROC)) return false;
+  // Nearly all paths end here.
+  if (!text.startsWith("/") || !text.includes(PROC)) return false;
   const [proc, who, what, tid, entry] = normalize(text);
   if (proc !== "proc" || who === undefined) return false;
   if (who !== "self" && who !== "thread-self" && who !== String(ctx.pid) && who !== String(ctx.tid)) return false;
