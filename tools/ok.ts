@@ -11,11 +11,11 @@ interface Step {
   readonly argv: readonly [string, ...string[]];
 }
 
-const bin = (name: string): string => join(ROOT, "node_modules", ".bin", name);
+const module = (path: string): string => join(ROOT, "node_modules", path);
 
 const CHECKS: readonly Step[] = [
-  { name: "format and lint", argv: [bin("biome"), "ci", "--colors=off", "--max-diagnostics=200"] },
-  { name: "types", argv: [bin("tsc"), "--noEmit", "--pretty", "false"] },
+  { name: "format and lint", argv: [module("@biomejs/cli-linux-x64/biome"), "ci", "--colors=off", "--max-diagnostics=200"] },
+  { name: "types", argv: [module(".bin/tsc"), "--noEmit", "--pretty", "false"] },
   { name: "layers", argv: [process.execPath, "tools/layers.ts"] },
   { name: "tidy", argv: [process.execPath, "tools/tidy.ts"] },
 ];
