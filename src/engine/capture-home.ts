@@ -46,7 +46,7 @@ function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: File
     throw new TeselaError("E_CANTMOVE", `process ${pid} maps a file that is too big to carry: ${line.name}`, { reasons: ["big_mapping"] });
   }
   files.set(content.hash, { ...content, line });
-  return { ...common, growsDown: false, backing: { kind: "file", hash: content.hash, offset: line.offset } };
+  return { ...common, growsDown: false, backing: { kind: "file", hash: content.hash, offset: line.offset }, shared: line.shared };
 }
 
 function vdsoOf(pid: number, areas: readonly Area[]): Image["vdso"] {

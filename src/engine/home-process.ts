@@ -55,6 +55,8 @@ export class HomeProcess {
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
   private inFlight: { seq: number } | null = null;
+  /** Calls that came while memory is given back: one of them might block the deputy for long. */
+  private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
   private stopped = false;
   private stopRequested = false;
@@ -216,6 +218,10 @@ export class HomeProcess {
       host.reply(this.ticket, frame.seq, Restart.NOINTR, []);
       return;
     }
+    if (this.departing) {
+      this.departing.push(frame);
+      return;
+    }
     this.calls++;
     const tty = frame.sigmask & TTY_SIGNALS;
     if (tty !== this.ttyMask) this.setMask(tty);
@@ -260,6 +266,7 @@ export class HomeProcess {
     this.host = host;
     this.phase = "away";
     this.deputy.setCommitted(true);
+    this.departing ??= [];
     const thread = image.threads[0];
     const list = [
       ...(thread?.rseq ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }] : []),
@@ -268,8 +275,19 @@ export class HomeProcess {
     ];
     const diet = this.deputy.calls(list);
     this.setMask(0n);
-    await diet;
-    await this.release(image);
+    try {
+      await diet;
+      await this.release(image);
+    } finally {
+      const waiting = this.departing ?? [];
+      this.departing = null;
+      for (const frame of waiting) this.call(frame);
+    }
+  }
+
+  /** The guest is about to be told to run: its first calls wait until home has taken leave of its memory. */
+  prepareToDepart(): void {
+    this.departing = [];
   }
 
   /** On from one node to another: home has nothing to do but to listen elsewhere. */

@@ -11,7 +11,7 @@ import { BUFFER_BYTES, Deputy, fetchDescriptor } from "./deputy.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
 import { type Frozen, freeze, isGone } from "./freeze.ts";
-import { HomeProcess } from "./home-process.ts";
+import { HomeProcess, type Phase } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
@@ -194,6 +194,8 @@ export class Home implements HomeSide {
       this.away.set(ticket, home);
       this.watch(track, home);
       home.host = link;
+      home.phase = "away";
+      home.prepareToDepart();
       await this.go(link, home);
       const freezeMs = performance.now() - start;
       track.process = home;
@@ -211,7 +213,8 @@ export class Home implements HomeSide {
       if (home) {
         this.away.delete(home.ticket);
         link.drop(home.ticket);
-        if (home.phase !== "gone") await home.leave(frozen);
+        if (home.phase === "away") home.phase = "moving";
+        if ((home.phase as Phase) !== "gone") await home.leave(frozen);
       } else {
         ptrace.setRegs(track.pid, frozen.regs.bytes);
         ptrace.setSigmask(track.pid, frozen.sigmask);

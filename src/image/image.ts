@@ -14,6 +14,8 @@ export interface Vma {
   /** A stack that grows down on faults (MAP_GROWSDOWN). */
   readonly growsDown: boolean;
   readonly backing: Backing;
+  /** At home: a shared mapping of a file that nobody can write, carried as a private copy. Not part of what travels. */
+  readonly shared?: boolean;
 }
 
 export interface ThreadImage {

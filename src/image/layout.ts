@@ -95,10 +95,11 @@ export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
       const part: Vma = { ...s.want, start: s.start, end: s.end, growsDown: s.want.growsDown && s.start === s.want.start };
       if (s.want.backing.kind === "file") lost.push(part);
       prepare.push(mapArea({ ...part, backing: { kind: "anon" } }, null, true));
-    } else if (s.have && (s.have.prot & PROT_RW) !== PROT_RW) {
+    } else if (s.have && !s.have.shared && (s.have.prot & PROT_RW) !== PROT_RW) {
       prepare.push(protectArea(s, PROT_RW));
     }
-    const now = keep && s.have && (s.have.prot & PROT_RW) === PROT_RW ? s.have.prot : PROT_RW;
+    const untouched = keep && s.have && (s.have.shared || (s.have.prot & PROT_RW) === PROT_RW);
+    const now = untouched ? (s.have?.prot ?? 0) : PROT_RW;
     if (now !== s.want.prot) finish.push(protectArea(s, s.want.prot));
   }
   return { prepare, finish, lost };
