@@ -1,5 +1,5 @@
 /** The project's own text files, found by walking: a clean checkout, an unpacked tarball and a work tree all look the same. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -13,7 +13,7 @@ export interface SourceFile {
   readonly text: string;
 }
 
-/** Paths under `folder` (relative to `root`) whose names match, sorted; symbolic links are not followed. */
+/** Paths under `folder` (relative to `root`) whose names match, sorted; symbolic links are not followed, a folder that is not there is empty. */
 export function listFiles(folder: string, match: RegExp, root: string = ROOT): string[] {
   const found: string[] = [];
   const walk = (dir: string): void => {
@@ -24,7 +24,7 @@ export function listFiles(folder: string, match: RegExp, root: string = ROOT): s
       else if (entry.isFile() && match.test(entry.name)) found.push(relative(root, full));
     }
   };
-  walk(join(root, folder));
+  if (existsSync(join(root, folder))) walk(join(root, folder));
   return found.sort();
 }
 
