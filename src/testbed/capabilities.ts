@@ -68,15 +68,24 @@ function missingPrograms(): string[] {
 
 /** All of the user's subordinate IDs where newuidmap(1) may map them, else only root. */
 function userMap(): string[] {
-  const { username, uid } = userInfo();
+  const who = [String(process.geteuid?.()), userName()].filter((w) => w !== "").join("|");
   const listed = ["/etc/subuid", "/etc/subgid"].every((file) => {
     try {
-      return new RegExp(`^(${username}|${uid}):`, "m").test(readFileSync(file, "utf8"));
+      return new RegExp(`^(${who}):`, "m").test(readFileSync(file, "utf8"));
     } catch {
       return false;
     }
   });
   return listed && onPath("newuidmap") && onPath("newgidmap") ? [...ONLY_ROOT, "--map-auto"] : ONLY_ROOT;
+}
+
+/** Empty for a user without an entry in the password file. */
+function userName(): string {
+  try {
+    return userInfo().username.replace(/[^\w-]/g, ".");
+  } catch {
+    return "";
+  }
 }
 
 /** Null when everything works, or what does not. */

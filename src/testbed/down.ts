@@ -24,14 +24,19 @@ export async function clusterDown(name: string): Promise<void> {
 /** Everything of the cluster, whatever is there; the caller holds its lock. */
 export async function removeRemains(name: string, dir: string): Promise<void> {
   const state = readState(name);
-  // The keeper first: the kernel then ends every process in its PID namespace and those below.
+  // The keeper first: the kernel then ends every process in its PID namespace and those below, and the keeper last of all. That
+  // waits for strays, outside of them: a stopped job's waiter has its program to reap.
   const keepers = [...(state !== null && isAlive(state.keeper) ? [state.keeper] : []), ...findKeepers(dir)];
   kill(keepers);
-  await gone([...keepers, ...initsOf(state)], name);
-  // Left are waiters of stopped jobs, and whoever entered a host by other means but says so.
-  for (let strays = findMarked(dir); strays.length > 0; strays = findMarked(dir)) {
-    kill(strays);
-    await gone(strays, name);
+  const end = performance.now() + END_TIMEOUT_MS;
+  for (;;) {
+    const left = [...keepers, ...initsOf(state), ...findStrays(dir)].filter(isAlive);
+    if (left.length === 0) break;
+    if (performance.now() > end) {
+      throw new TeselaError("E_TIMEOUT", `cluster '${name}': process ${left.map((p) => p.pid).join(", ")} does not end, though killed`);
+    }
+    kill(left);
+    await sleep(POLL_MS);
   }
   for (const group of state?.hosts.flatMap((h) => h.cgroups) ?? []) await removeGroup(group);
   rmSync(dir, { recursive: true, force: true });
@@ -46,16 +51,6 @@ function kill(processes: readonly ProcessId[]): void {
       process.kill(p.pid, "SIGKILL");
     } catch (e) {
       if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e;
-    }
-  }
-}
-
-async function gone(processes: readonly ProcessId[], name: string): Promise<void> {
-  const end = performance.now() + END_TIMEOUT_MS;
-  for (const p of processes) {
-    while (isAlive(p)) {
-      if (performance.now() > end) throw new TeselaError("E_TIMEOUT", `cluster '${name}': process ${p.pid} does not end, though killed`);
-      await sleep(POLL_MS);
     }
   }
 }
@@ -89,10 +84,17 @@ function findKeepers(dir: string): ProcessId[] {
   });
 }
 
-/** Processes that carry the cluster's mark and are not in the caller's own mount namespace, where it means nothing. */
-function findMarked(dir: string): ProcessId[] {
+/**
+ * Processes on a host of the cluster: they say so, or they have a host's tree, whose root names the cluster's directory. The mark
+ * alone means nothing in the caller's own mount namespace.
+ */
+function findStrays(dir: string): ProcessId[] {
   const mark = `${MARK}=${dir}`;
-  return processes((pid) => texts(`/proc/${pid}/environ`).includes(mark) && mountsOf(pid) !== mountsOf(process.pid));
+  const layer = `,upperdir=${dir}/`;
+  return processes((pid) => {
+    if (mountsOf(pid) === mountsOf(process.pid)) return false;
+    return texts(`/proc/${pid}/environ`).includes(mark) || texts(`/proc/${pid}/mountinfo`).some((text) => text.includes(layer));
+  });
 }
 
 function mountsOf(pid: number): string | null {

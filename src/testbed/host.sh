@@ -26,17 +26,23 @@ hostname "$name" || echo "$name" >/proc/sys/kernel/hostname
 fs=$own/fs
 root=$fs/root
 mount -t tmpfs -o mode=755 tesela "$fs"
-mkdir -p "$root" "$fs/upper" "$fs/work"
+mkdir -p "$root" "$fs/upper" "$fs/scratch"
+[ "$rootless" = no ] || mount -t tmpfs -o mode=755 tesela "$root"
 n=0
 while read -r kind mode owner path; do
   at=$root$path
   case $kind in
     overlay)
       n=$((n + 1))
-      mkdir -m "$mode" "$fs/upper/$n" "$fs/work/$n"
-      [ "$rootless" = yes ] || [ "$owner" = 0:0 ] || chown "$owner" "$fs/upper/$n"
+      mkdir -m "$mode" "$fs/upper/$n" "$fs/scratch/$n"
+      if [ "$rootless" = yes ]; then
+        # Directories of root belong to nobody here, and nobody may make anything in them; these are made the host's own first.
+        for place in /var/lib/tesela /var/log/tesela; do
+          case $place in "$path"/*) mkdir -p "$fs/upper/$n/${place#"$path"/}" ;; esac
+        done
+      elif [ "$owner" != 0:0 ]; then chown "$owner" "$fs/upper/$n"; fi
       [ -d "$at" ] || mkdir -p "$at"
-      layers="lowerdir=$path,upperdir=$fs/upper/$n,workdir=$fs/work/$n"
+      layers="lowerdir=$path,upperdir=$fs/upper/$n,workdir=$fs/scratch/$n"
       # What an overlay cannot have below (some network and FUSE file systems) is shown as it is, read-only.
       if [ "$rootless" = yes ] && mount -t overlay -o "$layers,userxattr" tesela "$at"; then :
       elif mount -t overlay -o "$layers" tesela "$at"; then :
@@ -47,7 +53,7 @@ while read -r kind mode owner path; do
       if [ -d "$path" ]; then mkdir -p "$at"; else [ -e "$at" ] || : >"$at"; fi
       mount --bind "$path" "$at" && mount -o remount,bind,ro "$at" || echo "$path is not on the host"
       ;;
-    copy) cp -p "$path" "$at" || echo "$path is not on the host" ;;
+    copy) cp "$path" "$at" && chmod "$mode" "$at" || echo "$path is not on the host" ;;
     link) cp -P "$path" "$at" ;;
     dir) mkdir -p -m "$mode" "$at" ;;
   esac
@@ -72,6 +78,7 @@ for service in $once; do : >"$root/run/services/$service.once"; done
 mkdir -p "$root/var/lib/tesela" "$root/var/log/tesela"
 mount --bind "$own/state" "$root/var/lib/tesela"
 mount --bind "$own/log" "$root/var/log/tesela"
+rm -f "$root/etc/hosts" "$root/etc/hostname"
 cp "$dir/hosts" "$root/etc/hosts"
 echo "$name" >"$root/etc/hostname"
 # Other hosts' keys and trees are not for this one.
@@ -89,4 +96,5 @@ mkdir run/machine
 pivot_root . run/machine
 umount -l /run/machine
 rmdir /run/machine
-exec env -i PATH="$search" HOME="$home" LANG=C.UTF-8 TESELA_TESTBED="$dir" /bin/sh "$package/src/testbed/init.sh" "$package" "$number" "$services"
+exec env -i PATH="$search" HOME="$home" LANG=C.UTF-8 TESELA_TESTBED="$dir" \
+  /bin/sh "$package/src/testbed/init.sh" "$package" "$number" "$services"

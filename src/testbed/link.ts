@@ -11,7 +11,7 @@ import { getState } from "./state.ts";
 export function setLink(name: string, node: string | number, link: "up" | "cut"): void {
   const state = getState(name);
   const host = findHost(state, node);
-  const enter = ["--target", String(state.keeper?.pid), ...(state.rootless ? ["--user"] : []), "--net"];
+  const enter = ["--target", String(state.keeper?.pid), ...(state.rootless ? ["--user", "--preserve-credentials"] : []), "--net"];
   const done = spawnSync("nsenter", [...enter, "ip", "link", "set", `v${host.id}`, link === "up" ? "up" : "down"], { encoding: "utf8" });
   if (done.status !== 0) {
     throw new TeselaError("E_INTERNAL", `the link of ${host.name} could not be changed: ${done.error?.message ?? done.stderr.trim()}`);

@@ -19,6 +19,7 @@ export {
   type ProcessId,
   readState,
 } from "./state.ts";
+export { PACKAGE, presentServices, SERVICES, type Service } from "./services.ts";
 export type { Lease, UpOptions } from "./up.ts";
 
 /** See capabilities.ts. */

@@ -10,8 +10,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 const MAX_ANSWER = 4 * 1024 * 1024;
 
 /**
- * Returns when every node's teselad says that all nodes are up; with no teselad in the package, when the services' sockets
- * answer.
+ * Returns when every node's teselad says that all nodes are up; in a cluster without all services, when those it has answer.
  * @throws TeselaError E_TIMEOUT naming who is not there yet, or E_NODE_DOWN when a host ends meanwhile
  */
 export async function waitMembers(state: ClusterState, timeoutMs: number, signal?: AbortSignal): Promise<void> {
@@ -37,7 +36,8 @@ async function whatIsMissing(state: ClusterState, host: HostState): Promise<stri
     const path = service.name === "teselad" ? "/nodes" : "/status";
     const answer = await get(socket, path);
     if (answer === null) return `${service.name} of ${host.name} does not answer`;
-    if (service.name !== "teselad") continue;
+    // Nodes know one another through their engines.
+    if (service.name !== "teselad" || state.services.length < SERVICES.length) continue;
     const up = new Set(upNodes(answer));
     const absent = state.hosts.find((h) => !up.has(h.id));
     if (absent) return `${host.name} does not see ${absent.name} as up`;

@@ -45,7 +45,10 @@ export interface ProcessId {
 export const DEFAULT_NAME = "tesela";
 /** As many as addresses of the /24 that are easy to read. */
 export const MAX_HOSTS = 250;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
+/** What may stand in a certificate, a host name and a path alike; a number could be taken for a node. */
+const NAME = /^(?!\d+$)[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+/** Mount options and the hosts' lists cannot hold these. */
+const ODD = /[\s\\:,'"]/;
 /** The kernel's name of this boot. */
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
@@ -57,6 +60,7 @@ export function clustersDir(env: Readonly<Record<string, string | undefined>> = 
   const set = env["TESELA_CLUSTERS"];
   if (set) {
     if (!set.startsWith("/")) throw new TeselaError("E_CONFIG", `TESELA_CLUSTERS is '${set}': want an absolute path`);
+    if (ODD.test(set)) throw new TeselaError("E_CONFIG", `TESELA_CLUSTERS is '${set}': no spaces, quotes, colons, commas or backslashes`);
     return set.replace(/(?<=.)\/+$/, "");
   }
   if (isRoot()) return "/run/tesela-clusters";
@@ -76,7 +80,7 @@ export function makeClustersDir(): string {
 
 export function clusterDir(name: string): string {
   if (!NAME.test(name))
-    throw new TeselaError("E_USAGE", `cluster name '${name}': want a letter or digit, then at most 31 letters, digits, '_', '.', '-'`);
+    throw new TeselaError("E_USAGE", `cluster name '${name}': want 1 to 32 of a-z, 0-9 and '-', no '-' at the ends, and not only digits`);
   return `${clustersDir()}/${name}`;
 }
 

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import { homedir } from "node:os";
 import { createInterface } from "node:readline";
 import { present, TeselaError } from "../base/mod.ts";
+import { createCluster } from "../cluster/mod.ts";
 import { requireCapabilities } from "./capabilities.ts";
 import { findMemoryController, makeMemoryGroup } from "./cgroups.ts";
 import { allowedCpus } from "./cpus.ts";
@@ -55,7 +55,8 @@ export async function clusterUp(options: UpOptions): Promise<Lease> {
   const dir = st.clusterDir(name);
   if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > st.MAX_HOSTS)
     throw new TeselaError("E_USAGE", `${options.hosts} hosts: want 1 to ${st.MAX_HOSTS}`);
-  const { map } = await requireCapabilities();
+  // Making the certificate authority and trying the kernel take a while each, and nothing of one another.
+  const [ca, { map }] = await Promise.all([createCluster(name), requireCapabilities()]);
   using _ = await lockCluster(name);
   const old = st.readState(name);
   if (old !== null && old.phase === "up" && st.allIntact(old))
@@ -65,7 +66,7 @@ export async function clusterUp(options: UpOptions): Promise<Lease> {
   let keeper: Keeper | null = null;
   try {
     let state = prepare(name, dir, options);
-    await writeIdentities(state);
+    await writeIdentities(state, ca);
     keeper = startKeeper(state, map);
     state = await keeper.hostsReady(state, options.signal);
     st.writeState(state);
@@ -133,7 +134,7 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
     services: services.join(" "),
     once: options.once ? services.join(" ") : "",
     rootless: rootless ? "yes" : "no",
-    home: homedir(),
+    home: process.env["HOME"] || "/",
     search: `${PACKAGE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
   };
   const quoted = Object.entries(settings).map(([key, value]) => `${key}='${value.replaceAll("'", "'\\''")}'\n`);
