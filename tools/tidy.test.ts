@@ -35,6 +35,7 @@ test("only and skips", () => {
 
 test("places on one machine and registries", () => {
   assert.equal(messages("docs/x.md", `see ${"/work"}/main\n`).length, 1);
+  assert.deepEqual(messages("src/x.sh", `mkdir "$fs${"/work"}/1"\n`), []);
   assert.equal(messages("docs/x.md", `from registry.npm${"js.org"}\n`).length, 1);
 });
 

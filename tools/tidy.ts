@@ -30,7 +30,7 @@ const registries = ["registry\\.npm" + "js\\.org", "registry\\.yarn" + "pkg\\.co
 
 const RULES: readonly Rule[] = [
   { files: ALL, pattern: new RegExp(`\\b(?:${marks})\\b`, "g"), message: "unfinished mark: finish it, or write an issue" },
-  { files: ALL, pattern: new RegExp(machine, "g"), message: "names a place on one machine" },
+  { files: ALL, pattern: new RegExp(`(?<![\\w$}.])(?:${machine})`, "g"), message: "names a place on one machine" },
   { files: ALL, pattern: new RegExp(registries, "g"), message: "names a package registry" },
   { files: ALL, pattern: /[ \t]+$/gm, message: "white space at the end of a line" },
   // The linter bans `any` itself; here nobody talks it out of that.
