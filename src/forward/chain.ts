@@ -87,5 +87,5 @@ function writeChunk(b: Bulk, before: number, mem: GuestMemory): Plan {
     const total = before + got;
     const cut = got < bytes.length || bytes.length < wanted || total === b.segments.total;
     return cut ? done(BigInt(total)) : again(writeChunk(b, total, memNow));
-  }).waits();
+  }).waits(true);
 }

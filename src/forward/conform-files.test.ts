@@ -294,6 +294,57 @@ describe("files through a deputy", { skip: noCompiler }, () => {
     assert.ok(d.mem.read(left, 4).readInt32LE(0) >= 5, "FIONREAD");
   });
 
+  test("direct I/O finds its alignment", async (t) => {
+    const d = workshop().deputy();
+    writeFileSync(workshop().path("direct"), randomBytes(600_000));
+    const opened = await d.call(NR.openat, AT.FDCWD, d.mem.string("direct"), O.RDONLY | O.DIRECT, 0);
+    if (opened.result === EINVAL) return t.skip("this file system has no direct I/O");
+    const fd = Number(opened.result);
+    const content = readFileSync(workshop().path("direct"));
+    const into = d.mem.map(700_000);
+    assert.equal(await d.ok(NR.pread64, fd, into, 8192, 4096), 8192);
+    assert.ok(d.mem.read(into, 8192).equals(content.subarray(4096, 12288)));
+    assert.equal(
+      await d.ok(
+        NR.readv,
+        fd,
+        iovecs(d, [
+          [into, 4096],
+          [into + 8192n, 4096],
+        ]),
+        2,
+      ),
+      8192,
+    );
+    assert.ok(d.mem.read(into + 8192n, 4096).equals(content.subarray(4096, 8192)));
+    await d.ok(NR.lseek, fd, 0, 0);
+    assert.equal(await d.ok(NR.read, fd, into, 524_288), 524_288);
+    assert.ok(d.mem.read(into, 524_288).equals(content.subarray(0, 524_288)));
+    return undefined;
+  });
+
+  test("file handles", async (t) => {
+    const d = workshop().deputy();
+    writeFileSync(workshop().path("handled"), "by handle");
+    const small = d.mem.map(Buffer.alloc(8));
+    const mount = d.mem.map(4);
+    const path = d.mem.string("handled");
+    const asked = await d.call(NR.name_to_handle_at, AT.FDCWD, path, small, mount, 0);
+    if (asked.result === BigInt(-ERRNO.EOPNOTSUPP)) return t.skip("this file system has no handles");
+    assert.equal(asked.result, BigInt(-ERRNO.EOVERFLOW));
+    const size = d.mem.read(small, 4).readUInt32LE(0);
+    assert.ok(size > 0, "the size that is needed");
+    const handle = Buffer.alloc(8 + size);
+    handle.writeUInt32LE(size, 0);
+    const at = d.mem.map(handle);
+    await d.ok(NR.name_to_handle_at, AT.FDCWD, path, at, mount, 0);
+    const dir = await open(d, ".", O.DIRECTORY);
+    const opened = await d.call(NR.open_by_handle_at, dir, at, O.RDONLY);
+    if (opened.result < 0n) return t.skip(`handles cannot be opened here: ${opened.result}`);
+    assert.equal(await d.ok(NR.read, Number(opened.result), d.mem.map(20), 20), 9);
+    return undefined;
+  });
+
   test("offsets that go in and out: sendfile, copy_file_range, splice", async () => {
     const d = workshop().deputy();
     writeFileSync(workshop().path("source"), "0123456789");

@@ -326,6 +326,8 @@ describe("sockets through a deputy", { skip: noCompiler }, () => {
     d.mem.write(sets, bits);
     assert.equal(await d.ok(NR.select, 60_000, 0, sets, 0, timeval), 1);
     assert.equal((await d.call(NR.select, 10, 0x1_0000_0000n, 0, 0, timeval)).result, EFAULT);
+    assert.equal((await d.call(NR.select, 10, 0x1_0000_0000n, sets, 0, timeval)).result, EFAULT);
+    assert.equal(await d.ok(NR.select, 0x7fffffff, 0, sets, 0, timeval), 1, "a count without bounds");
     bits[900 >> 3] = 1 << (900 & 7);
     assert.equal((await d.call(NR.select, 1000, d.mem.map(bits), 0, 0, timeval)).result, BigInt(-ERRNO.EBADF));
     const pack = Buffer.alloc(16);

@@ -130,6 +130,7 @@ const openByHandle: Planner = (args, mem, area, ctx) => {
 
 export const files: Specials = {
   open: opener(0),
+  creat: opener(0),
   openat: opener(1),
   openat2: opener(1),
   getdents: filler(NR.getdents, [], 1, DIRENTS, true),

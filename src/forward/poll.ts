@@ -115,6 +115,13 @@ const setBytes = (n: number): number => Math.ceil(n / 64) * 8;
 /** No table of descriptors is larger by default (fs.nr_open); the kernel cuts larger counts to the table it has. */
 const MAX_FDS = 1024 * 1024;
 
+/** One past the highest descriptor in a set. */
+function extent(set: Buffer): number {
+  let i = set.length - 1;
+  while (i >= 0 && set[i] === 0) i--;
+  return i < 0 ? 0 : i * 8 + 32 - Math.clz32(set[i] ?? 0);
+}
+
 const selector =
   (nr: number): Planner =>
   (args, mem, area, ctx): Plan => {
@@ -122,33 +129,39 @@ const selector =
     const count = asInt(a[0]);
     const layout = new Layout(area);
     const size = count > 0 ? setBytes(Math.min(count, MAX_FDS)) : 0;
-    const sets: { address: bigint; offset: number }[] = [];
-    for (const i of [1, 2, 3]) {
-      const address = args[i] ?? 0n;
+    let bad = false;
+    const sets: { readonly index: number; readonly address: bigint; readonly set: Buffer; offset: number }[] = [];
+    for (const index of [1, 2, 3]) {
+      const address = args[index] ?? 0n;
       if (address === 0n || size === 0) continue;
       const set = readSet(mem, address, size);
       if (set === null || cannotWrite(mem, address, set.length)) {
-        a[i] = BAD_ADDRESS;
-        continue;
-      }
-      if (namesReserved(set, count, ctx)) return fail(ERRNO.EBADF);
-      const offset = layout.put(set);
-      a[i] = layout.address(offset);
-      sets.push({ address, offset });
+        a[index] = BAD_ADDRESS;
+        bad = true;
+      } else if (namesReserved(set, count, ctx)) return fail(ERRNO.EBADF);
+      else sets.push({ index, address, set, offset: 0 });
+    }
+    // Programs give counts far beyond what is in their sets: zeros at the end mean nothing, neither before nor after.
+    const used = bad ? Math.min(count, MAX_FDS) : Math.min(Math.max(0, ...sets.map(({ set }) => extent(set))), Math.max(count, 0));
+    const travels = setBytes(used);
+    if (count > 0 && sets.length > 0 && !bad) a[0] = BigInt(used);
+    for (const s of sets) {
+      s.offset = layout.put(s.set.subarray(0, travels));
+      a[s.index] = layout.address(s.offset);
     }
     const time = putTime(layout, mem, args[4] ?? 0n);
     a[4] = time === null ? 0n : time === undefined ? BAD_ADDRESS : layout.address(time.offset);
     const mask = nr === NR.pselect6 ? readMaskArg(mem, args[5] ?? 0n) : null;
     a[5] = 0n;
     if (layout.full) return TOO_BIG;
-    const outs: OutRange[] = sets.map(({ offset }) => ({ offset, length: size }));
+    const outs: OutRange[] = sets.map(({ offset }) => ({ offset, length: travels }));
     if (time) outs.push({ offset: time.offset, length: TIMEVAL.size, onError: true });
     const plan = new Forward(nr, a, layout.blob(), outs, (result, out, memory) => {
       let at = 0;
       if (result >= 0n) {
         for (const { address } of sets) {
-          if (!writeSet(memory, address, out.subarray(at, at + size))) return done(EFAULT_RESULT);
-          at += size;
+          if (!tryWrite(memory, address, out.subarray(at, at + travels))) return done(EFAULT_RESULT);
+          at += travels;
         }
       }
       if (time) tryWrite(memory, time.address, out.subarray(at, at + TIMEVAL.size));
@@ -166,12 +179,6 @@ function readSet(mem: GuestMemory, address: bigint, size: number): Buffer | null
   if (set !== null || size <= FD_SETSIZE_BYTES) return set;
   const some = mem.readUpTo(address, size);
   return some.length < FD_SETSIZE_BYTES ? null : Buffer.concat([some], size);
-}
-
-function writeSet(mem: GuestMemory, address: bigint, set: Uint8Array): boolean {
-  if (tryWrite(mem, address, set)) return true;
-  const there = mem.readUpTo(address, set.length).length;
-  return there >= FD_SETSIZE_BYTES && tryWrite(mem, address, set.subarray(0, there));
 }
 
 const namesReserved = (set: Buffer, count: number, ctx: CallContext): boolean =>

@@ -25,7 +25,7 @@ export interface GuestMemory {
   writable?(address: bigint, length: number): boolean;
 }
 
-/** The buffer of one deputy thread, at its address at home. At least MIN_AREA bytes. */
+/** The buffer of one deputy thread, at its address at home: page-aligned (direct I/O asks for it), at least MIN_AREA bytes. */
 export interface DeputyArea {
   readonly base: bigint;
   readonly size: number;

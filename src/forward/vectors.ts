@@ -57,7 +57,7 @@ const writer =
     const { blob, count } = gatherVector(segments, mem, area, dataAt);
     a[1] = area.base;
     a[2] = BigInt(count);
-    return new Forward(nr, a, blob).waits();
+    return new Forward(nr, a, blob).waits(true);
   };
 
 /** iovecs and their data in one piece; where the data cannot be read, the rest is one element with a bad address. */
