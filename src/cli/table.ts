@@ -191,6 +191,7 @@ export const COMMANDS: readonly Command[] = [
     options: [
       { long: "keep", help: "leave the cluster up at the end, and say how to use it" },
       { long: "seconds", value: "N", help: "about how long: 45 unless given" },
+      { long: "name", value: "NAME", help: "of its local cluster: 'demo' unless given" },
     ],
     load: () => import("./commands/demo.ts"),
   },

@@ -61,7 +61,9 @@ export async function moveAround(
     const first = all.indexOf(running) % (round.length - 1);
     const to = running.moves.length === 0 ? (round[first] as number) : (round[(round.indexOf(at) + 1) % round.length] as number);
     await move(host, running, to === home ? "home" : String(to), tell);
-    await sleep(PAUSE_MS, undefined, { signal });
+    // Each one for a first time without delay, since the quickest may end soon.
+    if (turn >= all.length) await sleep(PAUSE_MS, undefined, { signal });
+    signal.throwIfAborted();
   }
 }
 

@@ -43,7 +43,7 @@ export class Screen implements Disposable {
 
   /** Lines that are replaced by the next block; each must fit into the terminal's width. */
   draw(lines: readonly string[]): void {
-    if (!this.out.isTty) return;
+    if (!this.out.isTty || (lines.length === 0 && this.block.length === 0)) return;
     // Over the old ones line by line: erasing first would flicker.
     const body = lines.map((l) => `${l}\u001b[K\n`).join("");
     this.out.write(up(this.block.length) + body + ERASE_BELOW);

@@ -4,6 +4,7 @@ import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { write } from "../out.ts";
 import { usage } from "../parse.ts";
 
+const NAME = "demo";
 const SECONDS = 45;
 const LEAST_SECONDS = 10;
 const MOST_SECONDS = 3600;
@@ -26,7 +27,14 @@ export async function run(call: Invocation): Promise<number> {
   }
   const output = { isTty: isatty(1) && process.env["TERM"] !== "dumb", columns: terminalWidth, write: (s: string) => write(1, s) };
   try {
-    const good = await runDemo({ keep: call.switches.has("keep"), seconds, command: commandName(), output, signal: stop.signal });
+    const good = await runDemo({
+      name: lastValue(call, "name") ?? NAME,
+      keep: call.switches.has("keep"),
+      seconds,
+      command: commandName(),
+      output,
+      signal: stop.signal,
+    });
     return good ? DONE : FAILED;
   } catch (e) {
     if (stopped === null) throw e;
