@@ -336,7 +336,7 @@ const ROWS: readonly SyscallRow[] = [
   home(225, "timer_getoverrun", [int]),
   home(226, "timer_delete", [int]),
   home(227, "clock_settime", [int, into(S.TIMESPEC.size)]),
-  special(228, "clock_gettime", [int, out(S.TIMESPEC.size)], { native: WALL_CLOCKS, note: "clocks of CPU time: the engine" }),
+  special(228, "clock_gettime", [int, out(S.TIMESPEC.size)], { native: WALL_CLOCKS, note: "CPU time used away is added" }),
   special(229, "clock_getres", [int, out(S.TIMESPEC.size)], { native: WALL_CLOCKS }),
   special(230, "clock_nanosleep", [int, int, into(S.TIMESPEC.size), shape], {
     blocking: true,

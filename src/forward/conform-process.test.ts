@@ -172,6 +172,12 @@ describe("the process through a deputy", { skip: noCompiler }, () => {
     await d.ok(NR.times, times);
     assert.ok(d.mem.read(times, 8).readBigInt64LE(0) >= 560n);
     assert.ok((await d.ok(NR.times, 0)) > 0);
+    for (const clock of [CLOCK.PROCESS_CPUTIME_ID, CLOCK.THREAD_CPUTIME_ID, (~d.pid << 3) | 2]) {
+      await d.ok(NR.clock_gettime, clock, usage);
+      assert.equal(d.mem.read(usage, 8).readBigInt64LE(0), 6n);
+    }
+    await d.ok(NR.clock_gettime, (~0 << 3) | 1, usage);
+    assert.equal(d.mem.read(usage, 8).readBigInt64LE(0), 5n, "user time only");
 
     const limit = d.mem.map(RLIMIT_BUF.size);
     await d.ok(NR.getrlimit, RLIMIT.NOFILE, limit);
