@@ -121,8 +121,8 @@ export const FILE_HANDLE = struct("struct file_handle", ["fcntl.h"], { handle_by
 export const INOTIFY_EVENT = struct("struct inotify_event", ["sys/inotify.h"], { wd: "i32", mask: "u32", cookie: "u32", len: "u32" });
 
 // --- terminals ------------------------------------------------------------------------------------------------------------------
-/** As the kernel passes it with TCGETS: glibc's is larger. Its tag is taken by glibc, so the probe checks termios2 instead. */
-export const TERMIOS = struct("struct termios", [], {
+/** As the kernel passes it with TCGETS: the C library's own is larger. */
+export const TERMIOS = struct("struct termios", ["asm/termbits.h"], {
   c_iflag: "u32",
   c_oflag: "u32",
   c_cflag: "u32",
@@ -228,7 +228,12 @@ export const SOCK_FILTER = struct("struct sock_filter", ["linux/filter.h"], { co
 /** The kernel's mask: 64 signals, bit n-1 for signal n. */
 export const SIGSET_SIZE = 8;
 /** What rt_sigaction(2) takes, not what sigaction(3) does. */
-export const SIGACTION = struct("struct sigaction", [], { sa_handler: "u64", sa_flags: "u64", sa_restorer: "u64", sa_mask: "u64" });
+export const SIGACTION = struct("struct sigaction", ["asm/signal.h"], {
+  sa_handler: "u64",
+  sa_flags: "u64",
+  sa_restorer: "u64",
+  sa_mask: "u64",
+});
 /** Fields of the three most used shapes side by side: kill, timers and queues, children. */
 export const SIGINFO = struct(
   "siginfo_t",
@@ -683,6 +688,7 @@ export const STRUCTS: readonly Struct[] = [
   IOVEC,
   FILE_HANDLE,
   INOTIFY_EVENT,
+  TERMIOS,
   TERMIOS2,
   TERMIO,
   WINSIZE,
@@ -705,6 +711,7 @@ export const STRUCTS: readonly Struct[] = [
   ARPREQ,
   SOCK_FPROG,
   SOCK_FILTER,
+  SIGACTION,
   SIGINFO,
   STACK_T,
   SIGEVENT,

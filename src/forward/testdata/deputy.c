@@ -42,7 +42,10 @@ static int64_t call(const uint64_t *c) {
   register uint64_t r10 __asm__("r10") = c[4];
   register uint64_t r8 __asm__("r8") = c[5];
   register uint64_t r9 __asm__("r9") = c[6];
-  __asm__ volatile("syscall" : "=a"(result) : "a"(c[0]), "D"(c[1]), "S"(c[2]), "d"(c[3]), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(c[0]), "D"(c[1]), "S"(c[2]), "d"(c[3]), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
   return result;
 }
 
