@@ -44,8 +44,10 @@ const SLEEPS = { blocking: true, restart: true } as const;
 
 /** An anonymous private mapping of ordinary pages. */
 const ANONYMOUS = [[{ arg: 3, mask: MAP.TYPE | MAP.ANONYMOUS | MAP.HUGETLB | MAP.LOCKED, equals: MAP.PRIVATE | MAP.ANONYMOUS }]];
-/** Advice that means the same to memory that is a copy of a file's pages and to the file's own. */
+/** Advice that a private mapping of the same content takes as the file's own mapping would. */
 const HARMLESS_ADVICE = oneOf(2, [
+  MADV.DONTNEED,
+  MADV.FREE,
   MADV.NORMAL,
   MADV.RANDOM,
   MADV.SEQUENTIAL,
@@ -127,7 +129,7 @@ const ROWS: readonly SyscallRow[] = [
   special(28, "madvise", [addr, int, int], {
     native: HARMLESS_ADVICE,
     part: true,
-    note: "DONTNEED and FREE are looked at first; exotic advice brings it home",
+    note: "exotic advice brings it home",
   }),
   back(29, "shmget", "sysv_shm"),
   back(30, "shmat", "sysv_shm"),
@@ -327,7 +329,7 @@ const ROWS: readonly SyscallRow[] = [
   back(216, "remap_file_pages", "remap_file_pages"),
   special(217, "getdents64", [fd, filled(arg32(2)), int]),
   engine(218, "set_tid_address", [addr]),
-  engine(219, "restart_syscall"),
+  local(219, "restart_syscall"),
   special(220, "semtimedop", [int, into(arg32(2, 6), 65536), int, into(S.TIMESPEC.size)], SLEEPS),
   home(221, "fadvise64", [fd, int, int, int]),
   special(222, "timer_create", [int, into(S.SIGEVENT.size), out(4)], { part: true, note: "timers of CPU time bring it home" }),

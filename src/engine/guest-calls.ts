@@ -1,5 +1,5 @@
 import { toTeselaError } from "../base/mod.ts";
-import type { ForwardPlan } from "../forward/mod.ts";
+import { Fault, type ForwardPlan } from "../forward/mod.ts";
 import { SIGACTION_BYTES } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
@@ -12,6 +12,8 @@ import { GUEST_SOCKET, place, SKELETON_ARGS } from "./zygote.ts";
 type Handler = (guest: Guest, nr: number) => void;
 
 const EFAULT = 14n;
+const SIGINFO_BYTES = 128;
+const EMPTY = Buffer.alloc(0);
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   rt_sigaction: sigaction,
@@ -19,10 +21,17 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     guest.clearTid = guest.regs.args[0] ?? 0n;
     guest.finishCall(BigInt(guest.image.pid));
   },
-  restart_syscall: (guest) => guest.resume(0),
   exit: exit,
   exit_group: exit,
   mmap_file: mapFile,
+  // Home's kernel sends it. If it comes to this process, home asks about it before the call returns, as signal(7) wants.
+  kill: forwardPlain,
+  tkill: forwardPlain,
+  tgkill: forwardPlain,
+  rt_sigqueueinfo: (guest, nr) => sendInfo(guest, nr, 2),
+  rt_tgsigqueueinfo: (guest, nr) => sendInfo(guest, nr, 3),
+  setrlimit: (guest, nr) => limit(guest, nr, 0n, 0, 1, null),
+  prlimit64: (guest, nr) => limit(guest, nr, guest.regs.args[0] ?? 0n, 1, 2, 3),
   fork: (guest, nr) => guest.goBack(nr, "fork"),
   vfork: (guest, nr) => guest.goBack(nr, "fork"),
   clone: (guest, nr) => guest.goBack(nr, "clone"),
@@ -35,6 +44,67 @@ export function engineCall(guest: Guest, name: string, nr: number): void {
   const handler = HANDLERS[name];
   if (handler) handler(guest, nr);
   else guest.goBack(nr, name);
+}
+
+/** A call as it is, with data of its own in front. */
+function planned(nr: number, args: readonly bigint[], rest: Partial<ForwardPlan> & Pick<ForwardPlan, "finish">): ForwardPlan {
+  return { kind: "forward", nr, args: [...args], blob: EMPTY, outs: [], blocking: false, restartOnEintr: false, ...rest };
+}
+
+function forwardPlain(guest: Guest, nr: number): void {
+  guest.forward(nr, planned(nr, guest.regs.args, { finish: (result) => ({ done: result }) }));
+}
+
+/** rt_sigqueueinfo(2) and rt_tgsigqueueinfo(2): the siginfo_t is argument `at`. */
+function sendInfo(guest: Guest, nr: number, at: number): void {
+  const args = guest.regs.args;
+  const info = guest.memory.readUpTo(args[at] ?? 0n, SIGINFO_BYTES);
+  if (info.length < SIGINFO_BYTES) {
+    guest.finishCall(-EFAULT);
+    return;
+  }
+  args[at] = guest.area.base;
+  guest.forward(nr, planned(nr, args, { blob: info, finish: (result) => ({ done: result }) }));
+}
+
+const RLIMIT_BYTES = 16;
+/** Limits that act where the memory is, RLIMIT_DATA, RLIMIT_STACK and RLIMIT_AS, by number. */
+const LIMITS_HERE: Readonly<Record<number, keyof Guest["limits"]>> = { 2: "data", 3: "stack", 9: "as" };
+
+/** setrlimit(2), prlimit(2): set at home, which judges, and here where the memory is. */
+function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt: number, oldAt: number | null): void {
+  const args = guest.regs.args;
+  const resource = Number(BigInt.asUintN(32, args[resourceAt] ?? 0n));
+  const [newPtr, oldPtr] = [args[newAt] ?? 0n, oldAt === null ? 0n : (args[oldAt] ?? 0n)];
+  const wanted = newPtr === 0n ? null : guest.memory.readUpTo(newPtr, RLIMIT_BYTES);
+  if (wanted && wanted.length < RLIMIT_BYTES) {
+    guest.finishCall(-EFAULT);
+    return;
+  }
+  if (wanted) args[newAt] = guest.area.base;
+  if (oldAt !== null && oldPtr !== 0n) args[oldAt] = guest.area.base + BigInt(RLIMIT_BYTES);
+  const outs = oldPtr === 0n ? [] : [{ offset: RLIMIT_BYTES, length: RLIMIT_BYTES }];
+  const own = BigInt.asIntN(32, who) === 0n || Number(BigInt.asIntN(32, who)) === guest.image.pid;
+  guest.forward(
+    nr,
+    planned(nr, args, {
+      blob: wanted ?? EMPTY,
+      outs,
+      finish: (result, out) => {
+        const name = LIMITS_HERE[resource];
+        if (result === 0n && wanted && own && name) guest.setLimit(resource, name, wanted);
+        if (result === 0n && oldPtr !== 0n) {
+          try {
+            guest.memory.write(oldPtr, out);
+          } catch (e) {
+            if (e instanceof Fault) return { done: -EFAULT };
+            throw e;
+          }
+        }
+        return { done: result };
+      },
+    }),
+  );
 }
 
 function exit(guest: Guest): void {
@@ -54,20 +124,14 @@ function sigaction(guest: Guest, nr: number): void {
     guest.finishCall(-EFAULT);
     return;
   }
-  const plan: ForwardPlan = {
-    kind: "forward",
-    nr,
-    args: [signal, guest.area.base, 0n, size, 0n, 0n],
+  const plan = planned(nr, [signal, guest.area.base, 0n, size], {
     blob: action,
-    outs: [],
-    blocking: false,
-    restartOnEintr: false,
     finish: (result) => {
       if (result !== 0n) return { done: result };
       guest.setAction(Number(signal), action);
       return { again: { kind: "local" } };
     },
-  };
+  });
   guest.forward(nr, plan);
 }
 

@@ -78,7 +78,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
         restart,
       },
     ],
-    limits: image.limits,
+    limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
     ids: image.ids,
   };

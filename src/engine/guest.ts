@@ -88,6 +88,7 @@ export class Guest {
   readonly startedAt = Date.now();
   state: GuestState = { kind: "waiting", why: "new" };
   clearTid: bigint;
+  limits: Image["limits"];
   forwarded = 0;
   /** Set while the guest is wanted frozen; called once it is. */
   private onFrozen: (() => void) | null = null;
@@ -119,6 +120,7 @@ export class Guest {
     const thread = o.image.threads[0];
     this.restart = thread?.restart ?? null;
     this.clearTid = thread?.clearTid ?? 0n;
+    this.limits = o.image.limits;
     this.context = { pid: o.image.pid, tid: o.image.pid, reservedFds: o.reservedFds, cpuAway: () => this.cpuAway() };
     o.tracees.claim(o.tid, (s) => this.onStop(s));
   }
@@ -155,6 +157,12 @@ export class Guest {
   private cpuAway(): { user: bigint; system: bigint } {
     const { user, system } = this.cpuUsed();
     return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
+  }
+
+  /** A limit that home has set and that acts on the memory here. */
+  setLimit(resource: number, name: keyof Image["limits"], value: Buffer): void {
+    this.limits = { ...this.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
+    libc.must("prlimit", libc.prlimit(this.tid, resource, value, null));
   }
 
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */

@@ -42,7 +42,7 @@ describe("routes", () => {
     ["huge page mmap", plan(NR.mmap, 0, 4096, 3, MAP.PRIVATE | MAP.ANONYMOUS | MAP.HUGETLB, -1, 0), "back hugetlb"],
     ["locked mmap", plan(NR.mmap, 0, 4096, 3, MAP.PRIVATE | MAP.ANONYMOUS | MAP.LOCKED, -1, 0), "back mlock"],
     ["advice for huge pages", plan(NR.madvise, 0x1000, 4096, MADV.HUGEPAGE), "local"],
-    ["advice to discard", plan(NR.madvise, 0x1000, 4096, MADV.DONTNEED), "engine madvise"],
+    ["advice to discard", plan(NR.madvise, 0x1000, 4096, MADV.DONTNEED), "local"],
     ["unknown advice", plan(NR.madvise, 0x1000, 4096, 99), "back madvise: 99"],
     ["time of day", plan(NR.clock_gettime, CLOCK.MONOTONIC, 0x1000), "local"],
     ["own CPU time", plan(NR.clock_gettime, CLOCK.THREAD_CPUTIME_ID, 0x1000), "engine clock_gettime"],
