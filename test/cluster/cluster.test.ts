@@ -179,13 +179,16 @@ test("a terminal on a host: size, ^C, ^Z, fg, ^D", { skip }, async () => {
   await terminal.expect("ready");
   terminal.type("\x1a");
   await terminal.expect("Stopped");
+  await terminal.expect("$ ");
   terminal.line("fg");
   await terminal.expect(/sleep 1000'\r/);
   terminal.type("\x03");
   terminal.line("echo status=$?");
   await terminal.expect("status=130");
-  terminal.line("cat");
+  terminal.line("sh -c 'echo read''y; exec cat'");
+  await terminal.expect("ready");
   terminal.type("\x04");
+  await terminal.expect("$ ");
   terminal.line("exit 5");
   assert.equal(await terminal.ended, 5);
 });
@@ -235,6 +238,7 @@ test("a shell inside exec has job control and leaves the terminal behind in orde
   await shell.expect("ready");
   shell.type("\x1a");
   await shell.expect("Stopped");
+  await shell.expect(/bash-[\d.]+[#$] /);
   shell.line("fg");
   await shell.expect(/sleep 1000'\r/);
   shell.type("\x03");

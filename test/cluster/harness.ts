@@ -19,7 +19,6 @@ import {
   clusterDown,
   clusterNames,
   clusterUp,
-  findHost,
   hostEnvironment,
   launchOn,
   setLink,
@@ -206,8 +205,8 @@ export class TestCluster implements AsyncDisposable {
 
   /** All logs of a host, one after the other, or one of them by name (`tesela-engine`). */
   log(node: Node, name?: string): string {
-    const { name: host } = findHost(this.state, node);
-    const dir = `${this.state.dir}/${host}/log`;
+    const host = this.state.hosts.find((h) => h.id === node || h.name === node);
+    const dir = `${this.state.dir}/${host?.name ?? node}/log`;
     const files = readdirSync(dir).filter((file) => name === undefined || file === `${name}.log`);
     return files.map((file) => `--- ${file}\n${readFileSync(`${dir}/${file}`, "utf8")}`).join("\n");
   }
