@@ -84,7 +84,7 @@ export class Daemon implements AsyncDisposable {
   private routes(): Routes {
     return {
       "GET /status": () => Promise.resolve(this.status()),
-      "GET /nodes": () => Promise.resolve(this.nodes()),
+      "GET /nodes": () => this.nodes(),
       "GET /ps": () => this.ps(),
       "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /run": (body, caller) => this.run(runAsk(body), caller),
@@ -106,6 +106,10 @@ export class Daemon implements AsyncDisposable {
     this.facts = this.sampler.sample();
     this.levelled.sample();
     this.readMembership();
+    await this.askEngine();
+  }
+
+  private async askEngine(): Promise<void> {
     try {
       this.engineStatus = await this.o.engine.status();
     } catch (e) {
@@ -135,7 +139,9 @@ export class Daemon implements AsyncDisposable {
     return { ...this.facts, guests, away, flags: this.engineStatus ? [] : ["noengine"] };
   }
 
-  private nodes(): NodeRow[] {
+  private async nodes(): Promise<NodeRow[]> {
+    // It may have come up since the last look, and whoever asks wants to know of now.
+    if (this.engineStatus === null) await this.askEngine();
     const own = nodeRow(this.o.config, "up", this.nodeStatus());
     return [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))].sort((a, b) => a.id - b.id);
   }
