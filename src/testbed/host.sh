@@ -96,5 +96,5 @@ mkdir run/machine
 pivot_root . run/machine
 umount -l /run/machine
 rmdir /run/machine
-exec env -i PATH="$search" HOME="$home" LANG=C.UTF-8 TESELA_TESTBED="$dir" \
+exec env -i PATH="$search" HOME="$home" LANG=C.UTF-8 TESELA_TESTBED="$dir" $environment \
   /bin/sh "$package/src/testbed/init.sh" "$package" "$number" "$services"

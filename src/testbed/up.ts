@@ -27,6 +27,8 @@ export interface UpOptions {
   readonly memory?: number;
   /** Programs to run on every host: all that the package has unless given. */
   readonly services?: readonly string[];
+  /** Added to the environment of the services: names and values without blanks or quotes. */
+  readonly env?: Readonly<Record<string, string>>;
   /** A service that ends stays ended. */
   readonly once?: boolean;
   /** The cluster ends with this process, however it ends, unless `release` is called. */
@@ -133,6 +135,7 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
     clusters: st.clustersDir(),
     services: services.join(" "),
     once: options.once ? services.join(" ") : "",
+    environment: Object.entries(options.env ?? {}).map(assignment).join(" "),
     rootless: rootless ? "yes" : "no",
     home: process.env["HOME"] || "/",
     search: `${PACKAGE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
@@ -146,6 +149,13 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
   writeFileSync(`${dir}/mirror`, mirrorList(steps, files.look));
   writeFileSync(`${dir}/enter`, enterProgram(), { mode: 0o755 });
   return state;
+}
+
+/** @throws TeselaError E_USAGE for one that a shell would not take as a single word */
+function assignment([key, value]: [string, string]): string {
+  const text = `${key}=${value}`;
+  if (!/^[A-Za-z_]\w*=[\w./:,@+-]*$/.test(text)) throw new TeselaError("E_USAGE", `'${text}' cannot be in the services' environment`);
+  return text;
 }
 
 /** Locally administered, and readable in a packet dump. */
