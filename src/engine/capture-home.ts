@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { assert, TeselaError } from "../base/mod.ts";
 import { type Area, FileHashes, hashVdso, type Image, type Mm, openMapped, readAreas, SIGACTION_BYTES, SIGNALS, type Vma } from "../image/mod.ts";
 import { libc, proc, type RawLimit } from "../sys/mod.ts";
@@ -10,7 +10,8 @@ import { Sys } from "./numbers.ts";
 export interface CarriedFile {
   readonly hash: string;
   readonly size: number;
-  readonly line: proc.MapsLine;
+  /** A new descriptor to read it from; whoever asks closes it. */
+  readonly open: () => number;
 }
 
 /** How the address space of a process at home is carried: its areas, the files behind them, its vdso. */
@@ -45,7 +46,7 @@ function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: File
   if (content === null) {
     throw new TeselaError("E_CANTMOVE", `process ${pid} maps a file that is too big to carry: ${line.name}`, { reasons: ["big_mapping"] });
   }
-  files.set(content.hash, { ...content, line });
+  files.set(content.hash, { ...content, open: () => openMapped(pid, line) });
   return { ...common, growsDown: false, backing: { kind: "file", hash: content.hash, offset: line.offset }, shared: line.shared };
 }
 
@@ -57,9 +58,6 @@ function vdsoOf(pid: number, areas: readonly Area[]): Image["vdso"] {
   if (!code || !first || !last) return null;
   return { start: first.start, end: last.end, hash: hashVdso(pid, code) };
 }
-
-/** Opens a carried file for reading. The caller closes it. */
-export const openCarried = (pid: number, file: CarriedFile): number => openMapped(pid, file.line);
 
 /** Offsets of the answers in the deputy's scratch pages. */
 const At = { altStack: 0n, robust: 32n, robustLength: 40n, clearTid: 48n, timers: 64n, sigactions: 256n } as const;
@@ -150,13 +148,13 @@ function readIds(pid: number): Image["ids"] {
 }
 
 /** Reads a carried file to its end in pieces. */
-export function* readCarried(pid: number, file: CarriedFile, chunkBytes: number, read: (fd: number, into: Buffer, at: number) => number): Generator<Buffer> {
-  const fd = openCarried(pid, file);
+export function* readCarried(file: CarriedFile, chunkBytes: number): Generator<Buffer> {
+  const fd = file.open();
   try {
     for (let at = 0; at < file.size; ) {
       const chunk = Buffer.alloc(Math.min(chunkBytes, file.size - at));
-      const n = read(fd, chunk, at);
-      if (n === 0) throw new TeselaError("E_GONE", `${file.line.name} shrank while it was carried`);
+      const n = readSync(fd, chunk, 0, chunk.length, at);
+      if (n === 0) throw new TeselaError("E_GONE", `a mapped file shrank while it was carried (${file.hash})`);
       yield chunk.subarray(0, n);
       at += n;
     }

@@ -1,4 +1,3 @@
-import { readSync } from "node:fs";
 import { type Log, TeselaError } from "../base/mod.ts";
 import type { Channel } from "../io/mod.ts";
 import { CHUNK_BYTES, decodeImage, encodeImage, FrozenPages, type Image, packRuns, type PageChunk, unpackRuns } from "../image/mod.ts";
@@ -80,16 +79,16 @@ export async function offer(inbox: Inbox, source: Source, o: CarryOptions): Prom
   channel.send("offer", source.offer);
   const want = await inbox.next("the offer", o.stepMs, "want");
   await step(o.faults, "files");
-  return sendFiles(channel, source.task, want.head.hashes, source.files, o);
+  return sendFiles(channel, want.head.hashes, source.files, o);
 }
 
-async function sendFiles(channel: Channel, task: number, hashes: readonly string[], files: ReadonlyMap<string, CarriedFile>, o: CarryOptions): Promise<number> {
+async function sendFiles(channel: Channel, hashes: readonly string[], files: ReadonlyMap<string, CarriedFile>, o: CarryOptions): Promise<number> {
   let bytes = 0;
   for (const hash of hashes) {
     const file = files.get(hash);
     if (!file) throw new TeselaError("E_PROTOCOL", `node ${channel.peer.node} wants a file that was not offered`);
     let sent = 0;
-    for (const piece of readCarried(task, file, CHUNK_BYTES, (fd, into, at) => readSync(fd, into, 0, into.length, at))) {
+    for (const piece of readCarried(file, CHUNK_BYTES)) {
       sent += piece.length;
       if (!channel.send("file", { hash, size: file.size, last: sent === file.size }, piece)) await drained(channel, o.stepMs);
     }
@@ -105,7 +104,7 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
   const known = source.files;
   const late = [...frozen.layout.files].filter(([hash]) => !known.has(hash));
   // A library mapped between the offer and the freeze.
-  await sendFiles(channel, source.task, late.map(([hash]) => hash), frozen.layout.files, o);
+  await sendFiles(channel, late.map(([hash]) => hash), frozen.layout.files, o);
   const pages = new FrozenPages(source.task, frozen.image.vmas);
   await step(o.faults, "image");
   channel.send("image", { huge: pages.hugeRanges().slice(0, MAX_HUGE) }, encodeImage(frozen.image));
@@ -148,7 +147,7 @@ export interface Sink {
 }
 
 /** The receiving end of {@link sendFrozen}. `onFile` takes files that come before the image. */
-export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, onFile: (m: Extract<Message, { type: "file" }>) => void): Promise<Image> {
+export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, onFile: (m: Extract<Message, { type: "file" }>) => void): Promise<{ image: Image; bytes: number }> {
   let first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
   while (first.type === "file") {
     onFile(first);
@@ -157,14 +156,17 @@ export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, o
   const image = decodeImage(first.payload);
   const ranges = await sink.prepare(image, first.head.huge);
   inbox.channel.send("full", { ranges });
+  let bytes = 0;
   for (;;) {
     const m = await inbox.next("pages", o.stepMs, "pages", "end");
     if (m.type === "end") break;
-    sink.write(unpackRuns(m.payload, m.head.runs));
+    const chunk = unpackRuns(m.payload, m.head.runs);
+    bytes += chunk.data.length;
+    sink.write(chunk);
   }
   await sink.finish();
   inbox.channel.send("ready", {});
-  return image;
+  return { image, bytes };
 }
 /** Between two messages the sender may have to freeze a process that is slow to stop. */
 const PATIENCE = 2;

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert } from "../base/mod.ts";
-import { type Image, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
+import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
-import { hashOfMapping } from "./file-cache.ts";
+import { type FileCache, hashOfMapping } from "./file-cache.ts";
 import { rewind } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
@@ -11,7 +11,7 @@ import { Sys } from "./numbers.ts";
 import { SKELETON_ARGS } from "./zygote.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
-export function readGuestLayout(guest: Guest): Layout {
+export function readGuestLayout(guest: Guest, cache: FileCache): Layout {
   const files = new Map<string, CarriedFile>();
   const vmas: Vma[] = [];
   using pagemap = proc.openProc(guest.tid, "pagemap");
@@ -21,7 +21,7 @@ export function readGuestLayout(guest: Guest): Layout {
     const { start, end, prot } = line;
     const hash = hashOfMapping(line.name);
     if (hash !== null) {
-      if (!files.has(hash)) files.set(hash, { hash, size: fileSize(guest.tid, line), line });
+      if (!files.has(hash)) files.set(hash, cachedFile(guest, cache, hash, line));
       vmas.push({ start, end, prot, growsDown: false, backing: { kind: "file", hash, offset: line.offset } });
       continue;
     }
@@ -32,9 +32,15 @@ export function readGuestLayout(guest: Guest): Layout {
   return { vmas, vdso: guest.image.vdso, files };
 }
 
-function fileSize(tid: number, line: proc.MapsLine): number {
-  const path = `/proc/${tid}/map_files/${line.start.toString(16)}-${line.end.toString(16)}`;
-  return readFileSync(path).length;
+/** From the cache, or from the mapping itself when the cache has given it up. */
+function cachedFile(guest: Guest, cache: FileCache, hash: string, line: proc.MapsLine): CarriedFile {
+  const open = (): number => (cache.has(hash) ? openSync(`/proc/self/fd/${cache.fd(hash)}`, "r") : openMapped(guest.tid, line));
+  const fd = open();
+  try {
+    return { hash, size: fstatSync(fd).size, open };
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The stack is mapped to its limit here; at home it starts where it has been used, or where it was. */

@@ -16,7 +16,7 @@ export interface HomeLink {
   verdict(guest: Guest, seq: number, verdict: Verdict): void;
   /** A signal of the guest's own takes its default action: home dies or stops of it. */
   raise(guest: Guest, signal: number, info: Uint8Array): void;
-  back(guest: Guest, reason: string): void;
+  back(guest: Guest, reason: string, nr: number): void;
   exit(guest: Guest, code: number): void;
   lost(guest: Guest, reason: string): void;
   /** Asks home to map a file at `addr` too and to tell what it holds. */
@@ -25,8 +25,11 @@ export interface HomeLink {
 }
 export type MappedFile = { readonly kind: "errno"; readonly errno: number } | { readonly kind: "back"; readonly reason: string } | { readonly kind: "file"; /** Sends the descriptor of the content to the guest. */ readonly send: () => void };
 
-/** What home does with a signal that arrived there: `deliver` it (default action), or not, with or without a handler run here. */
-export type Verdict = "deliver" | "handled" | "none";
+/**
+ * What home does with a signal that arrived there: `deliver` it (default action), or not, with or without a handler run here;
+ * `later` when the guest is being moved: it is asked again wherever the process is then.
+ */
+export type Verdict = "deliver" | "handled" | "none" | "later";
 
 /** A call that home is making for the guest. */
 export interface InFlight {
@@ -252,7 +255,7 @@ export class Guest {
     this.rewindCall();
     this.state = { kind: "waiting", why: `${reason} (call ${nr})` };
     this.answerAsked();
-    this.link.back(this, reason);
+    this.link.back(this, reason, nr);
   }
 
   /** At a seccomp stop: makes the thread stand before its call again. */
@@ -399,7 +402,8 @@ export class Guest {
   /** A signal that arrived at home, which waits for {@link HomeLink.verdict}. */
   signal(seq: number, info: Uint8Array): void {
     this.asked.push({ seq, info });
-    if (this.state.kind === "running") ptrace.interrupt(this.tid);
+    if (this.onFrozen || this.state.kind === "frozen") this.postponeAsked();
+    else if (this.state.kind === "running") ptrace.interrupt(this.tid);
     else this.answerAsked();
   }
 
@@ -412,6 +416,10 @@ export class Guest {
       this.link.verdict(this, seq, verdict);
     }
     return handled;
+  }
+
+  private postponeAsked(): void {
+    for (const { seq } of this.asked.splice(0)) this.link.verdict(this, seq, "later");
   }
 
   private decide(info: Uint8Array): Verdict {
@@ -483,6 +491,7 @@ export class Guest {
    */
   async freeze(): Promise<Uint8Array[]> {
     if (this.state.kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
+    this.postponeAsked();
     if (this.state.kind !== "frozen") {
       await new Promise<void>((resolve) => {
         this.onFrozen = resolve;
@@ -491,7 +500,6 @@ export class Guest {
       });
     }
     if ((this.state as GuestState).kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    this.answerAsked();
     const left = [...this.deferred];
     this.deferred = [];
     return left;

@@ -1,4 +1,6 @@
+import { readlinkSync } from "node:fs";
 import { type Log, type NodeId, TeselaError } from "../base/mod.ts";
+import { isOwnView } from "../forward/mod.ts";
 import type { Image, Vma } from "../image/mod.ts";
 import { dropPages } from "../image/mod.ts";
 import { isErrno, libc, memory, NO_SYSCALL, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
@@ -46,7 +48,7 @@ export class HomeProcess {
   phase: Phase = "moving";
   host: HostLink | null = null;
   /** The guest asked for something that only home can do. */
-  onBack: (reason: string) => void = () => {};
+  onBack: (reason: string, nr: number) => void = () => {};
   /** A signal whose default action wants the whole process here (a core dump). */
   onHomeSignal: (info: Uint8Array) => void = () => {};
   private signalSeq = 0;
@@ -59,6 +61,8 @@ export class HomeProcess {
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
   private stopped = false;
+  /** Signals that came while the guest was on the move. */
+  private postponed: Buffer[] = [];
   private stopRequested = false;
   private interruptDone: (() => void) | null = null;
   private idle: (() => void)[] = [];
@@ -183,6 +187,7 @@ export class HomeProcess {
         this.onHomeSignal(info);
         return;
       }
+      if (verdict === "later") this.postponed.push(ptrace.getSiginfo(this.pid));
       if (verdict === "handled") this.cutCall();
       ptrace.cont(this.pid, verdict === "deliver" ? signal : 0);
     } catch (e) {
@@ -227,11 +232,39 @@ export class HomeProcess {
     if (tty !== this.ttyMask) this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
     this.inFlight = { seq: frame.seq };
+    const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.inFlight = null;
+      if (result >= 0n && this.openedOwnView(nr, result)) {
+        this.refuseOwnView(host, frame.seq, nr, result);
+        return;
+      }
       host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
       for (const wake of this.idle.splice(0)) wake();
     });
+  }
+
+  /** An open that led, by a link or a relative path, to a file of /proc that is true only of a process that is here. */
+  private openedOwnView(nr: number, result: bigint): boolean {
+    if (!OPENING.has(nr)) return false;
+    try {
+      const path = readlinkSync(`/proc/${this.pid}/fd/${result}`);
+      return path.startsWith("/proc/") && isOwnView(Buffer.from(path), { pid: this.pid, tid: this.pid, reservedFds: [] });
+    } catch {
+      // Closed by a signal handler meanwhile: nobody reads it.
+      return false;
+    }
+  }
+
+  private refuseOwnView(host: HostLink, seq: number, nr: number, fd: bigint): void {
+    this.deputy.call(Sys.close, fd).then(
+      () => {
+        this.onBack("own_view", nr);
+        host.reply(this.ticket, seq, Restart.NOINTR, []);
+        for (const wake of this.idle.splice(0)) wake();
+      },
+      (e: unknown) => this.log.warn("a process ended in an open", { pid: this.pid, error: String(e) }),
+    );
   }
 
   private collect(frame: CallFrame, result: bigint): Uint8Array[] {
@@ -291,9 +324,14 @@ export class HomeProcess {
   }
 
   /** On from one node to another: home has nothing to do but to listen elsewhere. */
-  redirect(host: HostLink): void {
+  async redirect(host: HostLink): Promise<void> {
     this.host = host;
+    await this.goOnAway();
+  }
+
+  private async goOnAway(): Promise<void> {
     this.phase = "away";
+    await this.requeue(this.postponed.splice(0));
     this.setMask(0n);
   }
 
@@ -324,10 +362,9 @@ export class HomeProcess {
   }
 
   /** A move that failed: the process stays where it was. */
-  resumeAway(): void {
+  async resumeAway(): Promise<void> {
     if (this.phase !== "moving") return;
-    this.phase = "away";
-    this.setMask(0n);
+    await this.goOnAway();
     if (this.stopRequested) {
       this.stopRequested = false;
       libc.kill(this.pid, SIGSTOP);
@@ -336,7 +373,7 @@ export class HomeProcess {
 
   /** Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be. */
   async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">): Promise<void> {
-    this.tracees.release(this.pid);
+    await this.requeue(this.postponed.splice(0));
     const regs = resumeRegs(frozen);
     await this.stopIdle();
     this.phase = "gone";
@@ -355,6 +392,7 @@ export class HomeProcess {
 
   /** Stops the deputy in its loop. */
   private async stopIdle(): Promise<void> {
+    this.tracees.release(this.pid);
     ptrace.interrupt(this.pid);
     for (;;) {
       const s = await new Promise<WaitStatus>((resolve) => this.tracees.claim(this.pid, resolve));
@@ -393,6 +431,8 @@ export class HomeProcess {
   }
 }
 
+/** open(2), openat(2), openat2(2). */
+const OPENING: ReadonlySet<number> = new Set([2, 257, 437]);
 const ROBUST_HEAD = 24;
 const RLIMIT_CORE = 4;
 const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);

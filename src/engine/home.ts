@@ -1,4 +1,6 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
 import { FileHashes, type Image, MAX_MAPPED_FILE } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
@@ -282,7 +284,7 @@ export class Home implements HomeSide {
       home: this.parts.node,
       pid,
       vdso: layout.vdso?.hash ?? null,
-      xstate: 0,
+      boot: this.parts.facts.boot,
       cpu: [...this.parts.facts.cpu],
       bytes: proc.readStat(pid).rssPages * 4096,
       files: [...layout.files.values()].map(({ hash, size }) => ({ hash, size })),
@@ -295,29 +297,42 @@ export class Home implements HomeSide {
   }
 
   private watch(track: Track, home: HomeProcess): void {
-    const comeHome = (reason: string, info: Uint8Array | null): void => {
-      this.parts.log.info("brought home", { pid: home.pid, reason });
+    let coming = false;
+    const comeHome = (reason: string, info: Uint8Array | null, nr?: number): void => {
+      if (coming) return;
+      coming = true;
+      this.parts.log.info("brought home", { pid: home.pid, reason, ...(nr !== undefined && { call: syscallName(nr) }) });
       track.cantmove = [reason];
-      void this.comeHome(track, home, info).catch((e: unknown) => {
+      this.comeHome(track, home, info).catch((e: unknown) => {
         home.kill(`it had to come home (${reason}) and could not: ${toTeselaError(e).message}`);
       });
     };
-    home.onBack = (reason) => comeHome(reason, null);
+    home.onBack = (reason, nr) => comeHome(reason, null, nr);
     home.onHomeSignal = (info) => comeHome("core", info);
   }
 
-  /** What the guest itself asked for: waits for a move under way, then brings the process home. */
+  /** What the guest itself asked for: it cannot go on where it is, so this is tried until it works or the time is over. */
   private async comeHome(track: Track, home: HomeProcess, signal: Uint8Array | null): Promise<void> {
     const start = performance.now();
-    while (track.busy) await new Promise((resolve) => setTimeout(resolve, 5));
-    if (home.phase !== "away" || track.process !== home) return;
-    track.busy = true;
-    try {
-      const move = await this.bring(track, signal);
-      track.moved(null, move);
-      this.parts.log.info("moved", { pid: home.pid, to: this.parts.node, bytes: move.bytes, freezeMs: round(move.freezeMs), totalMs: round(performance.now() - start) });
-    } finally {
-      track.busy = false;
+    for (;;) {
+      while (track.busy) await sleep(BUSY_POLL_MS);
+      if (home.phase !== "away" || track.process !== home) return;
+      track.busy = true;
+      try {
+        const { cantmove } = track;
+        const move = await this.bring(track, signal);
+        track.moved(null, move);
+        track.cantmove = cantmove;
+        this.parts.log.info("moved", { pid: home.pid, to: this.parts.node, bytes: move.bytes, freezeMs: round(move.freezeMs) });
+        return;
+      } catch (e) {
+        if ((home.phase as Phase) === "gone") return;
+        if (performance.now() - start > COME_HOME_MS) throw e;
+        this.parts.log.warn("coming home failed, trying again", { pid: home.pid, error: toTeselaError(e).message });
+      } finally {
+        track.busy = false;
+      }
+      await sleep(RETRY_MS);
     }
   }
 
@@ -342,7 +357,7 @@ export class Home implements HomeSide {
       const inbox = new Inbox(channel);
       channel.send("fetch", { ticket: home.ticket });
       await step(carry.faults, "reshape");
-      const image = await receiveFrozen(inbox, new HomeSink(home, this.hashes), carry, () => {
+      const { image, bytes } = await receiveFrozen(inbox, new HomeSink(home, this.hashes), carry, () => {
         throw new TeselaError("E_PROTOCOL", "a guest sent a mapped file home");
       });
       await step(carry.faults, "land");
@@ -350,7 +365,7 @@ export class Home implements HomeSide {
       await this.land(track, home, image);
       link.drop(home.ticket);
       channel.close();
-      return { bytes: 0, freezeMs: performance.now() - start };
+      return { bytes, freezeMs: performance.now() - start };
     } catch (e) {
       channel.close(toTeselaError(e));
       await this.stayAway(home, link, e);
@@ -373,7 +388,7 @@ export class Home implements HomeSide {
   /** A move of an away process failed: its guest goes on where it is, if it still is. */
   private async stayAway(home: HomeProcess, link: Link, cause: unknown): Promise<void> {
     if (home.phase !== "moving") return;
-    home.resumeAway();
+    await home.resumeAway();
     try {
       await link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs);
     } catch (e) {
@@ -412,7 +427,7 @@ export class Home implements HomeSide {
       home.host = link;
       await this.go(link, home);
       source.drop(home.ticket);
-      home.redirect(link);
+      await home.redirect(link);
       return { bytes: Number(bytes), freezeMs: performance.now() - start };
     } catch (e) {
       home.host = source;
@@ -483,6 +498,9 @@ interface Move {
   readonly bytes: number;
   readonly freezeMs: number;
 }
+const BUSY_POLL_MS = 2;
+const RETRY_MS = 200;
+const COME_HOME_MS = 30_000;
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const SEND_MS = 120_000;
 const POLL = 7;

@@ -89,9 +89,9 @@ export class Hosting {
   private async send(inbox: Inbox, guest: Guest): Promise<number> {
     const left = await guest.freeze();
     try {
-      const layout = readGuestLayout(guest);
+      const layout = readGuestLayout(guest, this.parts.cache);
       const image = captureGuest(guest, layout, left);
-      const source = { task: guest.tid, offer: offerOf(guest, layout.files), files: layout.files };
+      const source = { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
       return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
     } catch (e) {
       guest.takeBack(left);
@@ -105,8 +105,8 @@ export class Hosting {
     const channel = await transport.connect({ ...to, node: to.node as Channel["peer"]["node"] }, ALPN.BULK, { timeoutMs: carry.stepMs });
     try {
       const inbox = new Inbox(channel);
-      const layout = readGuestLayout(guest);
-      await offer(inbox, { task: guest.tid, offer: offerOf(guest, layout.files), files: layout.files }, carry);
+      const layout = readGuestLayout(guest, this.parts.cache);
+      await offer(inbox, { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files }, carry);
       const sent = await this.send(inbox, guest);
       channel.close();
       return sent;
@@ -234,14 +234,14 @@ export class Hosting {
 
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 
-function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>): Head<"offer"> {
+function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { boot, cpu }: NodeFacts): Head<"offer"> {
   return {
     ticket: guest.ticket,
     home: guest.home,
     pid: guest.image.pid,
     vdso: guest.image.vdso?.hash ?? null,
-    xstate: guest.image.threads[0]?.xstate.length ?? 0,
-    cpu: [],
+    boot,
+    cpu: [...cpu],
     bytes: guest.rss(),
     files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
   };
@@ -337,8 +337,8 @@ class ChannelHomeLink implements HomeLink {
   raise(guest: Guest, signal: number, info: Uint8Array): void {
     this.channel.send("raise", { ticket: guest.ticket, signal }, info);
   }
-  back(guest: Guest, reason: string): void {
-    this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64) });
+  back(guest: Guest, reason: string, nr: number): void {
+    this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64), nr });
   }
   exit(guest: Guest, code: number): void {
     this.channel.send("exit", { ticket: guest.ticket, code });

@@ -46,7 +46,7 @@ export class Link implements HostLink {
         this.own(m.head.ticket)?.raise(m.head.signal, Buffer.from(m.payload));
         return;
       case "back":
-        this.own(m.head.ticket)?.onBack(m.head.reason);
+        this.own(m.head.ticket)?.onBack(m.head.reason, m.head.nr);
         return;
       case "exit":
         this.own(m.head.ticket)?.exit(m.head.code);

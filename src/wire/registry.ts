@@ -24,10 +24,11 @@ export const MESSAGES = defineMessages({
   reply: raw(11),
   /** A signal arrived at home; payload: its siginfo_t. Home waits for the verdict with the same `seq`. */
   signal: msg(12, { ticket: u32, seq: u32 }),
-  verdict: msg(13, { ticket: u32, seq: u32, verdict: oneOf("deliver", "handled", "none") }),
+  verdict: msg(13, { ticket: u32, seq: u32, verdict: oneOf("deliver", "handled", "none", "later") }),
   /** A signal of the guest's own takes its default action; payload: its siginfo_t. */
   raise: msg(14, { ticket: u32, signal: u8 }),
-  back: msg(15, { ticket: u32, reason: str(64) }),
+  /** `nr`: the call that it is about to make there. */
+  back: msg(15, { ticket: u32, reason: str(64), nr: u32 }),
   pause: msg(16, { ticket: u32, paused: bool }),
   exit: msg(17, { ticket: u32, code: i32 }),
   lost: msg(18, { ticket: u32, reason: str(512) }),
@@ -44,7 +45,8 @@ export const MESSAGES = defineMessages({
     home: u16,
     pid: u32,
     vdso: nullable(str(64)),
-    xstate: u32,
+    /** The running kernel's boot id: clocks of another boot differ. */
+    boot: str(64),
     cpu: list(str(32), 1024),
     bytes: size,
     files: list(obj({ hash: str(64), size }), 1024),
