@@ -14,7 +14,7 @@ import {
   setLink,
 } from "../../testbed/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
-import { print, printJson, write } from "../out.ts";
+import { print, printJson } from "../out.ts";
 
 const ACTIONS: Record<string, (call: Invocation) => Promise<number>> = {
   "cluster up": up,
@@ -30,6 +30,8 @@ export async function run(call: Invocation): Promise<number> {
   if (!action) throw new TeselaError("E_USAGE", `tesela ${call.command.name}: unknown command`);
   return await action(call);
 }
+
+const MAX_LAST_WORD = 300;
 
 const nameOf = (call: Invocation): string => lastValue(call, "name") ?? DEFAULT_NAME;
 
@@ -64,8 +66,7 @@ async function up(call: Invocation): Promise<number> {
     });
   } catch (e) {
     if (status !== DONE) return status;
-    showLogs(e, call.json);
-    throw e;
+    throw withLastWord(e);
   } finally {
     for (const signal of signals) process.off(signal, end);
   }
@@ -75,11 +76,13 @@ async function up(call: Invocation): Promise<number> {
   return DONE;
 }
 
-/** For people: what the hosts logged before it failed. With --json it is in the error already. */
-function showLogs(e: unknown, json: boolean): void {
-  if (json || !(e instanceof TeselaError)) return;
-  const logs = (e.details["logs"] ?? {}) as Record<string, string>;
-  for (const [place, text] of Object.entries(logs)) write(2, `--- ${place}\n${text}\n`);
+/** One line for people, with the last word of a log that has one; all of the logs are in the error with --json. */
+function withLastWord(e: unknown): unknown {
+  if (!(e instanceof TeselaError)) return e;
+  const logs = Object.entries((e.details["logs"] ?? {}) as Record<string, string>);
+  const [place, text] = logs.find(([, text]) => /error|fatal|fail|cannot/i.test(text)) ?? logs.at(-1) ?? [];
+  const line = text?.split("\n").at(-1)?.slice(0, MAX_LAST_WORD);
+  return line === undefined ? e : new TeselaError(e.code, e.message, { ...e.details, hint: `${place}: ${line}` }, { cause: e });
 }
 
 /** Becomes the waiter of the command by execve, so it has the very terminal and descriptors of its caller. */
