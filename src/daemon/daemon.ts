@@ -18,6 +18,8 @@ import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, Proces
 const SAMPLE_MS = 1000;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
+/** A command becomes its program by one execve, or by few (env, a wrapper). */
+const MAX_EXECS = 8;
 const SOCKET_MODE_ALL = 0o666;
 const SOCKET_MODE_OWNER = 0o600;
 
@@ -189,7 +191,8 @@ function migrateAsk(body: unknown): MigrateAsk {
 
 function runAsk(body: unknown): RunAsk {
   const { pid, target, execs = 1 } = (body ?? {}) as Record<string, unknown>;
-  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && Number.isInteger(execs);
+  const few = Number.isInteger(execs) && (execs as number) >= 1 && (execs as number) <= MAX_EXECS;
+  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few;
   if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
   return { pid: pid as number, target: target as string | null, execs: execs as number };
 }

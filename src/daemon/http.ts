@@ -5,6 +5,10 @@ import type { Caller } from "./authorize.ts";
 
 /** No request of ours is longer. */
 export const MAX_REQUEST = 64 * KiB;
+/** Everybody may connect: nobody shall keep others out by connecting often, or by never saying what he wants. */
+export const MAX_CALLERS = 512;
+const HEADERS_MS = 5000;
+const REQUEST_MS = 10_000;
 
 export type Handler = (body: unknown, caller: Caller) => Promise<unknown>;
 /** By method and path: `GET /nodes`. */
@@ -27,7 +31,7 @@ const CONFLICT = 409;
 
 /** Serves JSON to the callers of a Unix socket, who are told apart by what the kernel says of them. */
 export function jsonServer(routes: Routes, log: Log): Server {
-  return createServer((req, res) => {
+  const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS }, (req, res) => {
     answer(routes, req)
       .then((value) => reply(res, 200, value))
       .catch((e: unknown) => {
@@ -36,6 +40,8 @@ export function jsonServer(routes: Routes, log: Log): Server {
         reply(res, STATUS[error.code] ?? CONFLICT, error.toJSON());
       });
   });
+  server.maxConnections = MAX_CALLERS;
+  return server;
 }
 
 async function answer(routes: Routes, req: IncomingMessage): Promise<unknown> {

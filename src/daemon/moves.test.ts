@@ -27,7 +27,7 @@ class World implements AsyncDisposable {
 
   constructor() {
     const engine: EngineClient = {
-      status: () => Promise.reject(new TeselaError("E_NOENGINE", "none")),
+      status: () => Promise.resolve({ node: 1, pid: process.ppid, version: "0", processes: 0, guests: 0, away: 0, rss: 0 }),
       links: () => Promise.resolve([]),
       processes: () => Promise.resolve(this.rows),
       migrate: (what) => {
@@ -90,6 +90,8 @@ test("what is not in order is refused by name, and the engine never hears of it"
   await refused(w.pid, "3", ROOT, "E_NODE_DOWN", /node 3 \(h3, 10.88.0.3\) is down/);
   await refused(w.pid, "1", ROOT, "E_THERE", /is at home already/);
   await refused(w.pid, "home", ROOT, "E_THERE", /is at home already/);
+  for (const pid of [1, process.pid, process.ppid]) await refused(String(pid), "2", ROOT, "E_CANTMOVE", /this node itself stands on/);
+  assert.deepEqual(await w.moves.migrate({ pid: "1", target: "2", why: true }, ROOT), { pid: 1, reasons: ["system"] });
   await refused("9:5", "1", ROOT, "E_NONODE", /no node 9/);
   await refused("3:5", "1", ROOT, "E_NODE_DOWN", /node 3/);
   assert.deepEqual(w.asked, []);

@@ -2,7 +2,11 @@ import { type NodeId, nodeId, type Pid, parseCpid, TeselaError } from "../base/m
 import { authorize, type Caller } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type Members, nodeDown } from "./members.ts";
+import { isSystem } from "./system.ts";
 import type { MigrateAsk, Migrated, RunAnswer, RunAsk, WhyNot } from "./shapes.ts";
+
+/** openMosix's word for it. */
+const SYSTEM = "system";
 
 /** What is asked of moves, checked: who may, which process, which node. The engine does them. */
 export class Moves {
@@ -27,6 +31,10 @@ export class Moves {
     }
     authorize(caller, pid);
     const to = this.target(ask.target);
+    if (await this.isSystem(pid)) {
+      if (ask.why) return { pid, reasons: [SYSTEM] };
+      throw new TeselaError("E_CANTMOVE", `process ${pid} is one that this node itself stands on: it stays`, { pid, reasons: [SYSTEM] });
+    }
     const where = await this.whereIs(pid);
     if (to === where) {
       const place = to === this.self ? "at home" : `on node ${to}`;
@@ -52,6 +60,10 @@ export class Moves {
     if (!member) throw new TeselaError("E_NONODE", `there is no node '${text}'`, { node: text });
     if (member.state === "down") throw nodeDown(member.peer);
     return nodeId(member.peer.id);
+  }
+
+  private async isSystem(pid: Pid): Promise<boolean> {
+    return isSystem(pid, [process.pid, (await this.engine.status()).pid]);
   }
 
   private async whereIs(pid: Pid): Promise<number> {
