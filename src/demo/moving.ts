@@ -17,8 +17,8 @@ export interface Running {
 
 /** Between two moves: time to see what the last one did. */
 const PAUSE_MS = 500;
-/** A job that is nearly done when it is asked to move ends before it can; these are no refusals. */
-const ENDED = new Set(["E_NOENT_PID", "E_GONE"]);
+/** A job that is nearly done ends before it can move, and one may have come home by itself; these are no refusals. */
+const NO_REFUSAL = new Set(["E_NOENT_PID", "E_GONE", "E_THERE"]);
 
 export async function startJob(host: DemoHost, job: Job): Promise<Running> {
   const started = host.start(["sh", "-c", movingScript(job)]);
@@ -57,7 +57,7 @@ export async function moveAround(
     const alive = all.filter((r) => r.end === null && r.pid !== null);
     if (alive.length === 0) return;
     const running = alive[turn % alive.length] as Running;
-    const at = running.moves.at(-1)?.to ?? home;
+    const at = running.row?.node ?? running.moves.at(-1)?.to ?? home;
     const first = all.indexOf(running) % (round.length - 1);
     const to = running.moves.length === 0 ? (round[first] as number) : (round[(round.indexOf(at) + 1) % round.length] as number);
     await move(host, running, to === home ? "home" : String(to), tell);
@@ -78,7 +78,7 @@ async function move(host: DemoHost, running: Running, target: string, tell: (m: 
     tell({ running, command, moved, error: null });
     return;
   }
-  if (ENDED.has(String(answer["error"]))) return;
+  if (NO_REFUSAL.has(String(answer["error"]))) return;
   running.refused++;
   tell({ running, command, moved: null, error: String(answer["message"] ?? (done.stderr.trim() || `status ${done.status}`)) });
 }

@@ -20,7 +20,7 @@ export const ms = (n: number): string => `${n < 10 ? n.toFixed(1) : Math.round(n
 export function liveLines(all: readonly Running[], nodes: readonly string[], part: number, columns: number): string[] {
   const rows = all.map((r) => {
     const last = r.moves.at(-1);
-    const at = last?.to ?? 1;
+    const at = r.row?.node ?? last?.to ?? 1;
     const ended = r.end !== null;
     return [
       r.job.name,
