@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Log, nodeId, TeselaError } from "../base/mod.ts";
-import { ALPN, FrameChannel, realClock } from "../io/mod.ts";
+import { ALPN, type Channel, channelOver } from "../io/mod.ts";
 import { ChannelPeer, type ControlService, serveControl } from "./control.ts";
 import { peerDoor } from "./door.ts";
 import { listenUnix } from "./listen.ts";
@@ -33,7 +33,7 @@ const log = new Log({ level: "error" });
 /** A door as teselad opens it, and a stream to it as the engine passes one on from node 2. */
 async function pair(
   service: ControlService,
-): Promise<AsyncDisposable & { peer: ChannelPeer; server: Promise<Error | null>; channel: FrameChannel }> {
+): Promise<AsyncDisposable & { peer: ChannelPeer; server: Promise<Error | null>; channel: Channel }> {
   const dir = mkdtempSync(join(tmpdir(), "tesela-"));
   const served = Promise.withResolvers<Error | null>();
   const door = peerDoor((channel) => {
@@ -46,7 +46,7 @@ async function pair(
   await once(socket, "connect");
   socket.write('{"node":2,"name":"h2","version":"0.1.0"}\n');
   const self = { node: nodeId(1), name: "h1", version: "0.1.0" };
-  const channel = new FrameChannel(socket, self, ALPN.CONTROL, Buffer.alloc(0), { clock: realClock });
+  const channel = channelOver({ stream: socket, peer: self, alpn: ALPN.CONTROL, route: "" });
   const peer = new ChannelPeer(channel);
   return {
     peer,

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { KiB, type Log, nodeId, TeselaError } from "../base/mod.ts";
-import { ALPN, type Channel, FrameChannel, type Peer, realClock } from "../io/mod.ts";
+import { ALPN, type Channel, channelOver, type Peer } from "../io/mod.ts";
 
 /** The line that the engine sends before a peer's stream: who the peer is, proven by its certificate. */
 const MAX_LINE = 1 * KiB;
@@ -11,7 +11,11 @@ export function peerDoor(open: (channel: Channel) => void, log: Log): Server {
   return createServer((socket) => {
     socket.on("error", (e) => log.debug("control stream", { error: e.message }));
     firstLine(socket)
-      .then(({ line, rest }) => open(new FrameChannel(socket, readPeer(line), ALPN.CONTROL, rest, { clock: realClock })))
+      .then(({ line, rest }) => {
+        const peer = readPeer(line);
+        if (rest.length > 0) socket.unshift(rest);
+        open(channelOver({ stream: socket, peer, alpn: ALPN.CONTROL, route: "" }));
+      })
       .catch((e: unknown) => {
         log.warn("the engine passed on a stream that does not say whose it is", { error: e });
         socket.destroy();
