@@ -10,6 +10,7 @@ import { FileCache } from "./file-cache.ts";
 import { Home } from "./home.ts";
 import { Hosting } from "./hosting.ts";
 import { readNodeFacts } from "./node-facts.ts";
+import { endOrphans } from "./orphans.ts";
 import { guestRow, homeRow, type Row, UserNames } from "./rows.ts";
 import { Zygote } from "./zygote.ts";
 
@@ -47,6 +48,7 @@ export class Engine implements AsyncDisposable {
     }
     this.stack.use(this.tracees);
     mkdirSync(paths.run, { recursive: true, mode: 0o755 });
+    endOrphans(log);
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log));
     const cache = this.stack.use(new FileCache());
     this.transport = new TlsTransport({ credentials, version, port: this.config.port, log, deadMs: number("TESELA_DEAD_MS", DEAD_MS) });

@@ -1,7 +1,7 @@
 import { assert, TeselaError } from "../base/mod.ts";
 import {
-  adviseHuge, type Image, mapArea, MM_FIELDS, type Mm, type PageChunk, PROT_RW, protectArea, type RawCall, SIGACTION_BYTES, SIGNALS,
-  SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma, writeChunk,
+  adviseHuge, type Image, mapArea, MM_FIELDS, type Mm, type PageChunk, PageWriter, type RawCall, SIGACTION_BYTES, SIGNALS,
+  SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma,
 } from "../image/mod.ts";
 import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
@@ -40,14 +40,14 @@ export class GuestBuild implements Disposable {
   readonly tid: number;
   readonly image: Image;
   private readonly tracees: Tracees;
-  private readonly readOnly: Vma[];
+  private readonly pages: PageWriter;
   private finished = false;
 
-  private constructor(tid: number, image: Image, tracees: Tracees, vmas: readonly Vma[]) {
+  private constructor(tid: number, image: Image, tracees: Tracees) {
     this.tid = tid;
     this.image = image;
     this.tracees = tracees;
-    this.readOnly = vmas.filter((v) => v.prot !== PROT_RW);
+    this.pages = new PageWriter(tid);
   }
 
   /** @throws TeselaError E_REFUSED, E_NOMEM; SysError */
@@ -56,7 +56,7 @@ export class GuestBuild implements Disposable {
     const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
     const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
     if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
-    const build = new GuestBuild(zygote.fork(), image, tracees, vmas);
+    const build = new GuestBuild(zygote.fork(), image, tracees);
     try {
       build.mapVdso();
       build.mapAreas(vmas, zygote, cache, options.huge);
@@ -83,19 +83,19 @@ export class GuestBuild implements Disposable {
       const mine = vmas.filter((v) => v.backing.kind === "file" && fdOf.has(v.backing.hash));
       runList(this.tracees, this.tid, [
         { nr: Sys.recvmsg, args: [GUEST_SOCKET, at, MSG_CMSG_CLOEXEC] },
-        ...mine.map((v) => mapArea(v, v.backing.kind === "file" ? (fdOf.get(v.backing.hash) ?? null) : null, false)),
+        ...mine.map((v) => mapArea(v, v.backing.kind === "file" ? (fdOf.get(v.backing.hash) ?? null) : null, true)),
         { nr: Sys.closeRange, args: [GUEST_SOCKET + 1, UINT_MAX, 0] },
       ]);
     }
     const anonymous = vmas.filter((v) => v.backing.kind === "anon");
-    runList(this.tracees, this.tid, anonymous.map((v) => mapArea(v, null, false)));
+    runList(this.tracees, this.tid, anonymous.map((v) => mapArea(v, null, true)));
     // Advice only: a kernel without huge pages says EINVAL.
     runList(this.tracees, this.tid, huge.map(adviseHuge), true);
   }
 
   /** @throws SysError ENOMEM, EFAULT when the node cannot hold the pages */
   write(chunk: PageChunk): void {
-    writeChunk(this.tid, chunk);
+    this.pages.write(chunk);
   }
 
   /** Everything that is not memory; afterwards the guest only waits to be continued. */
@@ -105,7 +105,6 @@ export class GuestBuild implements Disposable {
     assert(thread && image.threads.length === 1, "an image of one thread");
     setLimits(tid, image.limits);
     runList(this.tracees, tid, [
-      ...this.readOnly.map((v) => protectArea(v, v.prot)),
       { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, place(tid, Args.mm, mmMap(image.mm)), MM_MAP_BYTES, 0] },
       { nr: Sys.prctl, args: [PR_SET_NAME, place(tid, Args.name, Buffer.from(`${GUEST_NAME}\0`))] },
       ...sigactionCalls(tid, image),
@@ -117,6 +116,7 @@ export class GuestBuild implements Disposable {
     ptrace.setXstate(tid, thread.xstate);
     ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
     ptrace.setSigmask(tid, thread.sigmask);
+    this.pages[Symbol.dispose]();
     this.finished = true;
   }
 
@@ -151,6 +151,7 @@ export class GuestBuild implements Disposable {
 
   /** Ends it, finished or not. */
   kill(): void {
+    this.pages[Symbol.dispose]();
     libc.kill(this.tid, 9);
     this.tracees.claim(this.tid, (s) => {
       if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);

@@ -1,5 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
-import { type FileHashes, type Image, MM_FIELDS, type PageChunk, reshape, type RawCall, type Vma, writeChunk } from "../image/mod.ts";
+import { type FileHashes, type Image, MM_FIELDS, type PageChunk, PageWriter, reshape, type RawCall, type Vma } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { readLayout } from "./capture-home.ts";
 import type { Sink } from "./carry.ts";
@@ -13,15 +13,16 @@ const ROBUST_HEAD = 24;
 const SS_ONSTACK = 1;
 
 /** The deputy taking its user area back. */
-export class HomeSink implements Sink {
+export class HomeSink implements Sink, Disposable {
   private readonly process: HomeProcess;
   private readonly hashes: FileHashes;
-  private finishCalls: RawCall[] = [];
+  private readonly pages: PageWriter;
   private image: Image | null = null;
 
   constructor(process: HomeProcess, hashes: FileHashes) {
     this.process = process;
     this.hashes = hashes;
+    this.pages = new PageWriter(process.pid);
   }
 
   async prepare(image: Image): Promise<readonly { start: bigint; end: bigint }[]> {
@@ -29,13 +30,16 @@ export class HomeSink implements Sink {
     const { pid, deputy } = this.process;
     const have = readLayout(pid, this.hashes, [deputy.extent]).vmas;
     const plan = reshape(have, image.vmas);
-    this.finishCalls = plan.finish;
-    await this.run("mapping memory at home", plan.prepare);
+    await this.run("mapping memory at home", plan.calls);
     return plan.lost.map((v: Vma) => ({ start: v.start, end: v.end }));
   }
 
   write(chunk: PageChunk): void {
-    writeChunk(this.process.pid, chunk);
+    this.pages.write(chunk);
+  }
+
+  [Symbol.dispose](): void {
+    this.pages[Symbol.dispose]();
   }
 
   /** Everything but the registers, the signal mask and the pending signals. */
@@ -57,7 +61,6 @@ export class HomeSink implements Sink {
     deputy.poke(at, mm);
     deputy.poke(at + 128n, stack);
     await this.run("restoring the process at home", [
-      ...this.finishCalls,
       { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, at, MM_MAP_BYTES, 0] },
       { nr: Sys.sigaltstack, args: [at + 128n, 0] },
       { nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD] },

@@ -357,7 +357,8 @@ export class Home implements HomeSide {
       const inbox = new Inbox(channel);
       channel.send("fetch", { ticket: home.ticket });
       await step(carry.faults, "reshape");
-      const { image, bytes } = await receiveFrozen(inbox, new HomeSink(home, this.hashes), carry, () => {
+      using sink = new HomeSink(home, this.hashes);
+      const { image, bytes } = await receiveFrozen(inbox, sink, carry, () => {
         throw new TeselaError("E_PROTOCOL", "a guest sent a mapped file home");
       });
       await step(carry.faults, "land");

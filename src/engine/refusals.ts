@@ -38,10 +38,21 @@ const CHECKS: readonly Check[] = [
   ({ status }) => (Number.parseInt(proc.statusField(status, "VmLck") ?? "0", 10) > 0 ? "mem_lock" : null),
   ({ stat }) => (ORDINARY_POLICIES.has(stat.field(41)) ? null : "rt_sched"),
   ({ fds }) => BOUND_FDS.find(([target]) => fds.some((f) => f.target === target))?.[1] ?? null,
+  ({ pid }) => (oddPersonality(pid) ? "personality" : null),
   ({ pid }) => (sharesMemory(pid) ? "clone_vm" : null),
   ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
   ({ pid }) => (cpuTimers(pid) ? "cpu_timer" : null),
 ];
+
+const ADDR_NO_RANDOMIZE = 0x0040000;
+/** Other execution domains map memory and name the machine in ways of their own (personality(2)). */
+function oddPersonality(pid: number): boolean {
+  try {
+    return (Number.parseInt(readFileSync(`/proc/${pid}/personality`, "utf8"), 16) & ~ADDR_NO_RANDOMIZE) !== 0;
+  } catch {
+    return false;
+  }
+}
 
 /** The named reasons, all of them; empty when nothing speaks against it. @throws TeselaError E_NOENT_PID */
 export function refusals(pid: number, ownTracer: boolean): string[] {

@@ -7,7 +7,7 @@ const MMAP = 9;
 const MPROTECT = 10;
 const MUNMAP = 11;
 const MADVISE = 28;
-export const PROT_RW = 3;
+const PROT_WRITE = 2;
 const MAP_PRIVATE = 0x2;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
@@ -21,20 +21,22 @@ const MADV_HUGEPAGE = 14;
 const length = (v: { start: bigint; end: bigint }): bigint => v.end - v.start;
 
 /**
- * Maps an area anew, writable so that it can be filled; {@link protectArea} gives it its own protection afterwards.
+ * Maps an area with its own protection; {@link PageWriter} fills it whatever that is.
  * @param fd descriptor of the file for file areas, in the process that makes the call
+ * @param host on a guest's node, where memory is never promised ahead of use
  */
-export function mapArea(vma: Vma, fd: number | null, replace: boolean): RawCall {
-  const fixed = replace ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+export function mapArea(vma: Vma, fd: number | null, host: boolean): RawCall {
+  const fixed = host ? MAP_FIXED_NOREPLACE : MAP_FIXED;
+  const reserve = host || (vma.prot & PROT_WRITE) === 0 ? MAP_NORESERVE : 0;
   if (vma.backing.kind === "file" && fd !== null) {
-    return { nr: MMAP, args: [vma.start, length(vma), PROT_RW, MAP_PRIVATE | fixed | MAP_NORESERVE, fd, vma.backing.offset] };
+    return { nr: MMAP, args: [vma.start, length(vma), vma.prot, MAP_PRIVATE | fixed | reserve, fd, vma.backing.offset] };
   }
   const stack = vma.growsDown ? MAP_GROWSDOWN | MAP_STACK : 0;
-  return { nr: MMAP, args: [vma.start, length(vma), PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | fixed | stack, -1, 0] };
+  return { nr: MMAP, args: [vma.start, length(vma), vma.prot, MAP_PRIVATE | MAP_ANONYMOUS | fixed | stack | reserve, -1, 0] };
 }
 
-export const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall => ({ nr: MPROTECT, args: [vma.start, length(vma), prot] });
-export const unmapArea = (vma: { start: bigint; end: bigint }): RawCall => ({ nr: MUNMAP, args: [vma.start, length(vma)] });
+const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall => ({ nr: MPROTECT, args: [vma.start, length(vma), prot] });
+const unmapArea = (vma: { start: bigint; end: bigint }): RawCall => ({ nr: MUNMAP, args: [vma.start, length(vma)] });
 export const adviseHuge = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_HUGEPAGE] });
 export const dropPages = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_DONTNEED] });
 
@@ -69,10 +71,8 @@ function sameBacking(a: Vma, b: Vma): boolean {
 }
 
 export interface Reshape {
-  /** Before the pages come: takes away what is not wanted, maps what is missing, makes everything writable. */
-  readonly prepare: RawCall[];
-  /** After them: each area's own protection. */
-  readonly finish: RawCall[];
+  /** Takes away what is not wanted, maps what is missing, sets protections that have changed. */
+  readonly calls: RawCall[];
   /** File areas that home does not have any more: their clean pages must come with the others. */
   readonly lost: Vma[];
 }
@@ -82,25 +82,18 @@ export interface Reshape {
  * file's mapping keeps its file; both lists are sorted and neither overlaps itself.
  */
 export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
-  const prepare: RawCall[] = [];
-  const finish: RawCall[] = [];
+  const calls: RawCall[] = [];
   const lost: Vma[] = [];
   for (const s of stretches(have, want)) {
     if (!s.want) {
-      prepare.push(unmapArea(s));
-      continue;
-    }
-    const keep = s.have !== null && sameBacking(s.have, s.want);
-    if (!keep) {
+      calls.push(unmapArea(s));
+    } else if (s.have === null || !sameBacking(s.have, s.want)) {
       const part: Vma = { ...s.want, start: s.start, end: s.end, growsDown: s.want.growsDown && s.start === s.want.start };
       if (s.want.backing.kind === "file") lost.push(part);
-      prepare.push(mapArea({ ...part, backing: { kind: "anon" } }, null, true));
-    } else if (s.have && !s.have.shared && (s.have.prot & PROT_RW) !== PROT_RW) {
-      prepare.push(protectArea(s, PROT_RW));
+      calls.push(mapArea({ ...part, backing: { kind: "anon" } }, null, false));
+    } else if (s.have.prot !== s.want.prot) {
+      calls.push(protectArea(s, s.want.prot));
     }
-    const untouched = keep && s.have && (s.have.shared || (s.have.prot & PROT_RW) === PROT_RW);
-    const now = untouched ? (s.have?.prot ?? 0) : PROT_RW;
-    if (now !== s.want.prot) finish.push(protectArea(s, s.want.prot));
   }
-  return { prepare, finish, lost };
+  return { calls, lost };
 }

@@ -149,17 +149,40 @@ function dropZeros(chunk: PageChunk): PageChunk {
   return { runs, data: data.subarray(0, out * PAGE) };
 }
 
-/** Writes a chunk into a process whose areas are writable for now. */
-export function writeChunk(pid: number, chunk: PageChunk): void {
-  if (chunk.runs.length === 0) return;
-  const n = memory.scatter(pid, ranges(chunk.runs), chunk.data);
-  if (n !== chunk.data.length) throw new SysError(`writing memory of process ${pid}`, 14);
-}
+/**
+ * Writes pages into a process that is stopped under us. Areas that are not writable are written as a debugger writes them
+ * (/proc/PID/mem, FOLL_FORCE).
+ */
+export class PageWriter implements Disposable {
+  private readonly pid: number;
+  private mem: (Disposable & { fd: number }) | null = null;
 
-/** The same through /proc/PID/mem, for areas that are not writable. */
-export function writeForced(memFd: number, addr: bigint, bytes: Uint8Array): void {
-  const n = writeSync(memFd, bytes, 0, bytes.length, Number(addr));
-  if (n !== bytes.length) throw new SysError("writing /proc/PID/mem", 14);
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  /** @throws SysError EFAULT when a page is not mapped or there is no memory for it */
+  write(chunk: PageChunk): void {
+    if (chunk.runs.length === 0) return;
+    try {
+      if (memory.scatter(this.pid, ranges(chunk.runs), chunk.data) === chunk.data.length) return;
+    } catch (e) {
+      if (!(e instanceof SysError && e.code === "EFAULT")) throw e;
+    }
+    this.mem ??= proc.openProc(this.pid, "mem", "r+");
+    let at = 0;
+    for (const run of chunk.runs) {
+      const end = at + run.pages * PAGE;
+      const n = writeSync(this.mem.fd, chunk.data, at, end - at, Number(run.addr));
+      if (n !== end - at) throw new SysError(`writing memory of process ${this.pid}`, 14);
+      at = end;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.mem?.[Symbol.dispose]();
+    this.mem = null;
+  }
 }
 
 /** Run table as it travels before the bytes: {u64 address, u64 pages} each. */

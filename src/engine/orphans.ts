@@ -1,0 +1,34 @@
+import { readdirSync } from "node:fs";
+import type { Log } from "../base/mod.ts";
+import { Exchange, stubCode } from "../image/mod.ts";
+import { libc, memory, proc } from "../sys/mod.ts";
+import { DeputyMap } from "./deputy.ts";
+
+/**
+ * Ends what an engine that died has left behind: deputies whose user area is lost, and that wait in a call so that they have
+ * not noticed. Those between calls end by themselves.
+ */
+export function endOrphans(log: Log): void {
+  const code = stubCode();
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    try {
+      if (!isOrphan(pid, code)) continue;
+      log.error("a process that was away when the engine ended was killed", { pid });
+      libc.kill(pid, 9);
+    } catch {
+      // It has ended, or is not ours to look at.
+    }
+  }
+}
+
+function isOrphan(pid: number, code: Buffer): boolean {
+  const page = proc.readMaps(pid).find((l) => l.end - l.start >= 0x1000n && l.inode === 0n && l.name === "" && (l.prot & 4) !== 0);
+  if (!page) return false;
+  const here = Buffer.alloc(code.length);
+  if (memory.readUpTo(pid, page.start, here) !== here.length || !here.equals(code)) return false;
+  const committed = Buffer.alloc(4);
+  memory.readUpTo(pid, page.start + DeputyMap.exchange + BigInt(Exchange.committed), committed);
+  return committed.readUInt32LE(0) !== 0;
+}
