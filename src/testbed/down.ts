@@ -7,6 +7,8 @@ import { lockCluster } from "./lock.ts";
 import { clusterDir, clusterNames, type ClusterState, identify, isAlive, type ProcessId, readState } from "./state.ts";
 
 const END_TIMEOUT_MS = 10_000;
+/** How long strays may take to end by themselves. */
+const PATIENCE_MS = 200;
 const POLL_MS = 5;
 
 /**
@@ -24,18 +26,21 @@ export async function clusterDown(name: string): Promise<void> {
 /** Everything of the cluster, whatever is there; the caller holds its lock. */
 export async function removeRemains(name: string, dir: string): Promise<void> {
   const state = readState(name);
-  // The keeper first: the kernel then ends every process in its PID namespace and those below, and the keeper last of all. That
-  // waits for strays, outside of them: a stopped job's waiter has its program to reap.
+  // The keeper first: the kernel then ends every process in its PID namespace and those below, and the keeper last of all, when
+  // the others have been reaped. A stopped job's waiter, outside, does that as soon as it goes on; were it killed, the machine's
+  // init would have to, and some take their time.
   const keepers = [...(state !== null && isAlive(state.keeper) ? [state.keeper] : []), ...findKeepers(dir)];
-  kill(keepers);
-  const end = performance.now() + END_TIMEOUT_MS;
+  signal(keepers, "SIGKILL");
+  const begin = performance.now();
   for (;;) {
-    const left = [...keepers, ...initsOf(state), ...findStrays(dir)].filter(isAlive);
+    const strays = findStrays(dir);
+    const left = [...keepers, ...initsOf(state), ...strays].filter(isAlive);
     if (left.length === 0) break;
-    if (performance.now() > end) {
+    const waited = performance.now() - begin;
+    if (waited > END_TIMEOUT_MS) {
       throw new TeselaError("E_TIMEOUT", `cluster '${name}': process ${left.map((p) => p.pid).join(", ")} does not end, though killed`);
     }
-    kill(left);
+    signal(strays, waited < PATIENCE_MS ? "SIGCONT" : "SIGKILL");
     await sleep(POLL_MS);
   }
   for (const group of state?.hosts.flatMap((h) => h.cgroups) ?? []) await removeGroup(group);
@@ -44,11 +49,11 @@ export async function removeRemains(name: string, dir: string): Promise<void> {
 
 const initsOf = (state: ClusterState | null): ProcessId[] => state?.hosts.flatMap((h) => (h.init === null ? [] : [h.init])) ?? [];
 
-function kill(processes: readonly ProcessId[]): void {
+function signal(processes: readonly ProcessId[], name: NodeJS.Signals): void {
   for (const p of processes) {
     if (!isAlive(p)) continue;
     try {
-      process.kill(p.pid, "SIGKILL");
+      process.kill(p.pid, name);
     } catch (e) {
       if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e;
     }

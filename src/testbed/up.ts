@@ -135,7 +135,9 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
     clusters: st.clustersDir(),
     services: services.join(" "),
     once: options.once ? services.join(" ") : "",
-    environment: Object.entries(options.env ?? {}).map(assignment).join(" "),
+    environment: Object.entries(options.env ?? {})
+      .map(assignment)
+      .join(" "),
     rootless: rootless ? "yes" : "no",
     home: process.env["HOME"] || "/",
     search: `${PACKAGE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,

@@ -111,7 +111,6 @@ async function removeForgotten(): Promise<void> {
 
 export class TestCluster implements AsyncDisposable {
   readonly state: ClusterState;
-  private readonly children = new Set<ChildProcess>();
   private down: Promise<void> | null = null;
 
   constructor(state: ClusterState) {
@@ -135,7 +134,9 @@ export class TestCluster implements AsyncDisposable {
     let late = false;
     const guard = setTimeout(() => {
       late = true;
-      child.kill("SIGKILL");
+      // The program, not the waiter, which then reaps it and ends; or the waiter, when there is no program yet.
+      const program = child.pid === undefined ? null : onlyChild(child.pid);
+      if (program === null || !killed(program)) child.kill("SIGKILL");
     }, options.timeoutMs ?? GUARD_MS);
     try {
       const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
@@ -232,7 +233,6 @@ export class TestCluster implements AsyncDisposable {
   }
 
   private async end(): Promise<void> {
-    for (const child of this.children) child.kill("SIGKILL");
     await clusterDown(this.name);
     live.delete(this);
     if (live.size === 0) for (const signal of ENDING) process.off(signal, interrupted);
@@ -242,10 +242,7 @@ export class TestCluster implements AsyncDisposable {
     const env = { ...hostEnvironment(this.state, process.env), LANG: "C.UTF-8", ...where.env };
     const { file, args } = launchOn(this.state, node, { argv, cwd: where.cwd ?? "/tmp", env });
     // In a session of its own: a terminal that the tests run on is not the program's.
-    const child = spawn(file, args, { stdio: [...stdio], env, detached: true });
-    this.children.add(child);
-    child.once("close", () => this.children.delete(child));
-    return child;
+    return spawn(file, args, { stdio: [...stdio], env, detached: true });
   }
 
   private async findProgram(child: ChildProcess, argv: Argv): Promise<{ pid: number; outerPid: number }> {
@@ -267,6 +264,15 @@ function statusOf(code: number | null, signal: NodeJS.Signals | null): { status:
   if (signal !== null) return { status: 128 + constants.signals[signal], signal };
   const status = code ?? 1;
   return { status, signal: names.find(([, n]) => n === status - 128)?.[0] ?? null };
+}
+
+function killed(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+    return false;
+  }
 }
 
 function read(path: string): string {

@@ -7,12 +7,13 @@ const POLL_MS = 50;
 
 /**
  * What a cluster left behind, by its directory, which everything of a cluster carries in some place: processes in command lines
- * and environments, file systems and network namespaces in mount tables. Empty when nothing did.
+ * and environments, file systems and network namespaces in mount tables. Empty when nothing did. After a crash the directory itself
+ * may stay until the next `up`: `running` leaves it out.
  */
-export async function leaks(dir: string): Promise<string[]> {
+export async function leaks(dir: string, what: "all" | "running" = "all"): Promise<string[]> {
   const end = performance.now() + SETTLE_MS;
   for (;;) {
-    const found = look(dir);
+    const found = look(dir).filter((f) => what === "all" || f !== `directory ${dir}`);
     if (found.length === 0 || performance.now() > end) return found;
     await sleep(POLL_MS);
   }
