@@ -63,7 +63,7 @@ export interface EnterRequest {
   readonly message: string;
 }
 
-/** Linux's limit of one argument (MAX_ARG_STRLEN) is far above; this one is for the list of directories. */
+/** Directories of $PATH that are looked into; far more than anybody has. */
 const MAX_PATHS = 1000;
 
 /** argv of `tesela-enter`, its own name included. */
