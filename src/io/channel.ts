@@ -1,9 +1,11 @@
 import type { Duplex } from "node:stream";
 import { MiB, TeselaError } from "../base/mod.ts";
 import { codec, FrameReader, type Head, type Message, type MessageName, type RawFrame } from "../wire/mod.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { type Clock, realClock, type Timer } from "./clock.ts";
+import { readDirectly } from "./direct-read.ts";
 import { errorFrame, errorOf } from "./greet.ts";
-import type { Channel, Peer } from "./transport.ts";
+import { Outbox } from "./outbox.ts";
+import type { Channel, Peer, PeerStream } from "./transport.ts";
 
 /**
  * More bytes than this waiting to leave are back pressure. Larger: fewer pauses on a link with a long round trip; smaller: less
@@ -34,12 +36,11 @@ export class FrameChannel implements Channel {
   private readonly stream: Duplex;
   private readonly clock: Clock;
   private readonly reader: FrameReader;
+  private readonly outbox: Outbox;
   private readonly pulse: Timer;
   private readonly settle: (reason: Error | null) => void;
   private handler: ((message: Message) => void) | null = null;
   private paused = false;
-  private corked = false;
-  private inTick = false;
   private ended: { reason: Error | null } | null = null;
   private peerBye = false;
   private heard = true;
@@ -57,12 +58,39 @@ export class FrameChannel implements Channel {
     this.closed = promise;
     this.settle = resolve;
     this.clock = options.clock;
+    this.outbox = new Outbox(stream, () => {
+      if (this.waiting.length > 0) for (const { resolve } of this.waiting.splice(0)) resolve();
+    });
     this.reader = new FrameReader((frame) => this.receive(frame));
     this.reader.pause();
     this.reader.push(rest);
-    stream.on("data", (chunk: Buffer) => this.cut(chunk));
+    // What Node has read ahead is still in the stream.
+    for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) this.reader.push(chunk);
+    const { reader } = this;
+    const direct = readDirectly(
+      stream,
+      () => reader.room(),
+      (n) => {
+        this.heard = true;
+        try {
+          reader.took(n);
+        } catch (e) {
+          this.fail(e);
+        }
+        return !this.paused;
+      },
+    );
+    if (!direct) {
+      stream.on("data", (chunk: Buffer) => {
+        this.heard = true;
+        try {
+          reader.push(chunk);
+        } catch (e) {
+          this.fail(e);
+        }
+      });
+    }
     stream.pause();
-    stream.on("drain", () => this.left());
     stream.on("error", (e) => this.finish(this.broken(e.message, e)));
     stream.on("end", () => this.onEnd());
     stream.on("close", () => this.finish(this.broken("it was closed")));
@@ -72,20 +100,20 @@ export class FrameChannel implements Channel {
   }
 
   get queued(): number {
-    return this.stream.writableLength;
+    return this.outbox.queued;
   }
 
   send<K extends MessageName>(type: K, head: Head<K>, ...payload: Uint8Array[]): boolean {
     if (this.ended !== null) return false;
     const pieces = codec.encode(type, head, payload);
-    for (let i = 0; i < pieces.length; i++) this.write(pieces[i] as Uint8Array);
-    return this.stream.writableLength < SEND_HIGH_WATER;
+    for (let i = 0; i < pieces.length; i++) this.outbox.write(pieces[i] as Uint8Array);
+    return this.outbox.queued < SEND_HIGH_WATER;
   }
 
   sendFrame(frame: Buffer): boolean {
     if (this.ended !== null) return false;
-    this.write(frame);
-    return this.stream.writableLength < SEND_HIGH_WATER;
+    this.outbox.write(frame);
+    return this.outbox.queued < SEND_HIGH_WATER;
   }
 
   onMessage(handler: (message: Message) => void): void {
@@ -104,56 +132,35 @@ export class FrameChannel implements Channel {
     if (this.handler !== null) this.flow();
   }
 
+  release(payload: Uint8Array): void {
+    this.reader.release(payload);
+  }
+
   drained(): Promise<void> {
     if (this.ended !== null) return Promise.reject(this.ended.reason ?? new TeselaError("E_LINK", this.about("is closed")));
-    if (this.stream.writableLength === 0) return Promise.resolve();
+    if (this.outbox.queued === 0) return Promise.resolve();
     return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
   }
 
   close(reason?: Error): void {
     if (this.ended !== null) return;
     const pieces = reason === undefined ? codec.encode("bye", {}, []) : errorFrame(reason);
-    for (const piece of pieces) this.stream.write(piece);
+    for (const piece of pieces) this.outbox.write(piece);
     this.finish(reason ?? null);
   }
 
-  /**
-   * The first write of a turn of the event loop leaves at once; more of them in the same turn are gathered, so that a burst of small
-   * frames costs one TLS record and one system call.
-   */
-  private write(piece: Uint8Array): void {
-    if (!this.inTick) {
-      this.inTick = true;
-      process.nextTick(() => {
-        this.inTick = false;
-        if (!this.corked) return;
-        this.corked = false;
-        this.stream.uncork();
-      });
-    } else if (!this.corked) {
-      this.corked = true;
-      this.stream.cork();
-    }
-    this.stream.write(piece);
-  }
-
   private flow(): void {
-    this.guard(() => this.reader.resume());
+    try {
+      this.reader.resume();
+    } catch (e) {
+      this.fail(e);
+    }
     if (!this.paused && this.ended === null) this.stream.resume();
   }
 
-  private cut(chunk: Buffer): void {
-    this.heard = true;
-    this.guard(() => this.reader.push(chunk));
-  }
-
   /** A frame that breaks the rules, or a handler that throws, ends the channel. */
-  private guard(work: () => void): void {
-    try {
-      work();
-    } catch (e) {
-      this.close(e instanceof Error ? e : new TeselaError("E_INTERNAL", String(e)));
-    }
+  private fail(e: unknown): void {
+    this.close(e instanceof Error ? e : new TeselaError("E_INTERNAL", String(e)));
   }
 
   private receive(frame: RawFrame): void {
@@ -204,10 +211,6 @@ export class FrameChannel implements Channel {
     else this.finish(this.broken(this.reader.idle ? "the peer ended it without a word" : "the peer ended it inside a frame"));
   }
 
-  private left(): void {
-    for (const { resolve } of this.waiting.splice(0)) resolve();
-  }
-
   private finish(reason: Error | null): void {
     if (this.ended !== null) return;
     this.ended = { reason };
@@ -217,6 +220,7 @@ export class FrameChannel implements Channel {
     // What comes now is of no interest, but has to be read for the peer's end to be seen.
     this.stream.resume();
     if (!this.stream.destroyed) {
+      this.outbox.flush();
       this.stream.end();
       const linger = this.clock.after(LINGER_MS, () => this.stream.destroy());
       this.stream.once("close", () => linger.cancel());
@@ -231,4 +235,9 @@ export class FrameChannel implements Channel {
   private about(what: string): string {
     return `the connection to node ${this.peer.node} (${this.peer.name}) ${what}`;
   }
+}
+
+/** A channel over a stream that was connected or accepted raw: for worker threads that take their streams from a door. */
+export function channelOver(peer: PeerStream, options: Partial<ChannelOptions> = {}): Channel {
+  return new FrameChannel(peer.stream, peer.peer, peer.alpn, Buffer.alloc(0), { clock: realClock, ...options });
 }

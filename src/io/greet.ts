@@ -78,28 +78,29 @@ function firstMessage(stream: Duplex, proven: NodeId, signal: AbortSignal): Prom
       { maxFrame: MAX_HELLO },
     );
     const finish = (act: () => void) => {
-      stream.off("data", onData).off("error", onError).off("end", onEnd).off("close", onEnd);
+      stream.off("readable", onReadable).off("error", onError).off("end", onEnd).off("close", onEnd);
       signal.removeEventListener("abort", onAbort);
-      stream.pause();
       act();
     };
-    const onData = (chunk: Buffer) => {
+    // Reading by hand leaves the stream neither flowing nor paused: its next owner finds it as new.
+    const onReadable = () => {
       try {
-        reader.push(chunk);
+        while (message === null) {
+          const chunk: Buffer | null = stream.read();
+          if (chunk === null) return;
+          reader.push(chunk);
+        }
       } catch (e) {
         return finish(() => reject(e));
       }
-      if (message !== null) {
-        const got = message;
-        finish(() => resolve({ message: got, rest: reader.takeRest() }));
-      }
+      const got = message;
+      finish(() => resolve({ message: got, rest: reader.takeRest() }));
     };
     const onError = (e: Error) => finish(() => reject(e));
     const onEnd = () => finish(() => reject(new TeselaError("E_REFUSED", `node ${proven} ended the connection before its hello`)));
     const onAbort = () => finish(() => reject(signal.reason));
     if (signal.aborted) return reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    stream.on("data", onData).on("error", onError).on("end", onEnd).on("close", onEnd);
-    stream.resume();
+    stream.on("readable", onReadable).on("error", onError).on("end", onEnd).on("close", onEnd);
   });
 }

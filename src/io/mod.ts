@@ -1,8 +1,9 @@
 /** The world outside, each thing as an interface with a real and an in-memory implementation: time, chance, other nodes. */
-export { type ChannelOptions, DEAD_MS, FrameChannel, PING_MS, SEND_HIGH_WATER } from "./channel.ts";
+export { channelOver, type ChannelOptions, DEAD_MS, PING_MS, SEND_HIGH_WATER } from "./channel.ts";
 export * from "./clock.ts";
 export { CLUSTER_NAME, type Credentials, nodeOfCertificate, nodeUri } from "./credentials.ts";
 export * from "./random.ts";
+export { acceptInThread, type Descriptors, PortDoor, type ThreadAcceptOptions } from "./thread-door.ts";
 export { CONNECT_TIMEOUT_MS } from "./tls-dial.ts";
 export { HANDSHAKE_MS } from "./tls-accept.ts";
 export { MAX_CONNECTIONS, MAX_STRANGERS } from "./tls-listener.ts";

@@ -159,7 +159,7 @@ export class TlsListener implements Listener {
     const route = routeOf(hello.serverName);
     const door: ThreadDoor | null = acceptor.pick(route);
     if (door === null) throw new TeselaError("E_REFUSED", `nobody takes connections of route '${route}'`);
-    const deadlineMs = Math.max(0, HANDSHAKE_MS - (performance.now() - stranger.since));
+    const deadlineMs = Math.max(1, Math.ceil(HANDSHAKE_MS - (performance.now() - stranger.since)));
     door.take({ fd: descriptorOf(stranger.socket), first, route, deadlineMs }, settled);
     stranger.socket.destroy();
     return true;

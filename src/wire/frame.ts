@@ -1,4 +1,5 @@
-import { TeselaError } from "../base/mod.ts";
+import { KiB, TeselaError } from "../base/mod.ts";
+import { FramePool } from "./frame-pool.ts";
 import { COUNTED_HEADER, FRAME_HEADER, FRAME_TRUST, MAX_FRAME, MAX_HEAD } from "./limits.ts";
 
 /** A received frame, undecoded: views of the received bytes. */
@@ -24,6 +25,14 @@ export function writeFrameHeader(into: Buffer, id: number, headLength: number, p
   into[7] = headLength >>> 8;
 }
 
+/** Less room than this is not worth a read of its own. */
+const DIRECT_MIN = 4 * KiB;
+/** Where bytes are read to when it is not known yet whose they are. The frames found there are handed out as views, so it is written once. */
+const SLAB = 64 * KiB;
+/** A TLS record holds this much; with less room left a new slab is begun. */
+const SLAB_MIN = 16 * KiB;
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Cuts a byte stream into frames. `push` calls `onFrame` for each complete one, in order; the views it gets stay valid for as long as
  * somebody holds them, so the pushed chunks must not be written to again. A frame inside one chunk is not copied, one that
@@ -39,8 +48,13 @@ export class FrameReader {
   /** Bytes of the begun frame, header included; 0 while the header is not complete. */
   private wanted = 0;
   private held: Buffer | null = null;
+  private readonly pool = new FramePool();
   private paused = false;
   private stopped = false;
+  /** For reads by `room`: the last one named the begun frame, not the slab. */
+  private direct = false;
+  private slab = NOTHING;
+  private slabAt = 0;
 
   constructor(onFrame: (frame: RawFrame) => void, options: { maxFrame?: number } = {}) {
     this.onFrame = onFrame;
@@ -66,35 +80,74 @@ export class FrameReader {
 
   resume(): void {
     this.paused = false;
+    this.complete();
     const held = this.held;
     this.held = null;
     if (held !== null) this.push(held);
   }
 
+  /**
+   * Instead of `push`, for who can read into a given place: where the next bytes should go. Those of a large frame go straight to where
+   * they stay. `took` says how many came.
+   */
+  room(): Buffer {
+    this.direct = this.partial !== null && this.wanted > 0 && !this.paused && this.partial.length - this.filled >= DIRECT_MIN;
+    if (this.direct) return (this.partial as Buffer).subarray(this.filled);
+    if (this.slab.length - this.slabAt < SLAB_MIN) {
+      this.slab = Buffer.allocUnsafeSlow(SLAB);
+      this.slabAt = 0;
+    }
+    return this.slab.subarray(this.slabAt);
+  }
+
+  took(n: number): void {
+    if (this.stopped) return;
+    if (this.direct) {
+      this.filled += n;
+      this.complete();
+    } else {
+      const at = this.slabAt;
+      this.slabAt += n;
+      this.cut(this.slab, at, at + n);
+    }
+  }
+
+  /** See FramePool. */
+  release(view: Uint8Array): void {
+    this.pool.release(view);
+  }
+
   /** Ends the cutting and gives back the bytes after the last frame that was handed out. */
   takeRest(): Buffer {
-    const rest = this.partial === null ? (this.held ?? Buffer.alloc(0)) : this.partial.subarray(0, this.filled);
+    const rest = this.partial === null ? (this.held ?? NOTHING) : this.partial.subarray(0, this.filled);
     this.stop();
     return rest;
   }
 
   push(chunk: Buffer): void {
-    if (this.stopped) return;
+    if (!this.stopped) this.cut(chunk, 0, chunk.length);
+  }
+
+  private cut(buf: Buffer, from: number, end: number): void {
     if (this.paused) {
+      const chunk = buf.subarray(from, end);
       this.held = this.held === null ? chunk : Buffer.concat([this.held, chunk]);
       return;
     }
-    let at = this.partial === null ? 0 : this.fill(chunk);
-    while (this.partial === null && at < chunk.length && !this.stopped) {
+    let at = this.partial === null ? from : this.fill(buf, from, end);
+    while (this.partial === null && at < end && !this.stopped) {
       if (this.paused) {
-        this.held = chunk.subarray(at);
+        this.held = buf.subarray(at, end);
         return;
       }
-      const left = chunk.length - at;
-      const total = left < FRAME_HEADER ? 0 : this.total(chunk, at);
-      if (total === 0 || total > left) this.begin(chunk.subarray(at), total);
-      else this.emit(chunk, at, total);
-      at += Math.min(left, total || left);
+      const left = end - at;
+      const total = left < FRAME_HEADER ? 0 : this.total(buf, at);
+      if (total === 0 || total > left) {
+        this.begin(buf.subarray(at, end), total);
+        return;
+      }
+      this.emit(buf, at, total);
+      at += total;
     }
   }
 
@@ -111,39 +164,51 @@ export class FrameReader {
   }
 
   private emit(buf: Buffer, at: number, total: number): void {
-    const headEnd = at + FRAME_HEADER + ((buf[at + 6] as number) | ((buf[at + 7] as number) << 8));
-    this.onFrame({ id: buf[at + 4] as number, head: buf.subarray(at + FRAME_HEADER, headEnd), payload: buf.subarray(headEnd, at + total) });
+    const headAt = at + FRAME_HEADER;
+    const headEnd = headAt + ((buf[at + 6] as number) | ((buf[at + 7] as number) << 8));
+    const end = at + total;
+    this.onFrame({
+      id: buf[at + 4] as number,
+      head: headEnd === headAt ? NOTHING : buf.subarray(headAt, headEnd),
+      payload: headEnd === end ? NOTHING : buf.subarray(headEnd, end),
+    });
   }
 
   /** Keeps the first bytes of a frame that goes on in later chunks. */
   private begin(rest: Buffer, total: number): void {
     this.wanted = total;
-    this.partial = Buffer.allocUnsafeSlow(total === 0 ? FRAME_HEADER : Math.min(total, Math.max(FRAME_TRUST, rest.length)));
+    this.partial = this.pool.take(total === 0 ? FRAME_HEADER : Math.min(total, Math.max(FRAME_TRUST, rest.length)));
     this.filled = rest.copy(this.partial);
   }
 
-  /** Continues the begun frame with `chunk` and hands it out when complete; returns how much of the chunk it took. */
-  private fill(chunk: Buffer): number {
-    let at = 0;
+  /** Continues the begun frame with these bytes and hands it out when complete; returns where it stopped taking. */
+  private fill(buf: Buffer, from: number, end: number): number {
+    let at = from;
     while (this.partial !== null) {
-      const n = chunk.copy(this.partial, this.filled, at);
+      const n = buf.copy(this.partial, this.filled, at, end);
       this.filled += n;
       at += n;
       if (this.filled < this.partial.length) return at;
-      if (this.wanted === 0) this.wanted = this.total(this.partial, 0);
-      if (this.filled === this.wanted) {
-        const whole = this.partial;
-        this.partial = null;
-        this.emit(whole, 0, whole.length);
-      } else this.grow();
+      this.complete();
     }
     return at;
+  }
+
+  /** When the room made for the begun frame is full: makes more of it, or hands the frame out. */
+  private complete(): void {
+    if (this.partial === null || this.filled < this.partial.length || this.paused) return;
+    if (this.wanted === 0) this.wanted = this.total(this.partial, 0);
+    if (this.filled === this.wanted) {
+      const whole = this.partial;
+      this.partial = null;
+      this.emit(whole, 0, whole.length);
+    } else this.grow();
   }
 
   /** The frame has shown that it is coming: room for all of it. */
   private grow(): void {
     const size = this.filled < FRAME_TRUST ? Math.min(this.wanted, FRAME_TRUST) : this.wanted;
-    const larger = Buffer.allocUnsafeSlow(size);
+    const larger = this.pool.take(size);
     (this.partial as Buffer).copy(larger, 0, 0, this.filled);
     this.partial = larger;
   }
