@@ -37,6 +37,10 @@ async function run(log: Log): Promise<void> {
   rmSync(paths.teseladPid, { force: true });
 }
 
+if (process.argv[2] === "--version") {
+  process.stdout.write(`teselad ${VERSION}\n`);
+  process.exit(0);
+}
 const log = new Log({ base: { program: "teselad" } });
 try {
   await run(log);

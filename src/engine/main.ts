@@ -6,6 +6,11 @@ import { Engine } from "./engine.ts";
 const log = new Log({ level: process.env.TESELA_DEBUG === "1" ? "debug" : "info" });
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 
+if (process.argv[2] === "--version") {
+  process.stdout.write(`tesela-engine ${version}\n`);
+  process.exit(0);
+}
+
 process.on("uncaughtException", (e) => log.error("an error that nobody caught", { error: e }));
 process.on("unhandledRejection", (e) => log.error("a promise that nobody awaited failed", { error: e }));
 

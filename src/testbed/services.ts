@@ -1,4 +1,6 @@
 // tidy: table
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -22,4 +24,19 @@ export const SERVICES: readonly Service[] = [
 /** Those that this package has. */
 export function presentServices(): Service[] {
   return SERVICES.filter(({ name, main }) => existsSync(`${PACKAGE}/bin/${name}`) && existsSync(`${PACKAGE}/${main}`));
+}
+
+/**
+ * Runs each service just far enough to fill the launchers' cache of compiled sources. Hosts see that cache, and would
+ * otherwise each compile everything anew.
+ */
+export async function warmServices(names: readonly string[]): Promise<void> {
+  await Promise.all(
+    names.map(async (name) => {
+      const child = spawn(`${PACKAGE}/bin/${name}`, ["--version"], { stdio: "ignore" });
+      // It only saves time: that it cannot be started is told by the hosts' own attempt.
+      child.on("error", () => child.unref());
+      await Promise.race([once(child, "exit"), once(child, "error")]);
+    }),
+  );
 }

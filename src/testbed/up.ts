@@ -14,7 +14,7 @@ import { writeIdentities } from "./identity.ts";
 import { lockCluster } from "./lock.ts";
 import { mirrorList, planMirror, realFiles } from "./mirror.ts";
 import { waitMembers } from "./ready.ts";
-import { PACKAGE, presentServices } from "./services.ts";
+import { PACKAGE, presentServices, warmServices } from "./services.ts";
 import * as st from "./state.ts";
 
 export interface UpOptions {
@@ -58,7 +58,8 @@ export async function clusterUp(options: UpOptions): Promise<Lease> {
   if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > st.MAX_HOSTS)
     throw new TeselaError("E_USAGE", `${options.hosts} hosts: want 1 to ${st.MAX_HOSTS}`);
   // Making the certificate authority and trying the kernel take a while each, and nothing of one another.
-  const [ca, { map }] = await Promise.all([createCluster(name), requireCapabilities()]);
+  const services = options.services ?? presentServices().map((s) => s.name);
+  const [ca, { map }] = await Promise.all([createCluster(name), requireCapabilities(), warmServices(services)]);
   using _ = await lockCluster(name);
   const old = st.readState(name);
   if (old !== null && old.phase === "up" && st.allIntact(old))
