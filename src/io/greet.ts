@@ -6,6 +6,7 @@ import type { Peer } from "./transport.ts";
 
 /** A first frame larger than this is no hello. */
 const MAX_HELLO = 8 * KiB;
+const FAREWELL_MS = 500;
 /** A message of an `error` frame is cut to fit its field. */
 const MAX_REASON = 1000;
 
@@ -65,6 +66,15 @@ export async function greet(stream: Duplex, proven: NodeId, self: Self, signal: 
     if (stream.writable) for (const piece of errorFrame(e)) stream.write(piece);
     throw e;
   }
+}
+
+/** Closes a stream that failed its greeting, a little later: the error frame has to leave, and be read before a reset overtakes it. */
+export function closeSoon(stream: Duplex): void {
+  stream.on("error", () => {});
+  stream.resume();
+  stream.end();
+  const timer = setTimeout(() => stream.destroy(), FAREWELL_MS);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 function firstMessage(stream: Duplex, proven: NodeId, signal: AbortSignal): Promise<{ message: Message; rest: Buffer }> {

@@ -103,7 +103,6 @@ export function acceptInThread(port: MessagePort, options: ThreadAcceptOptions, 
       if (rest.length > 0) stream.unshift(rest);
       open({ stream, peer, alpn, route });
     } catch (e) {
-      socket.destroy();
       options.log?.warn("a connection was refused", { reason: toTeselaError(e).message });
     } finally {
       tell({ id, what: "settled" });

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { type NodeId, TeselaError } from "../base/mod.ts";
 import { type Credentials, provenNode } from "./credentials.ts";
-import { greet } from "./greet.ts";
+import { closeSoon, greet } from "./greet.ts";
 import { KEEPALIVE_MS } from "./tls-dial.ts";
 import { contextOptions, routeOf } from "./tls-options.ts";
 import type { Peer } from "./transport.ts";
@@ -53,7 +53,10 @@ export class TlsAcceptor implements Disposable {
     this.server.on("tlsClientError", (_e, socket) => socket.destroy());
   }
 
-  /** Takes over `raw` (unread, or with what was read put back by `unshift`); rejects when the peer does not authenticate in time. */
+  /**
+   * Takes over `raw` (unread, or with what was read put back by `unshift`). Rejects when the peer does not authenticate in time; the
+   * connection is closed then, or closing.
+   */
   async accept(raw: Socket, signal: AbortSignal): Promise<Accepted> {
     const { credentials, version, protocol } = this.context;
     const socket = await this.secure(raw, signal);
@@ -69,9 +72,7 @@ export class TlsAcceptor implements Disposable {
       const { peer, rest } = await greet(socket, node, protocol === undefined ? self : { ...self, protocol }, signal);
       return { stream: socket, peer, alpn, route: routeOf(String(socket.servername || "")), rest };
     } catch (e) {
-      socket.on("error", () => {});
-      if (signal.aborted) socket.destroy();
-      else socket.destroySoon();
+      closeSoon(socket);
       throw e;
     }
   }

@@ -3,7 +3,7 @@ import type { TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from "node:tls";
 import { TeselaError } from "../base/mod.ts";
 import { type Credentials, provenNode } from "./credentials.ts";
-import { greet } from "./greet.ts";
+import { closeSoon, greet } from "./greet.ts";
 import { ROUTE, serverName } from "./tls-options.ts";
 import type { ConnectOptions, Peer, PeerAddress } from "./transport.ts";
 
@@ -55,9 +55,7 @@ export async function dial(
     const { peer, rest } = await greet(stream, to.node, from.protocol === undefined ? self : { ...self, protocol: from.protocol }, signal);
     return { stream, peer, rest };
   } catch (e) {
-    // An error frame that was written has to leave, so not destroy at once.
-    stream.on("error", () => {});
-    stream.destroySoon();
+    closeSoon(stream);
     if (options.signal?.aborted) throw options.signal.reason;
     if (timeout.aborted) throw new TeselaError("E_TIMEOUT", `${where} did not answer within ${timeoutMs / 1000} s`, { node: to.node });
     throw explain(e, where, to, alpn, secure);

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { type ClientHello, parseClientHello } from "./client-hello.ts";
-import { type Accepted, HANDSHAKE_MS, TlsAcceptor } from "./tls-accept.ts";
+import { type Accepted, TlsAcceptor } from "./tls-accept.ts";
 import type { AcceptContext } from "./tls-accept.ts";
 import { routeOf } from "./tls-options.ts";
 import type { Acceptor, Listener, ThreadDoor } from "./transport.ts";
@@ -15,6 +15,7 @@ export interface ListenerOptions {
   readonly host: string | undefined;
   readonly port: number;
   readonly log: Log | undefined;
+  readonly handshakeMs: number;
   readonly accepted: (connection: Accepted, acceptor: Acceptor) => void;
 }
 
@@ -89,9 +90,10 @@ export class TlsListener implements Listener {
       oldest?.abort.abort(new TeselaError("E_REFUSED", `more than ${MAX_STRANGERS} connections have not authenticated`));
     }
     this.strangers.add(stranger);
+    const { handshakeMs } = this.options;
     const timer = setTimeout(
-      () => stranger.abort.abort(new TeselaError("E_TIMEOUT", `no handshake within ${HANDSHAKE_MS / 1000} s`)),
-      HANDSHAKE_MS,
+      () => stranger.abort.abort(new TeselaError("E_TIMEOUT", `no handshake within ${handshakeMs / 1000} s`)),
+      handshakeMs,
     );
     const settled = (): void => {
       clearTimeout(timer);
@@ -99,20 +101,27 @@ export class TlsListener implements Listener {
     };
     this.admit(stranger, settled).catch((e: unknown) => {
       settled();
-      socket.destroy();
       this.options.log?.warn("a connection was refused", { from: stranger.from, reason: toTeselaError(e).message });
     });
   }
 
   private async admit(stranger: Stranger, settled: () => void): Promise<void> {
     const { signal } = stranger.abort;
-    const hello = await this.readHello(stranger, (first, hello) => this.handOver(stranger, first, hello, settled));
-    if (hello === null) return;
+    try {
+      const hello = await this.readHello(stranger, (first, hello) => this.handOver(stranger, first, hello, settled));
+      if (hello === null) return;
+    } catch (e) {
+      stranger.socket.destroy();
+      throw e;
+    }
     const connection = await this.tls.accept(stranger.socket, signal);
     settled();
     const acceptor = this.acceptors[connection.alpn] as Acceptor;
     // The peer asked for one protocol in the clear and for another one in the handshake: nobody honest does.
-    if (acceptor.kind === "thread") throw new TeselaError("E_PROTOCOL", "the ClientHello was ambiguous");
+    if (acceptor.kind === "thread") {
+      stranger.socket.destroy();
+      throw new TeselaError("E_PROTOCOL", "the ClientHello was ambiguous");
+    }
     this.options.accepted(connection, acceptor);
   }
 
@@ -159,7 +168,7 @@ export class TlsListener implements Listener {
     const route = routeOf(hello.serverName);
     const door: ThreadDoor | null = acceptor.pick(route);
     if (door === null) throw new TeselaError("E_REFUSED", `nobody takes connections of route '${route}'`);
-    const deadlineMs = Math.max(1, Math.ceil(HANDSHAKE_MS - (performance.now() - stranger.since)));
+    const deadlineMs = Math.max(1, Math.ceil(this.options.handshakeMs - (performance.now() - stranger.since)));
     door.take({ fd: descriptorOf(stranger.socket), first, route, deadlineMs }, settled);
     stranger.socket.destroy();
     return true;

@@ -3,6 +3,7 @@ import { DEFAULT_PORT, type Log } from "../base/mod.ts";
 import { type ChannelOptions, FrameChannel } from "./channel.ts";
 import { type Clock, realClock } from "./clock.ts";
 import type { Credentials } from "./credentials.ts";
+import { HANDSHAKE_MS } from "./tls-accept.ts";
 import { type DialContext, dial } from "./tls-dial.ts";
 import { TlsListener } from "./tls-listener.ts";
 import { secureContext } from "./tls-options.ts";
@@ -20,6 +21,8 @@ export interface TlsTransportOptions {
   /** See PING_MS and DEAD_MS. */
   readonly pingMs?: number;
   readonly deadMs?: number;
+  /** See HANDSHAKE_MS. */
+  readonly handshakeMs?: number;
   /** Another number than ours only in tests. */
   readonly protocol?: number;
 }
@@ -45,12 +48,13 @@ export class TlsTransport implements Transport {
   }
 
   listen(acceptors: Readonly<Record<string, Acceptor>>): Promise<Listener> {
-    const { credentials, version, protocol, host, port, log } = this.options;
+    const { credentials, version, protocol, host, port, log, handshakeMs } = this.options;
     const who = { credentials, version, ...(protocol === undefined ? {} : { protocol }) };
     return TlsListener.open(acceptors, who, {
       host,
       port: port ?? DEFAULT_PORT,
       log,
+      handshakeMs: handshakeMs ?? HANDSHAKE_MS,
       accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
         if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.channelOptions));
         else if (acceptor.kind === "stream") {

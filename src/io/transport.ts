@@ -55,7 +55,7 @@ export interface Channel {
   readonly queued: number;
 }
 
-/** A byte stream to an authenticated peer. */
+/** A byte stream to an authenticated peer. It ends both ways at once: who ends it reads no more. */
 export interface PeerStream {
   readonly stream: Duplex;
   readonly peer: Peer;
