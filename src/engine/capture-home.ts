@@ -1,7 +1,7 @@
 import { closeSync, readSync } from "node:fs";
-import { assert, TeselaError } from "../base/mod.ts";
+import { assert, present, TeselaError } from "../base/mod.ts";
 import { type Area, FileHashes, hashVdso, type Image, type Mm, openMapped, readAreas, SIGACTION_BYTES, SIGNALS, type Vma } from "../image/mod.ts";
-import { libc, proc, type RawLimit } from "../sys/mod.ts";
+import { proc, type RawLimit } from "../sys/mod.ts";
 import { type Deputy } from "./deputy.ts";
 import type { Frozen } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
@@ -65,7 +65,6 @@ const PR_GET_TID_ADDRESS = 40;
 const ITIMERVAL = 32n;
 /** ITIMER_VIRTUAL and ITIMER_PROF count CPU time, which passes elsewhere. */
 const CPU_TIMERS = [1, 2] as const;
-const RLIMIT = { stack: 3, data: 2, as: 9 } as const;
 const SIGSET_BYTES = 8;
 
 /** Asks the deputy for all that only the process itself can tell, and describes it. */
@@ -111,8 +110,9 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
         restart: frozen.restart,
       },
     ],
-    limits: { stack: readLimit(deputy.pid, RLIMIT.stack), data: readLimit(deputy.pid, RLIMIT.data), as: readLimit(deputy.pid, RLIMIT.as) },
+    limits: readMemoryLimits(deputy.pid),
     cpuUsed,
+    nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),
   };
 }
@@ -134,10 +134,11 @@ function readMm(pid: number, brk: bigint): Mm {
   };
 }
 
-function readLimit(pid: number, resource: number): RawLimit {
-  const b = Buffer.alloc(16);
-  libc.must("prlimit", libc.prlimit(pid, resource, null, b));
-  return [b.readBigUInt64LE(0), b.readBigUInt64LE(8)];
+/** Limits that act where the memory is. */
+function readMemoryLimits(pid: number): Image["limits"] {
+  const limits = proc.readLimits(pid);
+  const limit = (name: string): RawLimit => present(limits.get(name), `limit '${name}'`);
+  return { stack: limit("Max stack size"), data: limit("Max data size"), as: limit("Max address space") };
 }
 
 function readIds(pid: number): Image["ids"] {

@@ -30,6 +30,13 @@ const SOCK_STREAM_CLOEXEC = 1 | 0x80000;
 const F_DUPFD_CLOEXEC = 1030;
 const SIGSTOP = 19;
 
+/** Who waits for a call's result; the call fails when the process ends before it has one. */
+interface Waiter {
+  readonly done: (result: bigint) => void;
+  readonly fail: (reason: Error) => void;
+}
+const UNHEARD: Waiter = { done: () => {}, fail: () => {} };
+
 /** What a thread stopped at home was, before anything was done to it. */
 export interface FrozenThread extends FrameState {
   readonly tid: number;
@@ -47,7 +54,7 @@ export class Deputy {
   /** The stub's descriptor in the program's table. */
   readonly fd: number;
   private readonly socket: Socket;
-  private readonly waiting: ((result: bigint) => void)[] = [];
+  private readonly waiting: Waiter[] = [];
   private readonly request = Buffer.alloc(REQUEST_BYTES);
   private pending: Buffer | null = null;
   private closedReason: Error | null = null;
@@ -111,8 +118,8 @@ export class Deputy {
       regs.set(Reg.origRax, NO_SYSCALL);
       ptrace.setRegs(tid, regs.bytes);
       const deputy = new Deputy(tid, base, fd, new Socket({ fd: engineEnd, readable: true, writable: true }));
-      deputy.post([{ nr: Sys.close, args: [ours] }, ...(fd === theirs ? [] : [{ nr: Sys.close, args: [theirs] }])], () => {});
-      deputy.post([{ nr: Sys.mprotect, args: [base, 0x1000, PROT_RX] }], () => {});
+      deputy.post([{ nr: Sys.close, args: [ours] }, ...(fd === theirs ? [] : [{ nr: Sys.close, args: [theirs] }])], UNHEARD);
+      deputy.post([{ nr: Sys.mprotect, args: [base, 0x1000, PROT_RX] }], UNHEARD);
       return deputy;
     } catch (e) {
       log.warn("setting up a deputy failed", { pid: tid, error: String(e) });
@@ -121,11 +128,11 @@ export class Deputy {
     }
   }
 
-  /** Makes one call; resolves with the raw result, -errno included. */
+  /** Makes one call; resolves with the raw result, -errno included. @throws TeselaError E_GONE when the process ends instead */
   call(nr: number, ...args: (bigint | number)[]): Promise<bigint> {
     return new Promise((resolve, reject) => {
       if (this.closedReason) reject(this.closedReason);
-      else this.post([{ nr, args }], resolve);
+      else this.post([{ nr, args }], { done: resolve, fail: reject });
     });
   }
 
@@ -138,16 +145,17 @@ export class Deputy {
         return;
       }
       const results: bigint[] = [];
-      this.post(list, (r) => {
+      const done = (r: bigint): void => {
         results.push(r);
         if (results.length === list.length) resolve(results);
-      });
+      };
+      this.post(list, { done, fail: reject });
     });
   }
 
-  /** The hot path: a request that is packed already. */
+  /** The hot path: a request that is packed already. Nothing is done when the process ends in the middle of it. */
   invoke(request: Uint8Array, done: (result: bigint) => void): void {
-    this.waiting.push(done);
+    this.waiting.push({ done, fail: UNHEARD.fail });
     this.socket.write(request);
   }
 
@@ -188,11 +196,11 @@ export class Deputy {
     this.socket.destroy();
   }
 
-  private post(list: readonly RawCall[], done: (result: bigint) => void): void {
+  private post(list: readonly RawCall[], waiter: Waiter): void {
     const bytes = list.length === 1 ? this.request : Buffer.alloc(REQUEST_BYTES * list.length);
     list.forEach((call, i) => {
       packCall(call, bytes, i * REQUEST_BYTES);
-      this.waiting.push(done);
+      this.waiting.push(waiter);
     });
     // The socket may keep the buffer until it is writable: the shared one is copied.
     this.socket.write(list.length === 1 ? Buffer.from(bytes) : bytes);
@@ -205,12 +213,13 @@ export class Deputy {
       this.pending = null;
     }
     let at = 0;
-    for (; at + RESULT_BYTES <= bytes.length; at += RESULT_BYTES) this.waiting.shift()?.(bytes.readBigInt64LE(at));
+    for (; at + RESULT_BYTES <= bytes.length; at += RESULT_BYTES) this.waiting.shift()?.done(bytes.readBigInt64LE(at));
     if (at < bytes.length) this.pending = bytes.subarray(at);
   }
 
   private fail(reason: Error): void {
     this.closedReason ??= reason;
+    for (const { fail } of this.waiting.splice(0)) fail(this.closedReason);
   }
 }
 
@@ -273,9 +282,7 @@ function freeBase(pid: number): bigint {
 
 /** Moves the stub's end of the socket as high as the limit allows; keeps it where it is when nothing is free there. */
 function topDescriptor(pid: number, fd: number, call: (nr: number, ...args: (bigint | number)[]) => bigint): number {
-  const limit = Buffer.alloc(16);
-  libc.must("prlimit", libc.prlimit(pid, 7, null, limit));
-  const soft = limit.readBigUInt64LE(0);
+  const [soft = 0n] = proc.readLimits(pid).get("Max open files") ?? [];
   const top = soft > BigInt(TOP_FD) ? TOP_FD : Number(soft) - 1;
   for (let want = top; want > top - 8 && want > fd; want--) {
     const got = call(Sys.fcntl, fd, F_DUPFD_CLOEXEC, want);

@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { type Log, nodeId, type Paths, TeselaError } from "../base/mod.ts";
+import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
 import { ALPN, channels, type PeerAddress, type PeerStream, streams, TlsTransport } from "../io/mod.ts";
 import { Tracees } from "../sys/mod.ts";
@@ -141,7 +141,15 @@ export class Engine implements AsyncDisposable {
   }
 
   private readPeers(): readonly PeerAddress[] {
-    if (this.peersFile.changed()) this.peers = readPeers(this.paths).map((p) => ({ node: nodeId(p.id), address: p.address, port: p.port }));
+    if (this.peersFile.changed()) {
+      try {
+        this.peers = readPeers(this.paths).map((p) => ({ node: nodeId(p.id), address: p.address, port: p.port }));
+      } catch (e) {
+        // Half written, or taken away for a moment: what was known holds.
+        if (this.peers.length === 0) throw e;
+        this.log.warn("the list of nodes cannot be read, the old one holds", { error: toTeselaError(e).message });
+      }
+    }
     return this.peers;
   }
 

@@ -1,3 +1,4 @@
+import { setPriority } from "node:os";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
   adviseHuge, type Image, mapArea, MM_FIELDS, type Mm, type PageChunk, PageWriter, type RawCall, SIGACTION_BYTES, SIGNALS,
@@ -104,6 +105,7 @@ export class GuestBuild implements Disposable {
     const thread = image.threads[0];
     assert(thread && image.threads.length === 1, "an image of one thread");
     setLimits(tid, image.limits);
+    setNice(tid, image.nice);
     runList(this.tracees, tid, [
       { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, place(tid, Args.mm, mmMap(image.mm)), MM_MAP_BYTES, 0] },
       { nr: Sys.prctl, args: [PR_SET_NAME, place(tid, Args.name, Buffer.from(`${GUEST_NAME}\0`))] },
@@ -195,15 +197,24 @@ function mmMap(mm: Mm): Buffer {
   return b;
 }
 
+/** Where a limit may not be raised (no CAP_SYS_RESOURCE), as far as this node allows. */
 function setLimits(tid: number, limits: Image["limits"]): void {
+  const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
   const set = (resource: number, [soft, hard]: RawLimit): void => {
     const b = Buffer.alloc(16);
-    b.writeBigUInt64LE(soft, 0);
-    b.writeBigUInt64LE(hard, 8);
+    libc.must("prlimit", libc.prlimit(tid, resource, null, b));
+    const ceiling = b.readBigUInt64LE(8);
+    b.writeBigUInt64LE(least(soft, ceiling), 0);
+    b.writeBigUInt64LE(least(hard, ceiling), 8);
     libc.must("prlimit", libc.prlimit(tid, resource, b, null));
   };
   set(RLIMIT.core, [0n, 0n]);
   for (const name of ["stack", "data", "as"] as const) set(RLIMIT[name], limits[name]);
+}
+
+/** A favoured program is not favoured over the host owner's: negative values count as 0. */
+function setNice(tid: number, nice: number): void {
+  setPriority(tid, Math.max(0, nice));
 }
 
 function sigactionCalls(tid: number, image: Image): RawCall[] {

@@ -86,6 +86,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     ],
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
+    nice: proc.readStat(tid).nice,
     ids: image.ids,
   };
 }

@@ -6,8 +6,9 @@ import { Restart } from "./freeze.ts";
 import { ownTid, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
 import { TraceeMemory } from "./guest-memory.ts";
-import { queueSignal } from "./guest-inject.ts";
+import { injectCall, queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
+import { place } from "./zygote.ts";
 import { Dispositions, type Effect, signalBit } from "./signals.ts";
 
 /** What a guest says to its home. */
@@ -165,7 +166,9 @@ export class Guest {
   /** A limit that home has set and that acts on the memory here. */
   setLimit(resource: number, name: keyof Image["limits"], value: Buffer): void {
     this.limits = { ...this.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
-    libc.must("prlimit", libc.prlimit(this.tid, resource, value, null));
+    // By the guest itself, whose user is not ours any more. What it may not have here, home has granted all the same.
+    const at = place(this.tid, 0, value);
+    injectCall(this, Sys.prlimit64, [0, resource, at, 0]);
   }
 
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
@@ -514,6 +517,8 @@ export class Guest {
     if (this.state.kind === "gone") return;
     this.state = { kind: "gone" };
     libc.kill(this.tid, SIGKILL);
+    // Whoever waits for it to freeze must learn that it never will.
+    this.onFrozen?.();
     // Its death is still reported to us: a handler must take it so that it is not kept for later.
     this.tracees.claim(this.tid, (s) => {
       if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);

@@ -3,7 +3,7 @@ import { type Log, type NodeId, TeselaError } from "../base/mod.ts";
 import { isOwnView } from "../forward/mod.ts";
 import type { Image, Vma } from "../image/mod.ts";
 import { dropPages } from "../image/mod.ts";
-import { isErrno, libc, memory, NO_SYSCALL, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs } from "./freeze.ts";
 import type { Verdict } from "./guest.ts";
@@ -115,6 +115,8 @@ export class HomeProcess {
     this.deputy.close();
     this.host?.drop(this.ticket);
     this.interruptDone?.();
+    this.inFlight = null;
+    for (const wake of this.idle.splice(0)) wake();
     this.resolveExited();
     this.onGone(this);
   }
@@ -208,9 +210,7 @@ export class HomeProcess {
   /** A core file must hold the program's memory, so it can be written at home only. */
   private wantsCore(signal: number): boolean {
     if (!DUMPING.has(signal)) return false;
-    const limit = Buffer.alloc(16);
-    libc.must("prlimit", libc.prlimit(this.pid, RLIMIT_CORE, null, limit));
-    return limit.readBigUInt64LE(0) !== 0n;
+    return (proc.readLimits(this.pid).get("Max core file size")?.[0] ?? 0n) !== 0n;
   }
 
   // --- calls for the guest
@@ -434,7 +434,6 @@ export class HomeProcess {
 /** open(2), openat(2), openat2(2). */
 const OPENING: ReadonlySet<number> = new Set([2, 257, 437]);
 const ROBUST_HEAD = 24;
-const RLIMIT_CORE = 4;
 const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
 
 function* pieces(vmas: readonly Vma[], keepFrom: bigint, keepTo: bigint): Generator<{ start: bigint; end: bigint }> {

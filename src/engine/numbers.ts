@@ -38,6 +38,7 @@ export const Sys = {
   getRobustList: 274,
   rtTgsigqueueinfo: 297,
   tgkill: 234,
+  prlimit64: 302,
   seccomp: 317,
   rseq: 334,
   pidfdOpen: 434,

@@ -1,5 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
-import { bytes, CborReader, CborWriter, type Field, i32, list, nullable, obj, oneOf, size, u32, u64, u8, bool, str } from "../wire/mod.ts";
+import { bytes, CborReader, CborWriter, type Field, i32, list, nullable, obj, oneOf, range, size, u32, u64, u8, bool, str } from "../wire/mod.ts";
 import { type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
 
 /** An image as bytes: CBOR, every field checked on the way in. */
@@ -39,6 +39,7 @@ const image = obj({
   as: limit,
   userUs: size,
   systemUs: size,
+  nice: range(-20, 19),
   ids: list(u32, 4),
 });
 type Wire = typeof image extends Field<infer T> ? T : never;
@@ -60,6 +61,7 @@ export function encodeImage(i: Image): Buffer {
     as: i.limits.as,
     userUs: i.cpuUsed.user,
     systemUs: i.cpuUsed.system,
+    nice: i.nice,
     ids: [i.ids.uid, i.ids.euid, i.ids.gid, i.ids.egid],
   };
   const estimate = 65_536 + i.vmas.length * 160 + i.threads.length * 8192 + i.pending.length * 160;
@@ -95,6 +97,7 @@ export function decodeImage(bytes: Buffer): Image {
     threads: w.threads,
     limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
     cpuUsed: { user: w.userUs, system: w.systemUs },
+    nice: w.nice,
     ids: { uid, euid, gid, egid },
   };
 }

@@ -67,6 +67,10 @@ export class Stat {
   get startTime(): bigint {
     return this.field(22);
   }
+  /** -20 to 19. */
+  get nice(): number {
+    return Number(this.field(19));
+  }
   get threads(): number {
     return Number(this.field(20));
   }
@@ -171,4 +175,15 @@ export function exists(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+const LIMIT_LINE = /^(Max [a-z ]+?) {2,}(unlimited|\d+) +(unlimited|\d+)/gm;
+const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
+/**
+ * Resource limits as [soft, hard], by the kernel's words for them ("Max open files"): readable where prlimit(2) would need
+ * CAP_SYS_RESOURCE.
+ */
+export function readLimits(pid: number): Map<string, readonly [bigint, bigint]> {
+  const value = (text: string | undefined): bigint => (text === "unlimited" ? NO_LIMIT : BigInt(text ?? 0));
+  return new Map([...readFileSync(`/proc/${pid}/limits`, "utf8").matchAll(LIMIT_LINE)].map((m) => [m[1] as string, [value(m[2]), value(m[3])]]));
 }
