@@ -19,3 +19,7 @@ export function humanBytes(n: number): string {
   if (n >= KiB) return `${(n / KiB).toFixed(1)} KiB`;
   return `${n} B`;
 }
+
+/** Math.min and Math.max do not take bigints. */
+export const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+export const most = (a: bigint, b: bigint): bigint => (a > b ? a : b);

@@ -29,10 +29,12 @@ export class Asks {
         this.waiting.delete(id);
         reject(new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer to '${method}' for ${timeoutMs} ms`));
       }, timeoutMs);
-      const settled = <T>(f: (v: T) => void) => (v: T): void => {
-        clearTimeout(timer);
-        f(v);
-      };
+      const settled =
+        <T>(f: (v: T) => void) =>
+        (v: T): void => {
+          clearTimeout(timer);
+          f(v);
+        };
       this.waiting.set(id, { resolve: settled(resolve), reject: settled(reject) });
       this.channel.send("ask", { id, method, params });
     });

@@ -1,8 +1,19 @@
 import { closeSync, readSync } from "node:fs";
 import { assert, present, TeselaError } from "../base/mod.ts";
-import { type Area, FileHashes, hashVdso, type Image, type Mm, openMapped, readAreas, SIGACTION_BYTES, SIGNALS, type Vma } from "../image/mod.ts";
+import {
+  type Area,
+  type FileHashes,
+  hashVdso,
+  type Image,
+  type Mm,
+  openMapped,
+  readAreas,
+  SIGACTION_BYTES,
+  SIGNALS,
+  type Vma,
+} from "../image/mod.ts";
 import { proc, type RawLimit } from "../sys/mod.ts";
-import { type Deputy } from "./deputy.ts";
+import type { Deputy } from "./deputy.ts";
 import type { Frozen } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 
@@ -82,7 +93,10 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
     ...CPU_TIMERS.map((which, i) => ({ nr: Sys.getitimer, args: [which, s + At.timers + ITIMERVAL * BigInt(i)] })),
     ...actions,
   ]);
-  assert(results.every((r) => r >= 0n), "the deputy answers about itself");
+  assert(
+    results.every((r) => r >= 0n),
+    "the deputy answers about itself",
+  );
   const armed = deputy.peek(s + At.timers, Number(ITIMERVAL) * CPU_TIMERS.length).some((b) => b !== 0);
   if (armed) throw new TeselaError("E_CANTMOVE", `process ${deputy.pid} has a CPU-time timer running`, { reasons: ["cpu_timer"] });
   const alt = deputy.peek(s + At.altStack, 24);

@@ -46,7 +46,8 @@ export class Inbox {
     const m = this.queue.shift() as Message;
     if (this.queue.length < INBOX_LOW) this.channel.resume();
     if (m.type === "error") throw TeselaError.from({ ...(m.head.details as object), error: m.head.error, message: m.head.message });
-    if (!(types as readonly string[]).includes(m.type)) throw new TeselaError("E_PROTOCOL", `'${m.type}' came where ${types.join(" or ")} belongs`);
+    if (!(types as readonly string[]).includes(m.type))
+      throw new TeselaError("E_PROTOCOL", `'${m.type}' came where ${types.join(" or ")} belongs`);
     return m as Extract<Message, { type: K }>;
   }
 }
@@ -82,7 +83,12 @@ export async function offer(inbox: Inbox, source: Source, o: CarryOptions): Prom
   return sendFiles(channel, want.head.hashes, source.files, o);
 }
 
-async function sendFiles(channel: Channel, hashes: readonly string[], files: ReadonlyMap<string, CarriedFile>, o: CarryOptions): Promise<number> {
+async function sendFiles(
+  channel: Channel,
+  hashes: readonly string[],
+  files: ReadonlyMap<string, CarriedFile>,
+  o: CarryOptions,
+): Promise<number> {
   let bytes = 0;
   for (const hash of hashes) {
     const file = files.get(hash);
@@ -104,7 +110,12 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
   const known = source.files;
   const late = [...frozen.layout.files].filter(([hash]) => !known.has(hash));
   // A library mapped between the offer and the freeze.
-  await sendFiles(channel, late.map(([hash]) => hash), frozen.layout.files, o);
+  await sendFiles(
+    channel,
+    late.map(([hash]) => hash),
+    frozen.layout.files,
+    o,
+  );
   const pages = new FrozenPages(source.task, frozen.image.vmas);
   await step(o.faults, "image");
   channel.send("image", { huge: pages.hugeRanges().slice(0, MAX_HUGE) }, encodeImage(frozen.image));
@@ -147,7 +158,12 @@ export interface Sink {
 }
 
 /** The receiving end of {@link sendFrozen}. `onFile` takes files that come before the image. */
-export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, onFile: (m: Extract<Message, { type: "file" }>) => void): Promise<{ image: Image; bytes: number }> {
+export async function receiveFrozen(
+  inbox: Inbox,
+  sink: Sink,
+  o: CarryOptions,
+  onFile: (m: Extract<Message, { type: "file" }>) => void,
+): Promise<{ image: Image; bytes: number }> {
   let first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
   while (first.type === "file") {
     onFile(first);
@@ -170,4 +186,3 @@ export async function receiveFrozen(inbox: Inbox, sink: Sink, o: CarryOptions, o
 }
 /** Between two messages the sender may have to freeze a process that is slow to stop. */
 const PATIENCE = 2;
-

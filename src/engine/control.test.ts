@@ -45,7 +45,10 @@ test("answers Node's own HTTP client", () =>
   withServer(async (s) => {
     assert.deepEqual(await ask(s, "GET", "/status?x=1"), { status: 200, body: { ok: true } });
     assert.deepEqual(await ask(s, "POST", "/echo", JSON.stringify({ a: "ü", n: 2 })), { status: 200, body: { a: "ü", n: 2 } });
-    assert.deepEqual(await ask(s, "POST", "/fail", "{}"), { status: 409, body: { error: "E_CANTMOVE", message: "no", reasons: ["threads"] } });
+    assert.deepEqual(await ask(s, "POST", "/fail", "{}"), {
+      status: 409,
+      body: { error: "E_CANTMOVE", message: "no", reasons: ["threads"] },
+    });
     assert.equal((await ask(s, "GET", "/constructor")).status, 409);
     assert.equal(((await ask(s, "POST", "/echo", "{")).body as { error: string }).error, "E_USAGE");
   }));

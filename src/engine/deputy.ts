@@ -1,6 +1,18 @@
 import { Socket } from "node:net";
 import { assert, type Log, TeselaError } from "../base/mod.ts";
-import { type AltStack, buildSigframe, Exchange, FRAME_STACK, type FrameState, packCall, type RawCall, REQUEST_BYTES, RESULT_BYTES, Stub, stubCode } from "../image/mod.ts";
+import {
+  type AltStack,
+  buildSigframe,
+  Exchange,
+  FRAME_STACK,
+  type FrameState,
+  packCall,
+  type RawCall,
+  REQUEST_BYTES,
+  RESULT_BYTES,
+  Stub,
+  stubCode,
+} from "../image/mod.ts";
 import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, type Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
 import { repeatRegs } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
@@ -276,7 +288,8 @@ function freeBase(pid: number): bigint {
     if (base + DeputyMap.size <= line.start) break;
     if (line.end > base) base = line.end;
   }
-  if (base > LAST_BASE) throw new TeselaError("E_CANTMOVE", `process ${pid} leaves no room for the deputy's pages`, { reasons: ["low_address"] });
+  if (base > LAST_BASE)
+    throw new TeselaError("E_CANTMOVE", `process ${pid} leaves no room for the deputy's pages`, { reasons: ["low_address"] });
   return base;
 }
 

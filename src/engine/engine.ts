@@ -135,9 +135,10 @@ export class Engine implements AsyncDisposable {
 
   private rows(): Row[] {
     const { id } = this.config;
-    return [...this.home.tracks.all().map((t) => homeRow(t, id, this.users)), ...[...this.hosting.all()].map((g) => guestRow(g, id))].filter(
-      (r): r is Row => r !== null,
-    );
+    return [
+      ...this.home.tracks.all().map((t) => homeRow(t, id, this.users)),
+      ...[...this.hosting.all()].map((g) => guestRow(g, id)),
+    ].filter((r): r is Row => r !== null);
   }
 
   private readPeers(): readonly PeerAddress[] {

@@ -53,7 +53,8 @@ export function nextStop(tracees: Tracees, tid: number, timeoutMs: number): Prom
 export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
   for (;;) {
     const s = await nextStop(tracees, tid, FREEZE_TIMEOUT_MS);
-    if (s === null) throw new TeselaError("E_BUSY", `process ${tid} waits in the kernel for something that cannot be interrupted; try again`);
+    if (s === null)
+      throw new TeselaError("E_BUSY", `process ${tid} waits in the kernel for something that cannot be interrupted; try again`);
     if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", `process ${tid} ended`);
     if (s.kind === "signal") {
       ptrace.cont(tid, s.signal);
@@ -115,7 +116,10 @@ export function rewind(regs: Regs): { nr: number } | null {
     return { nr };
   }
   const again =
-    result === Restart.SYS || result === Restart.NOINTR || result === Restart.NOHAND || result === Restart.BLOCK ||
+    result === Restart.SYS ||
+    result === Restart.NOINTR ||
+    result === Restart.NOHAND ||
+    result === Restart.BLOCK ||
     (result === EINTR && EINTR_WITHOUT_HANDLER.has(nr));
   if (again) Regs.repeat(regs, nr);
   return null;

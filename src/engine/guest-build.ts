@@ -1,8 +1,20 @@
 import { setPriority } from "node:os";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
-  adviseHuge, type Image, mapArea, MM_FIELDS, type Mm, type PageChunk, PageWriter, type RawCall, SIGACTION_BYTES, SIGNALS,
-  SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma,
+  adviseHuge,
+  type Image,
+  mapArea,
+  MM_FIELDS,
+  type Mm,
+  type PageChunk,
+  PageWriter,
+  type RawCall,
+  SIGACTION_BYTES,
+  SIGNALS,
+  SKELETON_BASE,
+  SKELETON_END,
+  type ThreadImage,
+  type Vma,
 } from "../image/mod.ts";
 import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
@@ -77,7 +89,10 @@ export class GuestBuild implements Disposable {
     const hashes = [...new Set(vmas.flatMap((v) => (v.backing.kind === "file" ? [v.backing.hash] : [])))];
     for (let from = 0; from < hashes.length; from += FDS_PER_MESSAGE) {
       const part = hashes.slice(from, from + FDS_PER_MESSAGE);
-      sendDescriptors(zygote.socket, part.map((h) => cache.fd(h)));
+      sendDescriptors(
+        zygote.socket,
+        part.map((h) => cache.fd(h)),
+      );
       // The skeleton's table holds its socket alone, so descriptors arrive as 1, 2, 3, ... in the order they are sent.
       const fdOf = new Map(part.map((h, i) => [h, GUEST_SOCKET + 1 + i]));
       const at = place(this.tid, Args.receive, receiveBlock(SKELETON_ARGS + BigInt(Args.receive)));
@@ -89,7 +104,11 @@ export class GuestBuild implements Disposable {
       ]);
     }
     const anonymous = vmas.filter((v) => v.backing.kind === "anon");
-    runList(this.tracees, this.tid, anonymous.map((v) => mapArea(v, null, true)));
+    runList(
+      this.tracees,
+      this.tid,
+      anonymous.map((v) => mapArea(v, null, true)),
+    );
     // Advice only: a kernel without huge pages says EINVAL.
     runList(this.tracees, this.tid, huge.map(adviseHuge), true);
   }

@@ -195,4 +195,3 @@ const MAP_PRIVATE = 0x2;
 /** MAP_SHARED, MAP_PRIVATE and MAP_SHARED_VALIDATE share these bits. */
 const MAP_SHARED_VALIDATE = 0x3;
 const MAP_FIXED = 0x10;
-

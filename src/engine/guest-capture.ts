@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { assert } from "../base/mod.ts";
+import { assert, least } from "../base/mod.ts";
 import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
@@ -47,7 +47,7 @@ function cachedFile(guest: Guest, cache: FileCache, hash: string, line: proc.Map
 function stackStart(guest: Guest, pagemap: number, start: bigint, end: bigint): bigint {
   const first = proc.ownPages(pagemap, start, end, false)[0]?.addr ?? end;
   const before = guest.image.vmas.find((v) => v.growsDown)?.start ?? end;
-  return first < before ? first : before;
+  return least(first, before);
 }
 
 /** Describes a frozen guest. Its registers are left as they are, so that it can go on if the move fails. */
@@ -97,4 +97,3 @@ function robustList(tid: number): bigint {
   libc.syscall("get_robust_list", Sys.getRobustList, tid, at, at + 8n);
   return out.readBigUInt64LE(0);
 }
-

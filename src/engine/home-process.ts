@@ -4,9 +4,9 @@ import { isOwnView } from "../forward/mod.ts";
 import type { Image, Vma } from "../image/mod.ts";
 import { dropPages } from "../image/mod.ts";
 import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
-import { Deputy, findSyscall, injectAt } from "./deputy.ts";
+import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs } from "./freeze.ts";
-import type { Verdict } from "./guest.ts";
+import type { Verdict } from "./guest-types.ts";
 import { type CallFrame, outLengths } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { signalOf } from "./guest-build.ts";
@@ -289,7 +289,9 @@ export class HomeProcess {
     // The scratch page: the buffer may hold the next call's data already.
     const at = this.deputy.scratch;
     this.deputy.poke(at, word);
-    void this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch((e: unknown) => this.log.warn("setting a deputy's mask failed", { pid: this.pid, error: String(e) }));
+    void this.deputy
+      .call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8)
+      .catch((e: unknown) => this.log.warn("setting a deputy's mask failed", { pid: this.pid, error: String(e) }));
   }
 
   // --- moving
@@ -302,7 +304,9 @@ export class HomeProcess {
     this.departing ??= [];
     const thread = image.threads[0];
     const list = [
-      ...(thread?.rseq ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }] : []),
+      ...(thread?.rseq
+        ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }]
+        : []),
       { nr: Sys.setRobustList, args: [0, ROBUST_HEAD] },
       { nr: Sys.setTidAddress, args: [0] },
     ];
@@ -426,7 +430,8 @@ export class HomeProcess {
     for (const info of infos) {
       this.deputy.poke(this.deputy.scratch, info);
       const r = await this.deputy.call(Sys.rtTgsigqueueinfo, this.pid, this.pid, signalOf(info), this.deputy.scratch);
-      if (isErrno(r)) this.log.warn("a pending signal was lost on the way home", { pid: this.pid, signal: signalOf(info), errno: Number(-r) });
+      if (isErrno(r))
+        this.log.warn("a pending signal was lost on the way home", { pid: this.pid, signal: signalOf(info), errno: Number(-r) });
     }
   }
 }
@@ -440,7 +445,10 @@ function* pieces(vmas: readonly Vma[], keepFrom: bigint, keepTo: bigint): Genera
   for (const vma of vmas) {
     const parts =
       keepTo > vma.start && keepFrom < vma.end
-        ? [{ start: vma.start, end: keepFrom > vma.start ? keepFrom : vma.start }, { start: keepTo < vma.end ? keepTo : vma.end, end: vma.end }]
+        ? [
+            { start: vma.start, end: keepFrom > vma.start ? keepFrom : vma.start },
+            { start: keepTo < vma.end ? keepTo : vma.end, end: vma.end },
+          ]
         : [vma];
     for (const part of parts) {
       for (let at = part.start; at < part.end; at += RELEASE_BYTES) {

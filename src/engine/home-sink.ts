@@ -67,7 +67,8 @@ export class HomeSink implements Sink, Disposable {
     ]);
     // Answers with the thread's id, whatever the address.
     await deputy.call(Sys.setTidAddress, thread.clearTid);
-    if (thread.rseq) await this.run("restoring rseq", [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, 0, thread.rseq.signature] }]);
+    if (thread.rseq)
+      await this.run("restoring rseq", [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, 0, thread.rseq.signature] }]);
     await this.process.requeue([...image.pending, ...thread.pending]);
   }
 

@@ -1,15 +1,14 @@
-import { closeSync, fstatSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
-import { FileHashes, type Image, MAX_MAPPED_FILE } from "../image/mod.ts";
+import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
-import { isErrno, libc, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
-import type { Data, Head } from "../wire/mod.ts";
-import { type AskHandler, bigintOf, numberOf } from "./asks.ts";
+import { proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
+import type { Head } from "../wire/mod.ts";
 import { captureAtHome, type Layout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
-import { BUFFER_BYTES, Deputy, fetchDescriptor } from "./deputy.ts";
+import { BUFFER_BYTES, Deputy } from "./deputy.ts";
+import { guestQuestions } from "./guest-questions.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
 import { type Frozen, freeze, isGone } from "./freeze.ts";
@@ -17,9 +16,8 @@ import { HomeProcess, type Phase } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
-import { Sys } from "./numbers.ts";
 import { refusals, refuse } from "./refusals.ts";
-import { Track, Tracks } from "./tracks.ts";
+import { type Track, Tracks } from "./tracks.ts";
 
 export interface MoveResult {
   readonly pid: number;
@@ -57,11 +55,7 @@ export class Home implements HomeSide {
   constructor(parts: Parts) {
     this.parts = parts;
     this.links = new Links(parts.transport, this, parts.log);
-    this.asks = {
-      mapFile: () => (p) => this.mapFile(p),
-      sendFile: (link) => (p) => this.sendFile(link, p),
-      mirror: () => (p) => this.mirror(p),
-    } satisfies Record<string, (link: Link) => AskHandler>;
+    this.asks = guestQuestions((ticket) => this.away.get(ticket), this.hashes);
   }
 
   process(ticket: number): HomeProcess | undefined {
@@ -108,7 +102,11 @@ export class Home implements HomeSide {
     const start = performance.now();
     try {
       const move =
-        to === this.parts.node ? await this.bring(track) : track.process ? await this.moveOn(track, this.peer(to)) : await this.out(track, this.peer(to));
+        to === this.parts.node
+          ? await this.bring(track)
+          : track.process
+            ? await this.moveOn(track, this.peer(to))
+            : await this.out(track, this.peer(to));
       track.moved(to === this.parts.node ? null : to, move);
       const result = { pid, from, to, bytes: move.bytes, freezeMs: round(move.freezeMs), totalMs: round(performance.now() - start) };
       this.parts.log.info("moved", { ...result });
@@ -224,7 +222,8 @@ export class Home implements HomeSide {
         ptrace.detach(track.pid);
       }
     } catch (e) {
-      if (!isGone(e) && toTeselaError(e).code !== "E_GONE") this.parts.log.error("a process could not be put back", { pid: track.pid, error: String(e) });
+      if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
+        this.parts.log.error("a process could not be put back", { pid: track.pid, error: String(e) });
     }
   }
 
@@ -241,7 +240,9 @@ export class Home implements HomeSide {
     try {
       ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
     } catch (e) {
-      throw new TeselaError(isGone(e) ? "E_GONE" : "E_CANTMOVE", `process ${pid} cannot be traced: ${(e as Error).message}`, { reasons: ["traced"] });
+      throw new TeselaError(isGone(e) ? "E_GONE" : "E_CANTMOVE", `process ${pid} cannot be traced: ${(e as Error).message}`, {
+        reasons: ["traced"],
+      });
     }
     try {
       ptrace.interrupt(pid);
@@ -437,62 +438,6 @@ export class Home implements HomeSide {
       throw e;
     }
   }
-
-  // --- what guests ask for besides calls
-
-  private awayProcess(p: Record<string, Data | undefined>): HomeProcess {
-    const home = this.away.get(numberOf(p, "ticket"));
-    if (!home || home.phase !== "away") throw new TeselaError("E_BUSY", "the process is being moved");
-    return home;
-  }
-
-  /** Tells what a file holds that the guest wants to map, once home's kernel has agreed that it may be. */
-  private async mapFile(p: Record<string, Data | undefined>): Promise<Data> {
-    const home = this.awayProcess(p);
-    const [, length = 0n, prot = 0n, flags = 0n, fd = 0n, offset = 0n] = (p.args as Data[]).map(bigintOf);
-    const trial = await home.deputy.call(Sys.mmap, 0, length, prot, flags & ~MAP_FIXED_BITS, fd, offset);
-    if (isErrno(trial)) return { errno: Number(-trial) };
-    await home.deputy.call(Sys.munmap, trial, length);
-    const dup = fetchDescriptor(home.pid, Number(BigInt.asIntN(32, fd)));
-    try {
-      const st = fstatSync(dup);
-      if (!st.isFile()) return { reason: "mmap_dev" };
-      const accessMode = libc.must("fcntl", libc.fcntl(dup, F_GETFL, 0)) & O_ACCMODE;
-      if ((flags & MAP_SHARED) !== 0n && (accessMode !== 0 || (prot & PROT_WRITE) !== 0n)) return { reason: "monkey" };
-      if (st.size > MAX_MAPPED_FILE) return { reason: "big_mapping" };
-      return { hash: this.hashes.hashFd(dup) };
-    } finally {
-      closeSync(dup);
-    }
-  }
-
-  private async sendFile(link: Link, p: Record<string, Data | undefined>): Promise<Data> {
-    const home = this.awayProcess(p);
-    const dup = fetchDescriptor(home.pid, Number(BigInt.asIntN(32, bigintOf(p.fd))));
-    try {
-      const { size } = fstatSync(dup);
-      const hash = this.hashes.hashFd(dup);
-      for (let at = 0; at < size || at === 0; ) {
-        const piece = Buffer.alloc(Math.min(FILE_PIECE, Math.max(size - at, 0)));
-        const n = readSync(dup, piece, 0, piece.length, at);
-        at += n;
-        link.channel.send("file", { hash, size, last: at >= size }, piece.subarray(0, n));
-        if (n === 0) break;
-        await link.channel.drained();
-      }
-      return null;
-    } finally {
-      closeSync(dup);
-    }
-  }
-
-  /** A call that home makes beside the guest's own kernel, to stay in step with it. */
-  private async mirror(p: Record<string, Data | undefined>): Promise<Data> {
-    const home = this.awayProcess(p);
-    const args = (p.args as Data[]).map(bigintOf);
-    const result = await home.deputy.call(numberOf(p, "nr"), ...args);
-    return BigInt.asUintN(64, result);
-  }
 }
 
 interface Move {
@@ -505,10 +450,3 @@ const COME_HOME_MS = 30_000;
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const SEND_MS = 120_000;
 const POLL = 7;
-const F_GETFL = 3;
-const O_ACCMODE = 3;
-const MAP_SHARED = 1n;
-const PROT_WRITE = 2n;
-/** MAP_FIXED and MAP_FIXED_NOREPLACE: the trial mapping goes wherever there is room. */
-const MAP_FIXED_BITS = 0x100010n;
-const FILE_PIECE = 256 << 10;

@@ -6,7 +6,8 @@ import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
 import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
-import { Guest, type HomeLink, type MappedFile, type Verdict } from "./guest.ts";
+import { Guest } from "./guest.ts";
+import type { HomeLink, MappedFile, Verdict } from "./guest-types.ts";
 import { GuestBuild } from "./guest-build.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
@@ -133,7 +134,12 @@ export class Hosting {
         this.guest(home, numberOf(p, "ticket")).go();
         return null;
       },
-      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")), { node: numberOf(p, "node"), address: textOf(p, "address"), port: numberOf(p, "port") }),
+      send: async (p) =>
+        this.sendOn(this.guest(home, numberOf(p, "ticket")), {
+          node: numberOf(p, "node"),
+          address: textOf(p, "address"),
+          port: numberOf(p, "port"),
+        }),
     });
     const link = new ChannelHomeLink(channel, asks, this.parts);
     channel.onMessage((m) => this.onMessage(m, home, link, asks));
@@ -213,7 +219,11 @@ export class Hosting {
       if (this.guests.get(key) !== guest) continue;
       this.guests.delete(key);
       guest.kill();
-      this.parts.log.error("a guest lost its home and was ended", { home, pid: guest.image.pid, reason: reason?.message ?? "the link was closed" });
+      this.parts.log.error("a guest lost its home and was ended", {
+        home,
+        pid: guest.image.pid,
+        reason: reason?.message ?? "the link was closed",
+      });
     }
   }
 
@@ -328,7 +338,12 @@ class ChannelHomeLink implements HomeLink {
   call(guest: Guest, seq: number, sigmask: bigint, plan: Parameters<HomeLink["call"]>[3]): void {
     const length = callFrameBytes(plan.outs.length, plan.blob.length);
     const frame = codec.alloc("call", null, length);
-    packCallFrame({ ticket: guest.ticket, seq, sigmask, outs: plan.outs, blob: plan.blob }, plan.nr, plan.args, frame.subarray(frame.length - length));
+    packCallFrame(
+      { ticket: guest.ticket, seq, sigmask, outs: plan.outs, blob: plan.blob },
+      plan.nr,
+      plan.args,
+      frame.subarray(frame.length - length),
+    );
     this.channel.sendFrame(frame);
   }
   verdict(guest: Guest, seq: number, verdict: Verdict): void {
@@ -359,6 +374,8 @@ class ChannelHomeLink implements HomeLink {
   }
 
   async mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint> {
-    return bigintOf(await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.stepMs));
+    return bigintOf(
+      await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.stepMs),
+    );
   }
 }

@@ -39,7 +39,9 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
   }
   const lacking = offer.cpu.filter((f) => !facts.cpu.has(f));
   if (lacking.length > 0) {
-    throw new TeselaError("E_CANTMOVE", `node ${facts.node} lacks CPU features: ${lacking.slice(0, 8).join(" ")}`, { reasons: ["cpu_features"] });
+    throw new TeselaError("E_CANTMOVE", `node ${facts.node} lacks CPU features: ${lacking.slice(0, 8).join(" ")}`, {
+      reasons: ["cpu_features"],
+    });
   }
   const free = freeMemory();
   if (offer.bytes + SPARE_BYTES > free) {

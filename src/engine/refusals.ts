@@ -93,7 +93,9 @@ function sharesMemory(pid: number): boolean {
 
 function children(pid: number): number[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((t) => readFileSync(`/proc/${pid}/task/${t}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number));
+    return readdirSync(`/proc/${pid}/task`).flatMap((t) =>
+      readFileSync(`/proc/${pid}/task/${t}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number),
+    );
   } catch {
     return [];
   }
@@ -114,7 +116,9 @@ function tracesSomebody(pid: number): boolean {
 /** POSIX timers on CPU-time clocks, which are negative numbers or 2 and 3 (proc(5), /proc/PID/timers). */
 function cpuTimers(pid: number): boolean {
   try {
-    return [...readFileSync(`/proc/${pid}/timers`, "utf8").matchAll(/^ClockID:\s*(-?\d+)/gm)].some(([, id]) => Number(id) < 0 || id === "2" || id === "3");
+    return [...readFileSync(`/proc/${pid}/timers`, "utf8").matchAll(/^ClockID:\s*(-?\d+)/gm)].some(
+      ([, id]) => Number(id) < 0 || id === "2" || id === "3",
+    );
   } catch {
     return false;
   }

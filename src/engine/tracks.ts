@@ -47,7 +47,6 @@ export class Track {
     this.usage = null;
     this.previous = null;
   }
-
 }
 
 export class Tracks {

@@ -30,7 +30,12 @@ export const GUEST_SOCKET = 0;
 
 /** Options for guests: they die with the engine, and their forbidden calls stop. */
 const GUEST_OPTIONS =
-  ptrace.Option.EXITKILL | ptrace.Option.TRACESECCOMP | ptrace.Option.TRACESYSGOOD | ptrace.Option.TRACEFORK | ptrace.Option.TRACECLONE | ptrace.Option.TRACEVFORK;
+  ptrace.Option.EXITKILL |
+  ptrace.Option.TRACESECCOMP |
+  ptrace.Option.TRACESYSGOOD |
+  ptrace.Option.TRACEFORK |
+  ptrace.Option.TRACECLONE |
+  ptrace.Option.TRACEVFORK;
 
 /**
  * The parent of all guests of a node: an empty process in namespaces of its own (no files, no network, no processes to
@@ -71,8 +76,14 @@ export class Zygote implements Disposable {
 
   /** Takes away the stack and the vdso that execve(2) gave it, so that guests start with nothing. */
   private empty(): void {
-    const extra = proc.readMaps(this.tid).filter((l) => l.name !== "[vsyscall]" && (l.start < SKELETON_BASE || l.start >= SKELETON_DATA + BigInt(SKELETON_DATA_SIZE)));
-    runList(this.tracees, this.tid, extra.map((l) => ({ nr: Sys.munmap, args: [l.start, l.end - l.start] })));
+    const extra = proc
+      .readMaps(this.tid)
+      .filter((l) => l.name !== "[vsyscall]" && (l.start < SKELETON_BASE || l.start >= SKELETON_DATA + BigInt(SKELETON_DATA_SIZE)));
+    runList(
+      this.tracees,
+      this.tid,
+      extra.map((l) => ({ nr: Sys.munmap, args: [l.start, l.end - l.start] })),
+    );
   }
 
   private isolate(emptyDir: string, log: Log): void {
@@ -85,7 +96,15 @@ export class Zygote implements Disposable {
     }
     const dir = place(this.tid, 0, Buffer.from(`${emptyDir}\0`));
     const root = place(this.tid, 1024, Buffer.from("/\0"));
-    const [chroot = 0n] = runList(this.tracees, this.tid, [{ nr: Sys.chroot, args: [dir] }, { nr: Sys.chdir, args: [root] }], true);
+    const [chroot = 0n] = runList(
+      this.tracees,
+      this.tid,
+      [
+        { nr: Sys.chroot, args: [dir] },
+        { nr: Sys.chdir, args: [root] },
+      ],
+      true,
+    );
     if (isErrno(chroot)) log.warn("guests keep the host's root directory", { errno: Number(-chroot) });
     // The first child is the PID namespace's init: were a guest that, its end would end all others.
     this.fork();

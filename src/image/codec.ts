@@ -1,5 +1,22 @@
 import { TeselaError } from "../base/mod.ts";
-import { bytes, CborReader, CborWriter, type Field, i32, list, nullable, obj, oneOf, range, size, u32, u64, u8, bool, str } from "../wire/mod.ts";
+import {
+  bytes,
+  CborReader,
+  CborWriter,
+  type Field,
+  i32,
+  list,
+  nullable,
+  obj,
+  oneOf,
+  range,
+  size,
+  u32,
+  u64,
+  u8,
+  bool,
+  str,
+} from "../wire/mod.ts";
 import { type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
 
 /** An image as bytes: CBOR, every field checked on the way in. */
@@ -88,7 +105,10 @@ export function decodeImage(bytes: Buffer): Image {
     pid: w.pid,
     vmas: w.vmas.map((v) => ({
       ...v,
-      backing: v.backing.hash !== null && v.backing.kind === "file" ? { kind: "file", hash: v.backing.hash, offset: v.backing.offset } : { kind: "anon" },
+      backing:
+        v.backing.hash !== null && v.backing.kind === "file"
+          ? { kind: "file", hash: v.backing.hash, offset: v.backing.offset }
+          : { kind: "anon" },
     })),
     vdso: w.vdso,
     mm: Object.fromEntries(MM_FIELDS.map((f, n) => [f, word(w.mm, n)])) as Image["mm"],

@@ -39,7 +39,17 @@ export interface ThreadImage {
 
 /** The addresses of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP), in its order up to the auxiliary vector. */
 export const MM_FIELDS = [
-  "startCode", "endCode", "startData", "endData", "startBrk", "brk", "startStack", "argStart", "argEnd", "envStart", "envEnd",
+  "startCode",
+  "endCode",
+  "startData",
+  "endData",
+  "startBrk",
+  "brk",
+  "startStack",
+  "argStart",
+  "argEnd",
+  "envStart",
+  "envEnd",
 ] as const;
 export type Mm = { readonly [K in (typeof MM_FIELDS)[number]]: bigint };
 

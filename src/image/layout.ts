@@ -35,7 +35,10 @@ export function mapArea(vma: Vma, fd: number | null, host: boolean): RawCall {
   return { nr: MMAP, args: [vma.start, length(vma), vma.prot, MAP_PRIVATE | MAP_ANONYMOUS | fixed | stack | reserve, -1, 0] };
 }
 
-const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall => ({ nr: MPROTECT, args: [vma.start, length(vma), prot] });
+const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall => ({
+  nr: MPROTECT,
+  args: [vma.start, length(vma), prot],
+});
 const unmapArea = (vma: { start: bigint; end: bigint }): RawCall => ({ nr: MUNMAP, args: [vma.start, length(vma)] });
 export const adviseHuge = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_HUGEPAGE] });
 export const dropPages = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_DONTNEED] });

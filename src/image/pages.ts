@@ -123,8 +123,7 @@ const ZERO = Buffer.alloc(PAGE);
 function dropZeros(chunk: PageChunk): PageChunk {
   const { data } = chunk;
   const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
-  const isZero = (page: number): boolean =>
-    words[(page * PAGE) / 8] === 0n && ZERO.equals(data.subarray(page * PAGE, (page + 1) * PAGE));
+  const isZero = (page: number): boolean => words[(page * PAGE) / 8] === 0n && ZERO.equals(data.subarray(page * PAGE, (page + 1) * PAGE));
   let any = false;
   const total = data.length / PAGE;
   for (let i = 0; i < total && !any; i++) any = isZero(i);

@@ -21,8 +21,24 @@ const SIGINFO = 128;
 
 /** struct sigcontext_64's general registers, in its order. */
 const SIGCONTEXT_REGS = [
-  Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13, Reg.r14, Reg.r15,
-  Reg.rdi, Reg.rsi, Reg.rbp, Reg.rbx, Reg.rdx, Reg.rax, Reg.rcx, Reg.rsp, Reg.rip, Reg.eflags,
+  Reg.r8,
+  Reg.r9,
+  Reg.r10,
+  Reg.r11,
+  Reg.r12,
+  Reg.r13,
+  Reg.r14,
+  Reg.r15,
+  Reg.rdi,
+  Reg.rsi,
+  Reg.rbp,
+  Reg.rbx,
+  Reg.rdx,
+  Reg.rax,
+  Reg.rcx,
+  Reg.rsp,
+  Reg.rip,
+  Reg.eflags,
 ] as const;
 
 export interface AltStack {

@@ -11,7 +11,12 @@ type N = number | bigint;
 type Buf = Uint8Array | null;
 
 export const ptraceBuf = libc.func("long ptrace(long, int, size_t, void *)") as (req: number, pid: number, addr: N, data: Buf) => number;
-export const ptraceNum = libc.func("ptrace", "long", ["long", "int", "size_t", "size_t"]) as (req: number, pid: number, addr: N, data: N) => number;
+export const ptraceNum = libc.func("ptrace", "long", ["long", "int", "size_t", "size_t"]) as (
+  req: number,
+  pid: number,
+  addr: N,
+  data: N,
+) => number;
 export const waitpid = libc.func("int waitpid(int, void *, int)") as (pid: number, status: Buf, flags: number) => number;
 export const processVmReadv = libc.func("long process_vm_readv(int, void *, ulong, void *, ulong, ulong)") as VmCall;
 export const processVmWritev = libc.func("long process_vm_writev(int, void *, ulong, void *, ulong, ulong)") as VmCall;

@@ -48,7 +48,10 @@ export class Stat {
     const open = text.indexOf("(");
     const close = text.lastIndexOf(")");
     this.comm = text.slice(open + 1, close);
-    this.fields = text.slice(close + 2).trimEnd().split(" ");
+    this.fields = text
+      .slice(close + 2)
+      .trimEnd()
+      .split(" ");
   }
   field(n: number): bigint {
     return BigInt(this.fields[n - 3] ?? 0);
@@ -185,5 +188,7 @@ const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
  */
 export function readLimits(pid: number): Map<string, readonly [bigint, bigint]> {
   const value = (text: string | undefined): bigint => (text === "unlimited" ? NO_LIMIT : BigInt(text ?? 0));
-  return new Map([...readFileSync(`/proc/${pid}/limits`, "utf8").matchAll(LIMIT_LINE)].map((m) => [m[1] as string, [value(m[2]), value(m[3])]]));
+  return new Map(
+    [...readFileSync(`/proc/${pid}/limits`, "utf8").matchAll(LIMIT_LINE)].map((m) => [m[1] as string, [value(m[2]), value(m[3])]]),
+  );
 }

@@ -1,0 +1,65 @@
+import type { Log } from "../base/mod.ts";
+import type { ForwardPlan } from "../forward/mod.ts";
+import type { Image } from "../image/mod.ts";
+import type { Tracees } from "../sys/mod.ts";
+import type { Guest } from "./guest.ts";
+
+/** What a guest says to its home. */
+export interface HomeLink {
+  call(guest: Guest, seq: number, sigmask: bigint, plan: ForwardPlan): void;
+  verdict(guest: Guest, seq: number, verdict: Verdict): void;
+  /** A signal of the guest's own takes its default action: home dies or stops of it. */
+  raise(guest: Guest, signal: number, info: Uint8Array): void;
+  back(guest: Guest, reason: string, nr: number): void;
+  exit(guest: Guest, code: number): void;
+  lost(guest: Guest, reason: string): void;
+  /** Asks home to map a file at `addr` too and to tell what it holds. */
+  mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile>;
+  mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint>;
+}
+export type MappedFile =
+  | { readonly kind: "errno"; readonly errno: number }
+  | { readonly kind: "back"; readonly reason: string }
+  | { readonly kind: "file" /** Sends the descriptor of the content to the guest. */; readonly send: () => void };
+
+/**
+ * What home does with a signal that arrived there: `deliver` it (default action), or not, with or without a handler run here;
+ * `later` when the guest is being moved: it is asked again wherever the process is then.
+ */
+export type Verdict = "deliver" | "handled" | "none" | "later";
+
+/** A call that home is making for the guest. */
+export interface InFlight {
+  readonly seq: number;
+  readonly nr: number;
+  readonly plan: ForwardPlan;
+  /** A signal has come whose handler runs once the call is over. */
+  handlerWaits: boolean;
+}
+
+export type GuestState =
+  /** Its user code runs. */
+  | { readonly kind: "running" }
+  /** Stopped in a call that home is making. */
+  | { readonly kind: "calling"; readonly flight: InFlight }
+  /** Stopped while the engines do something for it together; settles by itself. */
+  | { readonly kind: "busy" }
+  /** Stopped until home says more: `why` is for the log. */
+  | { readonly kind: "waiting"; readonly why: string }
+  /** Stopped as its deputy is, by job control. */
+  | { readonly kind: "stopped" }
+  /** Stopped for good, its registers ready to be carried. */
+  | { readonly kind: "frozen" }
+  | { readonly kind: "gone" };
+
+export interface GuestOptions {
+  readonly ticket: number;
+  readonly home: number;
+  readonly tid: number;
+  readonly image: Image;
+  readonly area: { readonly base: bigint; readonly size: number };
+  readonly reservedFds: readonly number[];
+  readonly link: HomeLink;
+  readonly tracees: Tracees;
+  readonly log: Log;
+}
