@@ -4,12 +4,14 @@ import { MAX_DEPTH, MAX_HEAD, MAX_TEXT } from "./limits.ts";
 
 /**
  * How one field of a head is written, read and checked. Reading throws E_PROTOCOL for anything but a valid value; writing throws
- * E_INTERNAL for a value that the peer would refuse. `sample` goes into the golden files.
+ * E_INTERNAL for a value that the peer would refuse. `sample` and `minimal`, with everything optional and without, go into the
+ * golden files.
  */
 export interface Field<T> {
   readonly type: string;
   readonly optional?: true;
   readonly sample: T;
+  readonly minimal?: T;
   write(w: CborWriter, value: T): void;
   read(r: CborReader, depth: number): T;
 }
@@ -27,6 +29,11 @@ export type ShapeValue<S extends Shape> = { readonly [K in Exclude<keyof S, Opti
 
 function wrong(type: string, value: unknown): TeselaError {
   return new TeselaError("E_INTERNAL", `a frame head wants ${type}, not ${typeof value} ${String(value).slice(0, 40)}`);
+}
+
+/** The least that a field can say. */
+export function minimalOf<T>(field: Field<T>): T {
+  return field.minimal === undefined ? field.sample : field.minimal;
 }
 
 /** An integer in [min, max], both safe integers. */
@@ -140,6 +147,7 @@ export function list<T>(of: Field<T>, max: number): Field<readonly T[]> {
   return {
     type,
     sample: [of.sample, of.sample].slice(0, max),
+    minimal: [],
     write(w, v) {
       if (!Array.isArray(v) || v.length > max) throw wrong(type, v);
       w.type(MAJOR.ARRAY, v.length);
@@ -161,6 +169,7 @@ export function nullable<T>(of: Field<T>): Field<T | null> {
   return {
     type: `${of.type}|null`,
     sample: of.sample,
+    minimal: null,
     write(w, v) {
       if (v === null) w.null();
       else of.write(w, v);
@@ -191,6 +200,9 @@ export function obj<S extends Shape>(shape: S): Field<ShapeValue<S>> {
   return {
     type: `{${names.map((n, i) => `${n}: ${fields[i]?.type}`).join(", ")}}`,
     sample: Object.fromEntries(names.map((n, i) => [n, fields[i]?.sample])) as ShapeValue<S>,
+    minimal: Object.fromEntries(
+      names.flatMap((n, i) => (fields[i]?.optional ? [] : [[n, minimalOf(fields[i] as Field<unknown>)]])),
+    ) as ShapeValue<S>,
     write(w, value) {
       const v = value as Record<string, unknown>;
       let count = required;
