@@ -11,6 +11,10 @@ export const MAX_STRANGERS = 64;
 /** All connections of one listener. */
 export const MAX_CONNECTIONS = 8192;
 
+/** Refusals a second that are logged one by one; the rest is only counted, so that strangers cannot fill the log. */
+const LOGGED_REFUSALS = 10;
+const LOG_WINDOW_MS = 1_000;
+
 export interface ListenerOptions {
   readonly host: string | undefined;
   readonly port: number;
@@ -35,6 +39,7 @@ export class TlsListener implements Listener {
   private readonly tls: TlsAcceptor;
   private readonly strangers = new Set<Stranger>();
   private readonly sockets = new Set<Socket>();
+  private refusals = { since: 0, count: 0 };
 
   private constructor(acceptors: Readonly<Record<string, Acceptor>>, context: Omit<AcceptContext, "alpn">, options: ListenerOptions) {
     this.acceptors = acceptors;
@@ -78,7 +83,7 @@ export class TlsListener implements Listener {
   private welcome(socket: Socket): void {
     const stranger = {
       socket,
-      from: `${socket.remoteAddress}:${socket.remotePort}`,
+      from: `${socket.remoteAddress?.replace(/^::ffff:/, "")}:${socket.remotePort}`,
       abort: new AbortController(),
       since: performance.now(),
     };
@@ -101,8 +106,18 @@ export class TlsListener implements Listener {
     };
     this.admit(stranger, settled).catch((e: unknown) => {
       settled();
-      this.options.log?.warn("a connection was refused", { from: stranger.from, reason: toTeselaError(e).message });
+      this.logRefusal(stranger.from, toTeselaError(e).message);
     });
+  }
+
+  private logRefusal(from: string, reason: string): void {
+    const now = performance.now();
+    if (now - this.refusals.since > LOG_WINDOW_MS) {
+      const unlogged = this.refusals.count - LOGGED_REFUSALS;
+      if (unlogged > 0) this.options.log?.warn("more connections were refused", { count: unlogged });
+      this.refusals = { since: now, count: 0 };
+    }
+    if (this.refusals.count++ < LOGGED_REFUSALS) this.options.log?.warn("a connection was refused", { from, reason });
   }
 
   private async admit(stranger: Stranger, settled: () => void): Promise<void> {
