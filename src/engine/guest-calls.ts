@@ -155,8 +155,15 @@ function mapFile(guest: Guest, nr: number): void {
       }
     })
     .catch((e: unknown) => {
+      if (guest.state.kind !== "busy") return;
+      if (toTeselaError(e).code === "E_BUSY") {
+        // Home is moving the process: the call is made again where it goes on.
+        guest.rewindCall();
+        guest.settle();
+        return;
+      }
       guest.log.warn("a file could not be mapped away from home", { pid: guest.image.pid, error: toTeselaError(e).message });
-      if (guest.state.kind === "busy") guest.goBack(nr, "mmap_file");
+      guest.goBack(nr, "mmap_file");
     });
 }
 
