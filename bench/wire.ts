@@ -24,7 +24,6 @@ import {
   TlsTransport,
   threads,
 } from "../src/io/mod.ts";
-import { readDirectly } from "../src/io/direct-read.ts";
 import { descriptors } from "../src/sys/mod.ts";
 
 const VERSION = "bench";

@@ -3,3 +3,4 @@ export { CA_DAYS, caFingerprint, certify, type ClusterCa, createCluster, issueNo
 export { checkIdentity, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveIdentity } from "./files.ts";
 export { decodeToken, encodeToken, type Invitation, type Member } from "./token.ts";
 export { checkPeer, NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers, Watched } from "./config.ts";
+export { loadX509 } from "./x509.ts";

@@ -2,6 +2,7 @@
 export { channelOver, type ChannelOptions, DEAD_MS, PING_MS, SEND_HIGH_WATER } from "./channel.ts";
 export * from "./clock.ts";
 export { CLUSTER_NAME, type Credentials, nodeOfCertificate, nodeUri } from "./credentials.ts";
+export { readDirectly } from "./direct-read.ts";
 export { MemoryNetwork, MemoryTransport, type MemoryTransportOptions } from "./memory-transport.ts";
 export * from "./random.ts";
 export { acceptInThread, type Descriptors, PortDoor, type ThreadAcceptOptions } from "./thread-door.ts";
