@@ -21,6 +21,7 @@ import {
   channelOver,
   channels,
   PortDoor,
+  readDirectly,
   TlsTransport,
   threads,
 } from "../src/io/mod.ts";
