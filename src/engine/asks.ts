@@ -41,16 +41,20 @@ export class Asks {
   }
 
   onAsk(head: Head<"ask">): void {
-    const handler = this.handlers[head.method];
+    const handler = Object.hasOwn(this.handlers, head.method) ? this.handlers[head.method] : undefined;
     const params = (head.params ?? {}) as Record<string, Data | undefined>;
     const run = async (): Promise<Data> => {
       if (!handler) throw new TeselaError("E_PROTOCOL", `'${head.method}' is no question that this node knows`);
       return handler(params);
     };
-    run().then(
-      (value) => this.channel.send("answer", { id: head.id, ok: true, value }),
-      (e: unknown) => this.channel.send("answer", { id: head.id, ok: false, value: toTeselaError(e).toJSON() as Data }),
-    );
+    run()
+      .then((value) => this.channel.send("answer", { id: head.id, ok: true, value }))
+      .catch((e: unknown) => {
+        // Code and message alone: details may hold what cannot be sent, and are for the commands of this node.
+        const { code, message, details } = toTeselaError(e);
+        const reasons = Array.isArray(details.reasons) ? { reasons: details.reasons.map(String) } : {};
+        this.channel.send("answer", { id: head.id, ok: false, value: { error: code, message, ...reasons } });
+      });
   }
 
   onAnswer(head: Head<"answer">): void {
@@ -58,8 +62,15 @@ export class Asks {
     this.waiting.delete(head.id);
     if (!w) return;
     if (head.ok) w.resolve(head.value);
-    else w.reject(TeselaError.from(head.value as { error: string; message: string }));
+    else w.reject(errorFrom(head.value));
   }
+}
+
+function errorFrom(value: Data): TeselaError {
+  if (value === null || typeof value !== "object" || !("error" in value))
+    return new TeselaError("E_PROTOCOL", "a question was answered with nothing");
+  const { error, message, ...details } = value;
+  return TeselaError.from({ ...details, error: String(error), message: String(message) });
 }
 
 /** A number out of a question. @throws TeselaError E_PROTOCOL */

@@ -101,7 +101,6 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
   if (armed) throw new TeselaError("E_CANTMOVE", `process ${deputy.pid} has a CPU-time timer running`, { reasons: ["cpu_timer"] });
   const alt = deputy.peek(s + At.altStack, 24);
   const altStack = { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) };
-  deputy.setFrameAltStack(altStack);
   const clearTid = deputy.peek(s + At.clearTid, 8).readBigUInt64LE(0);
   return {
     pid: deputy.pid,

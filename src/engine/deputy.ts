@@ -1,10 +1,8 @@
 import { Socket } from "node:net";
 import { assert, type Log, TeselaError } from "../base/mod.ts";
 import {
-  type AltStack,
   buildSigframe,
   Exchange,
-  FRAME_STACK,
   type FrameState,
   packCall,
   type RawCall,
@@ -107,6 +105,8 @@ export class Deputy {
     const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, tid, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);
+    const inside: number[] = [];
+    let engineEnd = -1;
     try {
       const pairAt = base + DeputyMap.scratch;
       mustCall("socketpair", call(Sys.socketpair, AF_UNIX, SOCK_STREAM_CLOEXEC, 0, pairAt));
@@ -114,7 +114,9 @@ export class Deputy {
       memory.readUpTo(tid, pairAt, pair);
       const ours = pair.readInt32LE(0);
       const theirs = pair.readInt32LE(4);
+      inside.push(ours, theirs);
       const fd = topDescriptor(tid, theirs, call);
+      if (fd !== theirs) inside.push(fd);
       const frame = buildSigframe(base + DeputyMap.frame, { ...frozen, regs: repeatRegs(frozen) });
       assert(frame.bytes.length <= Number(DeputyMap.scratch - DeputyMap.frame), "the extended state fits its frame");
       poke(tid, base + DeputyMap.frame, frame.bytes);
@@ -122,7 +124,7 @@ export class Deputy {
       exchange.writeBigUInt64LE(frame.rsp, Exchange.frame);
       poke(tid, base + DeputyMap.exchange, exchange);
       poke(tid, base, stubCode());
-      const engineEnd = fetchDescriptor(tid, ours);
+      engineEnd = fetchDescriptor(tid, ours);
       const regs = frozen.regs.clone();
       regs.set(Reg.rip, base + BigInt(Stub.loop));
       regs.set(Reg.r13, BigInt(fd));
@@ -135,6 +137,8 @@ export class Deputy {
       return deputy;
     } catch (e) {
       log.warn("setting up a deputy failed", { pid: tid, error: String(e) });
+      if (engineEnd >= 0) libc.close(engineEnd);
+      for (const fd of inside) call(Sys.close, fd);
       call(Sys.munmap, base, DeputyMap.size);
       throw e;
     }
@@ -187,15 +191,6 @@ export class Deputy {
     const word = Buffer.alloc(4);
     word.writeUInt32LE(committed ? 1 : 0);
     this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.committed), word);
-  }
-
-  /** Completes the frame that the thread resumes from if the engine dies: the alternate stack is known only now. */
-  setFrameAltStack(stack: AltStack): void {
-    const bytes = Buffer.alloc(24);
-    bytes.writeBigUInt64LE(stack.sp, 0);
-    bytes.writeInt32LE(stack.flags, 8);
-    bytes.writeBigUInt64LE(stack.size, 16);
-    this.poke(this.base + DeputyMap.frame + FRAME_STACK, bytes);
   }
 
   /** Where a thread's instruction pointer tells that it is in the call it was sent, not in the loop's own. */
@@ -253,17 +248,20 @@ export function injectAt(tracees: Tracees, tid: number, at: bigint, regs: Regs, 
   const call = regs.clone();
   call.setCall(at, nr, args);
   ptrace.setRegs(tid, call.bytes);
+  let stopped = false;
   for (let stops = 0; stops < 2; ) {
     ptrace.contToSyscall(tid);
     const s = tracees.wait(tid);
     if (s.kind === "syscall") stops++;
-    else if (s.kind === "signal" && s.signal === SIGSTOP) continue;
+    else if (s.kind === "signal" && s.signal === SIGSTOP) stopped = true;
     else if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", `process ${tid} ended`);
     else assert(s.kind === "event", `unexpected stop ${JSON.stringify(s)} while setting up process ${tid}`);
   }
   ptrace.getRegs(tid, call.bytes);
   const result = call.result;
   ptrace.setRegs(tid, regs.bytes);
+  // The one signal that cannot be blocked waits until the process can be stopped by it.
+  if (stopped) libc.kill(tid, SIGSTOP);
   return result;
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, writeSync } from "node:fs";
 import { assert, MiB, TeselaError } from "../base/mod.ts";
 import { addressOfBytes, libc } from "../sys/mod.ts";
@@ -37,10 +38,15 @@ export class FileCache implements Disposable {
 
   /** Room for a content that is about to come; `commit` makes it known, disposal without it drops it. */
   create(hash: string, size: number): CachedFile {
-    assert(/^[0-9a-f]{64}$/.test(hash), "a content is named by its sha256");
+    if (!/^[0-9a-f]{64}$/.test(hash)) throw new TeselaError("E_PROTOCOL", "a content is named by its sha256");
     const fd = libc.must("memfd_create", libc.memfdCreate(NAME_PREFIX + hash, MFD_CLOEXEC));
     ftruncateSync(fd, size);
-    return new CachedFile(fd, () => {
+    return new CachedFile(fd, hash, size, () => {
+      if (this.entries.has(hash)) {
+        // It came twice at the same time.
+        closeSync(fd);
+        return;
+      }
       this.entries.set(hash, { fd, size });
       this.bytes += size;
       this.evict();
@@ -64,18 +70,36 @@ export class FileCache implements Disposable {
 
 export class CachedFile implements Disposable {
   private readonly fd: number;
+  private readonly name: string;
+  private readonly size: number;
   private readonly publish: () => void;
+  private readonly sum = createHash("sha256");
   private done = false;
   private at = 0;
 
-  constructor(fd: number, publish: () => void) {
+  constructor(fd: number, name: string, size: number, publish: () => void) {
     this.fd = fd;
+    this.name = name;
+    this.size = size;
     this.publish = publish;
   }
+
+  /** @throws TeselaError E_PROTOCOL for more than was announced */
   write(bytes: Uint8Array): void {
-    this.at += writeSync(this.fd, bytes, 0, bytes.length, this.at);
+    if (this.at + bytes.length > this.size) throw new TeselaError("E_PROTOCOL", "a mapped file is longer than its sender said");
+    for (let done = 0; done < bytes.length; ) {
+      const n = writeSync(this.fd, bytes, done, bytes.length - done, this.at);
+      done += n;
+      this.at += n;
+    }
+    this.sum.update(bytes);
   }
+
+  /** Other nodes' processes will map it by its name, so the name has to be true. @throws TeselaError E_PROTOCOL */
   commit(): void {
+    if (this.at !== this.size || this.sum.digest("hex") !== this.name) {
+      throw new TeselaError("E_PROTOCOL", `a mapped file is not what its sender said: ${this.name}`);
+    }
     this.done = true;
     this.publish();
   }

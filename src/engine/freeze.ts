@@ -1,6 +1,6 @@
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
-import { NO_SYSCALL, ptrace, Reg, Regs, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
 import { Sys } from "./numbers.ts";
 
@@ -51,12 +51,16 @@ export function nextStop(tracees: Tracees, tid: number, timeoutMs: number): Prom
  * @throws TeselaError E_GONE, E_BUSY (does not stop), E_CANTMOVE (`stopped`, `code_32bit`)
  */
 export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
+  let rounds = 0;
+  let afterSignal = false;
   for (;;) {
     const s = await nextStop(tracees, tid, FREEZE_TIMEOUT_MS);
     if (s === null)
       throw new TeselaError("E_BUSY", `process ${tid} waits in the kernel for something that cannot be interrupted; try again`);
-    if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", `process ${tid} ended`);
+    if (isEnd(s)) throw new TeselaError("E_GONE", `process ${tid} ended`);
     if (s.kind === "signal") {
+      if (afterSignal) ptrace.interrupt(tid);
+      afterSignal = false;
       ptrace.cont(tid, s.signal);
       continue;
     }
@@ -64,11 +68,43 @@ export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
       if (s.signal !== SIGTRAP) {
         throw new TeselaError("E_CANTMOVE", `process ${tid} is stopped; continue it first`, { reasons: ["stopped"] });
       }
+      if (rounds++ < MAX_ROUNDS && interruptedBySignal(tid)) {
+        afterSignal = true;
+        ptrace.cont(tid);
+        continue;
+      }
       return describe(tid);
     }
-    if (s.kind === "event" && s.event === ptrace.Event.EXEC) return describe(tid);
     ptrace.cont(tid);
   }
+}
+/** A program that gets signals faster than it handles them is frozen all the same. */
+const MAX_ROUNDS = 16;
+
+/**
+ * A call that a signal has ended must see its handler run here, where the kernel knows whether it is begun again: our own
+ * stop came between the two.
+ */
+function interruptedBySignal(tid: number): boolean {
+  const regs = new Regs();
+  ptrace.getRegs(tid, regs.bytes);
+  const { result } = regs;
+  const cut = (result <= Restart.SYS && result >= Restart.BLOCK) || result === EINTR;
+  return regs.syscallNumber >= 0 && cut && signalWaits(tid);
+}
+
+const signalSet = (status: string, name: string): bigint => BigInt(`0x${proc.statusField(status, name) ?? "0"}`);
+
+/** The signals that wait for a thread or its process, as a kernel sigset. */
+export function pendingSignals(tid: number): bigint {
+  const status = proc.readStatus(tid);
+  return signalSet(status, "SigPnd") | signalSet(status, "ShdPnd");
+}
+
+/** Whether a signal is about to be delivered. */
+export function signalWaits(tid: number): boolean {
+  const status = proc.readStatus(tid);
+  return ((signalSet(status, "SigPnd") | signalSet(status, "ShdPnd")) & ~signalSet(status, "SigBlk")) !== 0n;
 }
 
 /** Reads the state of a stopped thread, ready to be resumed anywhere: an interrupted call is set to start again. */
@@ -83,8 +119,7 @@ export function describe(tid: number): Frozen {
   const rseq = readRseq(tid);
   const restart = rewind(regs);
   if (rseq) leaveCriticalSection(tid, rseq, regs);
-  // The alternate stack is known once the thread can make calls; until then a frame restores "none set by us".
-  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: { sp: 0n, flags: SS_DISABLE, size: 0n }, rseq, restart };
+  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart };
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */
@@ -100,7 +135,11 @@ export function repeatRegs(frozen: { regs: Regs; restart: { nr: number } | null 
   if (frozen.restart) Regs.repeat(regs, frozen.restart.nr);
   return regs;
 }
-export const SS_DISABLE = 2;
+/**
+ * What rt_sigreturn(2) finds in a frame made here: it ignores flags that cannot be, so that the thread keeps the alternate
+ * stack that it has (kernel/signal.c, restore_altstack).
+ */
+const KEEP_STACK = { sp: 0n, flags: 3, size: 0n } as const;
 
 /**
  * Sets an interrupted call to be made again. Returns the call's number when only the kernel that began it can go on

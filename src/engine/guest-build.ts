@@ -14,6 +14,7 @@ import {
   SKELETON_BASE,
   SKELETON_END,
   type ThreadImage,
+  touches,
   type Vma,
 } from "../image/mod.ts";
 import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
@@ -115,6 +116,8 @@ export class GuestBuild implements Disposable {
 
   /** @throws SysError ENOMEM, EFAULT when the node cannot hold the pages */
   write(chunk: PageChunk): void {
+    // The skeleton's code runs with our rights until the guest is locked in.
+    assert(!touches(chunk, SKELETON_BASE, SKELETON_END), "pages come for the program's own areas");
     this.pages.write(chunk);
   }
 

@@ -92,7 +92,7 @@ function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt:
       outs,
       finish: (result, out) => {
         const name = LIMITS_HERE[resource];
-        if (result === 0n && wanted && own && name) guest.setLimit(resource, name, wanted);
+        if (result === 0n && wanted && own && name) setLimit(guest, resource, name, wanted);
         if (result === 0n && oldPtr !== 0n) {
           try {
             guest.memory.write(oldPtr, out);
@@ -107,7 +107,16 @@ function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt:
   );
 }
 
+/** A limit that home has set and that acts on the memory here. */
+function setLimit(guest: Guest, resource: number, name: keyof Guest["limits"], value: Buffer): void {
+  guest.limits = { ...guest.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
+  // By the guest itself, whose user is not ours any more. What it may not have here, home has granted all the same.
+  injectCall(guest, Sys.prlimit64, [0, resource, place(guest.tid, 0, value), 0]);
+}
+
 function exit(guest: Guest): void {
+  // Should it be carried off before home has heard, it ends where it goes on.
+  guest.rewindCall();
   guest.state = { kind: "waiting", why: "exit" };
   guest.link.exit(guest, Number(BigInt.asIntN(32, guest.regs.args[0] ?? 0n)));
 }
@@ -116,7 +125,7 @@ function exit(guest: Guest): void {
 function sigaction(guest: Guest, nr: number): void {
   const [signal = 0n, act = 0n, , size = 0n] = guest.regs.args;
   if (act === 0n) {
-    guest.resume(0);
+    guest.resumeCall();
     return;
   }
   const action = guest.memory.readUpTo(act, SIGACTION_BYTES);

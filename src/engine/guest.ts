@@ -5,11 +5,11 @@ import { libc, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, 
 import { Restart } from "./freeze.ts";
 import { ownTid, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
+import { forOne } from "./guard.ts";
 import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
 import { TraceeMemory } from "./guest-memory.ts";
-import { injectCall, queueSignal } from "./guest-inject.ts";
+import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { place } from "./zygote.ts";
 import { Dispositions, type Effect, signalBit } from "./signals.ts";
 
 const SIGKILL = 9;
@@ -70,7 +70,16 @@ export class Guest {
     this.clearTid = thread?.clearTid ?? 0n;
     this.limits = o.image.limits;
     this.context = { pid: o.image.pid, tid: o.image.pid, reservedFds: o.reservedFds, cpuAway: () => this.cpuAway() };
-    o.tracees.claim(o.tid, (s) => this.onStop(s));
+    o.tracees.claim(o.tid, (s) => this.guarded(() => this.onStop(s)));
+  }
+
+  /** An error in what is done for this guest ends it alone; its last stop tells home. */
+  guarded(work: () => void): void {
+    const end = (reason: string): void => {
+      this.log.error("a guest was ended", { home: this.home, pid: this.image.pid, reason });
+      libc.kill(this.tid, SIGKILL);
+    };
+    forOne(this.tid, end, work);
   }
 
   /** CPU time used away from home so far, here and on nodes before, in microseconds. */
@@ -107,21 +116,19 @@ export class Guest {
     return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
   }
 
-  /** A limit that home has set and that acts on the memory here. */
-  setLimit(resource: number, name: keyof Image["limits"], value: Buffer): void {
-    this.limits = { ...this.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
-    // By the guest itself, whose user is not ours any more. What it may not have here, home has granted all the same.
-    const at = place(this.tid, 0, value);
-    injectCall(this, Sys.prlimit64, [0, resource, at, 0]);
-  }
-
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
   trueInfo(info: Uint8Array): Uint8Array {
     const sent = Buffer.from(info.buffer, info.byteOffset, info.length).readInt32LE(8) === SI_TKILL;
     return (sent ? this.expected.get(signalOf(info))?.shift() : undefined) ?? info;
   }
 
-  /** Lets a finished build, or a guest that was frozen for a move that failed, run. */
+  /** A move has failed: goes on if it was frozen already, and is not frozen any more if not. */
+  thaw(): void {
+    this.onFrozen = null;
+    if (this.state.kind === "frozen") this.go();
+  }
+
+  /** Lets a finished build, or a frozen guest, run. */
   go(): void {
     this.onFrozen = null;
     if (this.restart) {
@@ -181,7 +188,7 @@ export class Guest {
   private act(nr: number, plan: Plan): void {
     switch (plan.kind) {
       case "local":
-        this.resume(0);
+        this.resumeCall();
         return;
       case "answer":
         this.finishCall(plan.result);
@@ -200,6 +207,11 @@ export class Guest {
   /** The guest asks for what only home can do: it waits there, ready to repeat the call. */
   goBack(nr: number, reason: string): void {
     this.rewindCall();
+    if (this.onFrozen) {
+      // It is moving already, and makes the call again where it goes on.
+      this.settle();
+      return;
+    }
     this.state = { kind: "waiting", why: `${reason} (call ${nr})` };
     this.answerAsked();
     this.link.back(this, reason, nr);
@@ -428,6 +440,16 @@ export class Guest {
     this.state = { kind: "running" };
     // At a signal-delivery-stop no call can be made in between: the next stop is asked for.
     if (signal === 0) for (const info of this.deferred.splice(0)) queueSignal(this, info);
+    this.run(signal);
+  }
+
+  /** From its call's own stop: this kernel makes the call, so nothing of ours may be done in between. */
+  resumeCall(): void {
+    this.run(0);
+  }
+
+  private run(signal: number): void {
+    this.state = { kind: "running" };
     ptrace.cont(this.tid, signal);
     if (this.asked.length > 0 || this.deferred.length > 0 || this.onFrozen) ptrace.interrupt(this.tid);
   }

@@ -1,15 +1,17 @@
-import { readlinkSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, type NodeId, TeselaError } from "../base/mod.ts";
-import { isOwnView } from "../forward/mod.ts";
-import type { Image, Vma } from "../image/mod.ts";
-import { dropPages } from "../image/mod.ts";
-import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { dropPages, type Image } from "../image/mod.ts";
+import { isEnd, isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
-import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs } from "./freeze.ts";
+import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
+import { forOne } from "./guard.ts";
 import type { Verdict } from "./guest-types.ts";
 import { type CallFrame, outLengths } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
+import { openedOwnView } from "./own-view-files.ts";
+import { pieces } from "./release.ts";
 import { signalOf } from "./guest-build.ts";
+import { signalBit } from "./signals.ts";
 
 /** What a home process says to the node its guest runs on. */
 export interface HostLink {
@@ -29,13 +31,16 @@ export type Phase =
   | "gone";
 
 const SIGTRAP = 5;
+const SIGCONT = 18;
 const SIGSTOP = 19;
+const SI_CODE = 8;
+const SI_TKILL = -6;
+/** A deputy that is to end its call is interrupted again after so long. */
+const INTERRUPT_MS = 20;
 const SIG_SETMASK = 2;
 /** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
 const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
 const RSEQ_FLAG_UNREGISTER = 1;
-/** Pages are given back in pieces, so that the guest's first calls do not wait behind a gigabyte. */
-const RELEASE_BYTES = 64n << 20n;
 
 /** The original task of a process that is, or is about to be, away. */
 export class HomeProcess {
@@ -64,7 +69,8 @@ export class HomeProcess {
   /** Signals that came while the guest was on the move. */
   private postponed: Buffer[] = [];
   private stopRequested = false;
-  private interruptDone: (() => void) | null = null;
+  /** Someone waits for the deputy to stop in order to take it over. */
+  private taking: { resolve: () => void; reject: (e: Error) => void } | null = null;
   private idle: (() => void)[] = [];
   readonly exited: Promise<void>;
   private resolveExited: () => void = () => {};
@@ -80,7 +86,11 @@ export class HomeProcess {
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
     });
-    this.tracees.claim(this.pid, (s) => this.onStop(s));
+    this.tracees.claim(this.pid, (s) => this.guarded(() => this.onStop(s)));
+  }
+
+  private guarded(work: () => void): void {
+    forOne(this.pid, (reason) => this.kill(reason), work);
   }
 
   /** Job control has stopped it: it does not move until it is continued. */
@@ -114,7 +124,8 @@ export class HomeProcess {
     this.tracees.release(this.pid);
     this.deputy.close();
     this.host?.drop(this.ticket);
-    this.interruptDone?.();
+    this.taking?.resolve();
+    this.taking = null;
     this.inFlight = null;
     for (const wake of this.idle.splice(0)) wake();
     this.resolveExited();
@@ -122,32 +133,46 @@ export class HomeProcess {
   }
 
   private onSignal(signal: number): void {
+    const info = ptrace.getSiginfo(this.pid);
     const own = this.through.get(signal);
-    if (own) {
+    if (own && info.readInt32LE(SI_CODE) === SI_TKILL) {
       this.through.delete(signal);
       ptrace.setSiginfo(this.pid, own);
-      ptrace.cont(this.pid, signal);
+      this.goOn(signal);
       return;
     }
     if (this.phase !== "away" || !this.host) {
-      // Every other signal is blocked while the process moves.
+      // All are blocked while the process moves; these were on their way before.
       if (signal === SIGSTOP) this.stopRequested = true;
+      else this.postponed.push(info);
       ptrace.cont(this.pid);
       return;
     }
     if (signal === SIGSTOP) {
-      ptrace.cont(this.pid, signal);
+      this.goOn(signal);
       return;
     }
     const seq = ++this.signalSeq;
     this.held = { seq, signal };
-    this.host.signal(this.ticket, seq, ptrace.getSiginfo(this.pid));
+    this.host.signal(this.ticket, seq, info);
+  }
+
+  /** From a signal's stop; who wants to take the deputy over waits for another. */
+  private goOn(signal: number): void {
+    ptrace.cont(this.pid, signal);
+    if (this.taking) ptrace.interrupt(this.pid);
   }
 
   private onGroupStop(): void {
     this.stopped = true;
     this.host?.pause(this.ticket, true);
     ptrace.listen(this.pid);
+    this.taking?.reject(this.isStoppedError());
+    this.taking = null;
+  }
+
+  private isStoppedError(): TeselaError {
+    return new TeselaError("E_CANTMOVE", `process ${this.pid} is stopped; continue it first`, { reasons: ["stopped"] });
   }
 
   private onTrap(): void {
@@ -155,14 +180,20 @@ export class HomeProcess {
       this.stopped = false;
       this.host?.pause(this.ticket, false);
     }
-    const done = this.interruptDone;
-    this.interruptDone = null;
-    if (done) {
-      ptrace.setSigmask(this.pid, ALL_SIGNALS);
-      this.cutCall();
+    const { taking } = this;
+    if (taking && this.inFlight && signalWaits(this.pid)) {
+      // It has interrupted the call in flight, so the guest must hear of it before it hears of the call.
+      ptrace.cont(this.pid);
+      return;
     }
+    if (taking) {
+      this.phase = "moving";
+      ptrace.setSigmask(this.pid, ALL_SIGNALS);
+    }
+    if (this.phase === "moving") this.cutCall();
     ptrace.cont(this.pid);
-    done?.();
+    this.taking = null;
+    taking?.resolve();
   }
 
   /** Ends a call in flight that this stop has interrupted: its result, a restart code, goes to the guest. */
@@ -185,13 +216,13 @@ export class HomeProcess {
       if (verdict === "deliver" && this.wantsCore(signal)) {
         const info = ptrace.getSiginfo(this.pid);
         this.cutCall();
-        ptrace.cont(this.pid);
+        this.goOn(0);
         this.onHomeSignal(info);
         return;
       }
       if (verdict === "later") this.postponed.push(ptrace.getSiginfo(this.pid));
       if (verdict === "handled") this.cutCall();
-      ptrace.cont(this.pid, verdict === "deliver" ? signal : 0);
+      this.goOn(verdict === "deliver" ? signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;
     }
@@ -235,25 +266,12 @@ export class HomeProcess {
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.inFlight = null;
-      if (result >= 0n && this.openedOwnView(nr, result)) {
-        this.refuseOwnView(host, frame.seq, nr, result);
-        return;
-      }
-      host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
+      this.guarded(() => {
+        if (result >= 0n && openedOwnView(this.pid, nr, result)) this.refuseOwnView(host, frame.seq, nr, result);
+        else host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
+      });
       for (const wake of this.idle.splice(0)) wake();
     });
-  }
-
-  /** An open that led, by a link or a relative path, to a file of /proc that is true only of a process that is here. */
-  private openedOwnView(nr: number, result: bigint): boolean {
-    if (!OPENING.has(nr)) return false;
-    try {
-      const path = readlinkSync(`/proc/${this.pid}/fd/${result}`);
-      return path.startsWith("/proc/") && isOwnView(Buffer.from(path), { pid: this.pid, tid: this.pid, reservedFds: [] });
-    } catch {
-      // Closed by a signal handler meanwhile: nobody reads it.
-      return false;
-    }
   }
 
   private refuseOwnView(host: HostLink, seq: number, nr: number, fd: bigint): void {
@@ -261,7 +279,6 @@ export class HomeProcess {
       () => {
         this.onBack("own_view", nr);
         host.reply(this.ticket, seq, Restart.NOINTR, []);
-        for (const wake of this.idle.splice(0)) wake();
       },
       (e: unknown) => this.log.warn("a process ended in an open", { pid: this.pid, error: String(e) }),
     );
@@ -354,44 +371,78 @@ export class HomeProcess {
   /** Ends what the deputy is doing and takes it over for a move; calls that come meanwhile are sent back. */
   async takeOver(): Promise<void> {
     if (this.phase === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
-    if (this.stopped) throw new TeselaError("E_CANTMOVE", `process ${this.pid} is stopped; continue it first`, { reasons: ["stopped"] });
-    this.phase = "moving";
-    await new Promise<void>((resolve) => {
-      this.interruptDone = resolve;
+    if (this.stopped) throw this.isStoppedError();
+    await new Promise<void>((resolve, reject) => {
+      this.taking = { resolve, reject };
       // Held by a signal, it traps once the guest has said what becomes of that.
       ptrace.interrupt(this.pid);
     });
-    if (this.inFlight) await new Promise<void>((resolve) => this.idle.push(resolve));
+    while (this.inFlight && this.phase === "moving") {
+      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), sleep(INTERRUPT_MS)]);
+      // It may have been stopped on its way into the call, which then was not interrupted.
+      if (this.inFlight && this.phase === "moving") ptrace.interrupt(this.pid);
+    }
     if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+  }
+
+  /** The deputy is not taken over after all. */
+  giveUpTakeOver(): void {
+    this.taking = null;
+  }
+
+  /** A signal that came while the process was on its way home already. */
+  postpone(info: Uint8Array): void {
+    this.postponed.push(Buffer.from(info));
   }
 
   /** A move that failed: the process stays where it was. */
   async resumeAway(): Promise<void> {
     if (this.phase !== "moving") return;
+    const stop = this.wantsStop();
+    this.deputy.setCommitted(true);
     await this.goOnAway();
-    if (this.stopRequested) {
-      this.stopRequested = false;
-      libc.kill(this.pid, SIGSTOP);
-    }
+    if (stop) libc.kill(this.pid, SIGSTOP);
+  }
+
+  /** Whether a SIGSTOP that was held back still stands: a later SIGCONT, blocked with all signals, undoes it (signal(7)). */
+  private wantsStop(): boolean {
+    const wanted = this.stopRequested && (pendingSignals(this.pid) & signalBit(SIGCONT)) === 0n;
+    this.stopRequested = false;
+    return wanted;
   }
 
   /** Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be. */
   async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">): Promise<void> {
     await this.requeue(this.postponed.splice(0));
+    // What it was told before without waiting for the result is done, too.
+    await this.deputy.call(Sys.getpid);
     const regs = resumeRegs(frozen);
     await this.stopIdle();
     this.phase = "gone";
-    const at = findSyscall(this.pid);
-    injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
-    injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
-    ptrace.setXstate(this.pid, frozen.xstate);
-    ptrace.setRegs(this.pid, regs.bytes);
-    ptrace.setSigmask(this.pid, frozen.sigmask);
-    ptrace.detach(this.pid);
-    this.deputy.close();
-    if (this.stopRequested) libc.kill(this.pid, SIGSTOP);
-    this.host = null;
-    this.onGone(this);
+    try {
+      ptrace.setXstate(this.pid, frozen.xstate);
+      const at = findSyscall(this.pid);
+      injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
+      injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
+      ptrace.setRegs(this.pid, regs.bytes);
+      ptrace.setSigmask(this.pid, frozen.sigmask);
+      const stop = this.wantsStop();
+      ptrace.detach(this.pid);
+      if (stop) libc.kill(this.pid, SIGSTOP);
+    } catch (e) {
+      // Half a process cannot be left: registers that no thread can have came from a peer, or it has ended.
+      libc.kill(this.pid, 9);
+      this.tracees.claim(this.pid, (s) => {
+        if (isEnd(s)) this.tracees.release(this.pid);
+      });
+      if (!isGone(e)) throw e;
+      throw new TeselaError("E_GONE", `process ${this.pid} ended`, {}, { cause: e });
+    } finally {
+      this.deputy.close();
+      this.host?.drop(this.ticket);
+      this.host = null;
+      this.onGone(this);
+    }
   }
 
   /** Stops the deputy in its loop. */
@@ -401,13 +452,13 @@ export class HomeProcess {
     for (;;) {
       const s = await new Promise<WaitStatus>((resolve) => this.tracees.claim(this.pid, resolve));
       this.tracees.release(this.pid);
-      if (s.kind === "exited" || s.kind === "killed") {
+      if (isEnd(s)) {
         this.end();
         throw new TeselaError("E_GONE", `process ${this.pid} ended`);
       }
       if (s.kind === "event" && s.event === ptrace.Event.STOP) return;
-      if (s.kind === "signal" && s.signal === SIGSTOP) this.stopRequested = true;
-      ptrace.cont(this.pid);
+      if (s.kind === "signal") this.onSignal(s.signal);
+      else ptrace.cont(this.pid);
     }
   }
 
@@ -436,24 +487,5 @@ export class HomeProcess {
   }
 }
 
-/** open(2), openat(2), openat2(2). */
-const OPENING: ReadonlySet<number> = new Set([2, 257, 437]);
 const ROBUST_HEAD = 24;
 const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
-
-function* pieces(vmas: readonly Vma[], keepFrom: bigint, keepTo: bigint): Generator<{ start: bigint; end: bigint }> {
-  for (const vma of vmas) {
-    const parts =
-      keepTo > vma.start && keepFrom < vma.end
-        ? [
-            { start: vma.start, end: keepFrom > vma.start ? keepFrom : vma.start },
-            { start: keepTo < vma.end ? keepTo : vma.end, end: vma.end },
-          ]
-        : [vma];
-    for (const part of parts) {
-      for (let at = part.start; at < part.end; at += RELEASE_BYTES) {
-        yield { start: at, end: at + RELEASE_BYTES < part.end ? at + RELEASE_BYTES : part.end };
-      }
-    }
-  }
-}

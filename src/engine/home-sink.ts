@@ -1,5 +1,16 @@
-import { TeselaError } from "../base/mod.ts";
-import { type FileHashes, type Image, MM_FIELDS, type PageChunk, PageWriter, reshape, type RawCall, type Vma } from "../image/mod.ts";
+import { assert, TeselaError } from "../base/mod.ts";
+import {
+  dropPages,
+  type FileHashes,
+  type Image,
+  MM_FIELDS,
+  type PageChunk,
+  PageWriter,
+  reshape,
+  type RawCall,
+  touches,
+  type Vma,
+} from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { readLayout } from "./capture-home.ts";
 import type { Sink } from "./carry.ts";
@@ -28,13 +39,21 @@ export class HomeSink implements Sink, Disposable {
   async prepare(image: Image): Promise<readonly { start: bigint; end: bigint }[]> {
     this.image = image;
     const { pid, deputy } = this.process;
+    const { start, end } = deputy.extent;
+    if (image.vmas.some((v) => v.start < end && v.end > start)) {
+      throw new TeselaError("E_CANTMOVE", `process ${pid} has mapped memory where its deputy is`, { reasons: ["low_address"] });
+    }
     const have = readLayout(pid, this.hashes, [deputy.extent]).vmas;
     const plan = reshape(have, image.vmas);
     await this.run("mapping memory at home", plan.calls);
+    // Pages that were kept, as those with the arguments, are old by now; those of zeros or clean ones do not come.
+    await deputy.calls(image.vmas.map(dropPages));
     return plan.lost.map((v: Vma) => ({ start: v.start, end: v.end }));
   }
 
   write(chunk: PageChunk): void {
+    const { start, end } = this.process.deputy.extent;
+    assert(!touches(chunk, start, end), "pages come for the program's own areas");
     this.pages.write(chunk);
   }
 

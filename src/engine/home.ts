@@ -3,7 +3,7 @@ import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
 import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
-import { proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
+import { isEnd, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
 import { captureAtHome, type Layout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
@@ -11,7 +11,7 @@ import { BUFFER_BYTES, Deputy } from "./deputy.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
-import { type Frozen, freeze, isGone } from "./freeze.ts";
+import { type Frozen, freeze, isGone, resumeRegs } from "./freeze.ts";
 import { HomeProcess, type Phase } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
@@ -216,9 +216,9 @@ export class Home implements HomeSide {
         if (home.phase === "away") home.phase = "moving";
         if ((home.phase as Phase) !== "gone") await home.leave(frozen);
       } else {
-        ptrace.setRegs(track.pid, frozen.regs.bytes);
-        ptrace.setSigmask(track.pid, frozen.sigmask);
         this.parts.tracees.release(track.pid);
+        ptrace.setRegs(track.pid, resumeRegs(frozen).bytes);
+        ptrace.setSigmask(track.pid, frozen.sigmask);
         ptrace.detach(track.pid);
       }
     } catch (e) {
@@ -230,15 +230,10 @@ export class Home implements HomeSide {
   private async seizeAndFreeze(track: Track): Promise<Frozen> {
     const { pid } = track;
     const { tracees } = this.parts;
-    if (track.seized) {
-      track.seized = false;
-      // Out of execve(2), whose return would still write a register.
-      ptrace.interrupt(pid);
-      ptrace.cont(pid);
-      return await freeze(tracees, pid);
-    }
+    const atExec = track.seized;
+    track.seized = false;
     try {
-      ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
+      if (!atExec) ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
     } catch (e) {
       throw new TeselaError(isGone(e) ? "E_GONE" : "E_CANTMOVE", `process ${pid} cannot be traced: ${(e as Error).message}`, {
         reasons: ["traced"],
@@ -246,6 +241,8 @@ export class Home implements HomeSide {
     }
     try {
       ptrace.interrupt(pid);
+      // Out of execve(2), whose return would still write a register.
+      if (atExec) ptrace.cont(pid);
       return await freeze(tracees, pid);
     } catch (e) {
       this.letGo(pid);
@@ -256,9 +253,9 @@ export class Home implements HomeSide {
   /** Detaches from a process that was stopped, or will stop some time: a running one cannot be left. */
   private letGo(pid: number): void {
     const { tracees } = this.parts;
-    const detach = (): boolean => {
+    const detach = (signal = 0): boolean => {
       try {
-        ptrace.detach(pid);
+        ptrace.detach(pid, signal);
         return true;
       } catch (e) {
         if (!isGone(e)) throw e;
@@ -270,7 +267,7 @@ export class Home implements HomeSide {
       return;
     }
     tracees.claim(pid, (s) => {
-      if (s.kind === "exited" || s.kind === "killed" || detach()) tracees.release(pid);
+      if (isEnd(s) || detach(s.kind === "signal" ? s.signal : 0)) tracees.release(pid);
     });
   }
 
@@ -300,7 +297,10 @@ export class Home implements HomeSide {
   private watch(track: Track, home: HomeProcess): void {
     let coming = false;
     const comeHome = (reason: string, info: Uint8Array | null, nr?: number): void => {
-      if (coming) return;
+      if (coming) {
+        if (info) home.postpone(info);
+        return;
+      }
       coming = true;
       this.parts.log.info("brought home", { pid: home.pid, reason, ...(nr !== undefined && { call: syscallName(nr) }) });
       track.cantmove = [reason];
@@ -389,9 +389,10 @@ export class Home implements HomeSide {
 
   /** A move of an away process failed: its guest goes on where it is, if it still is. */
   private async stayAway(home: HomeProcess, link: Link, cause: unknown): Promise<void> {
+    home.giveUpTakeOver();
     if (home.phase !== "moving") return;
-    await home.resumeAway();
     try {
+      await home.resumeAway();
       await link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs);
     } catch (e) {
       home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);

@@ -12,6 +12,7 @@ import { GuestBuild } from "./guest-build.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
+import { siginfoOf } from "./signals.ts";
 import type { Zygote } from "./zygote.ts";
 
 /** A process that has arrived waits this long for its home's word to run. */
@@ -70,6 +71,9 @@ export class Hosting {
       await receiveFrozen(inbox, sink, carry, (m) => files.take(m));
       const build = sink.release();
       const key = keyOf(head.home, head.ticket);
+      const former = this.arrived.get(key);
+      clearTimeout(former?.timer);
+      former?.build.kill();
       const timer = setTimeout(() => {
         this.arrived.delete(key);
         build.kill();
@@ -131,7 +135,7 @@ export class Hosting {
     const asks = new Asks(channel, {
       go: (p) => this.go(p, link, home),
       thaw: (p) => {
-        this.guest(home, numberOf(p, "ticket")).go();
+        this.guest(home, numberOf(p, "ticket")).thaw();
         return null;
       },
       send: async (p) =>
@@ -151,14 +155,14 @@ export class Hosting {
       case "reply": {
         const reply = unpackReplyFrame(m.payload);
         if (!reply) throw new TeselaError("E_PROTOCOL", "a reply that is too short");
-        this.guests.get(keyOf(home, reply.ticket))?.onReply(reply.seq, reply.result, reply.out);
+        this.forGuest(home, reply.ticket, (g) => g.onReply(reply.seq, reply.result, reply.out));
         return;
       }
       case "signal":
-        this.guests.get(keyOf(home, m.head.ticket))?.signal(m.head.seq, Buffer.from(m.payload));
+        this.forGuest(home, m.head.ticket, (g) => g.signal(m.head.seq, siginfoOf(m.payload)));
         return;
       case "pause":
-        this.guests.get(keyOf(home, m.head.ticket))?.pause(m.head.paused);
+        this.forGuest(home, m.head.ticket, (g) => g.pause(m.head.paused));
         return;
       case "drop":
         this.drop(home, m.head.ticket);
@@ -175,6 +179,11 @@ export class Hosting {
       default:
         throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a home's link`);
     }
+  }
+
+  private forGuest(home: number, ticket: number, act: (guest: Guest) => void): void {
+    const guest = this.guests.get(keyOf(home, ticket));
+    if (guest) guest.guarded(() => act(guest));
   }
 
   private go(p: Record<string, Data | undefined>, link: ChannelHomeLink, home: number): Data {
@@ -197,7 +206,7 @@ export class Hosting {
     });
     this.guests.set(key, guest);
     link.guests.add(guest);
-    guest.go();
+    guest.guarded(() => guest.go());
     return null;
   }
 
@@ -205,6 +214,7 @@ export class Hosting {
     const key = keyOf(home, ticket);
     const guest = this.guests.get(key);
     this.guests.delete(key);
+    if (guest) (guest.link as ChannelHomeLink).guests.delete(guest);
     guest?.kill();
     const here = this.arrived.get(key);
     this.arrived.delete(key);
@@ -309,8 +319,8 @@ class IncomingFiles implements Disposable {
     }
     file.write(m.payload);
     if (!last) return;
-    this.open.delete(hash);
     file.commit();
+    this.open.delete(hash);
   }
   [Symbol.dispose](): void {
     for (const file of this.open.values()) file[Symbol.dispose]();

@@ -46,19 +46,30 @@ export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: r
   into.set(f.blob, at);
 }
 
-/** Null when the lengths do not add up. */
-export function unpackCallFrame(b: Buffer): CallFrame | null {
+/** A call's results are at most this many times the buffer: its ranges may overlap, but hardly do. */
+const MAX_OVERLAP = 4;
+
+/**
+ * Null when the lengths do not add up, or something lies outside of the deputy's buffer.
+ * @param room bytes of that buffer
+ */
+export function unpackCallFrame(b: Buffer, room: number): CallFrame | null {
   if (b.length < CALL_HEAD + REQUEST_BYTES) return null;
   const nOuts = b.readUInt32LE(16);
   const blobLength = b.readUInt32LE(20);
-  if (nOuts > MAX_OUTS || callFrameBytes(nOuts, blobLength) !== b.length) return null;
+  if (nOuts > MAX_OUTS || blobLength > room || callFrameBytes(nOuts, blobLength) !== b.length) return null;
   const outs: OutRange[] = [];
+  let total = 0;
   let at = CALL_HEAD + REQUEST_BYTES;
   for (let i = 0; i < nOuts; i++, at += OUT_BYTES) {
     const flags = b.readUInt16LE(at + 14);
+    const offset = Number(b.readBigInt64LE(at));
+    const length = b.readUInt32LE(at + 8);
+    total += length;
+    if (offset < 0 || offset + length > room || total > room * MAX_OVERLAP) return null;
     outs.push({
-      offset: Number(b.readBigInt64LE(at)),
-      length: b.readUInt32LE(at + 8),
+      offset,
+      length,
       unit: b.readUInt16LE(at + 12),
       ...(flags & LIMITED ? { limit: "return" as const } : {}),
       ...(flags & ON_ERROR ? { onError: true } : {}),

@@ -3,8 +3,11 @@ import { TeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
 import { codec, type Head, type Message } from "../wire/mod.ts";
 import { type AskHandler, Asks } from "./asks.ts";
+import { BUFFER_BYTES } from "./deputy.ts";
+import { forOne } from "./guard.ts";
 import type { HostLink, HomeProcess } from "./home-process.ts";
 import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
+import { siginfoOf } from "./signals.ts";
 
 /** What a home's link needs of its engine. */
 export interface HomeSide {
@@ -34,28 +37,28 @@ export class Link implements HostLink {
   private onMessage(m: Message): void {
     switch (m.type) {
       case "call": {
-        const frame = unpackCallFrame(m.payload);
+        const frame = unpackCallFrame(m.payload, BUFFER_BYTES);
         if (!frame) throw new TeselaError("E_PROTOCOL", "a call whose lengths do not add up");
-        this.own(frame.ticket)?.call(frame);
+        this.own(frame.ticket, (p) => p.call(frame));
         return;
       }
       case "verdict":
-        this.own(m.head.ticket)?.verdict(m.head.seq, m.head.verdict);
+        this.own(m.head.ticket, (p) => p.verdict(m.head.seq, m.head.verdict));
         return;
       case "raise":
-        this.own(m.head.ticket)?.raise(m.head.signal, Buffer.from(m.payload));
+        this.own(m.head.ticket, (p) => p.raise(m.head.signal, siginfoOf(m.payload)));
         return;
       case "back":
-        this.own(m.head.ticket)?.onBack(m.head.reason, m.head.nr);
+        this.own(m.head.ticket, (p) => p.onBack(m.head.reason, m.head.nr));
         return;
       case "exit":
-        this.own(m.head.ticket)?.exit(m.head.code);
+        this.own(m.head.ticket, (p) => p.exit(m.head.code));
         return;
       case "lost":
-        this.own(m.head.ticket)?.kill(`node ${this.node}: ${m.head.reason}`);
+        this.own(m.head.ticket, (p) => p.kill(`node ${this.node}: ${m.head.reason}`));
         return;
       case "usage":
-        for (const row of m.head.rows) this.side.usage(row);
+        for (const row of m.head.rows) this.own(row.ticket, () => this.side.usage(row));
         return;
       case "ask":
         this.asks.onAsk(m.head);
@@ -68,10 +71,15 @@ export class Link implements HostLink {
     }
   }
 
-  /** A process whose guest runs over this link; what another node says of it is not listened to. */
-  private own(ticket: number): HomeProcess | undefined {
+  /** For a process whose guest runs over this link; what another node says of it is not listened to. */
+  private own(ticket: number, act: (p: HomeProcess) => void): void {
     const p = this.side.process(ticket);
-    return p?.host === this ? p : undefined;
+    if (p?.host !== this) return;
+    forOne(
+      p.pid,
+      (reason) => p.kill(reason),
+      () => act(p),
+    );
   }
 
   reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void {

@@ -1,4 +1,6 @@
-import { SIGACTION_BYTES } from "../image/mod.ts";
+import { TeselaError } from "../base/mod.ts";
+import { SIGACTION_BYTES, SIGNALS } from "../image/mod.ts";
+import { ptrace } from "../sys/mod.ts";
 
 /** What a signal does to a process, told from its dispositions (signal(7), sigaction(2)). */
 export type Effect = "ignore" | "handler" | "terminate" | "core" | "stop";
@@ -8,6 +10,14 @@ const SIG_IGN = 1n;
 const IGNORED_BY_DEFAULT: ReadonlySet<number> = new Set([17 /* CHLD */, 18 /* CONT */, 23 /* URG */, 28 /* WINCH */]);
 const STOPPING: ReadonlySet<number> = new Set([19 /* STOP */, 20 /* TSTP */, 21 /* TTIN */, 22 /* TTOU */]);
 const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
+
+/** A siginfo_t as a peer sent it: whole, and of a signal that there is. @throws TeselaError E_PROTOCOL */
+export function siginfoOf(payload: Uint8Array): Buffer {
+  const info = Buffer.from(payload);
+  const signal = info.length === ptrace.SIGINFO_SIZE ? info.readInt32LE(0) : 0;
+  if (signal < 1 || signal > SIGNALS) throw new TeselaError("E_PROTOCOL", "that is no siginfo_t");
+  return info;
+}
 
 export const signalBit = (signal: number): bigint => 1n << BigInt(signal - 1);
 

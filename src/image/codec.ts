@@ -27,6 +27,9 @@ const MAX_VMAS = 70_000;
 const MAX_XSTATE = 16_384;
 const MAX_PENDING = 4096;
 const SIGINFO = 128;
+/** The user half of the address space (TASK_SIZE_MAX with four-level paging). */
+const USER_END = 0x7fff_ffff_f000n;
+const PAGE_MASK = 0xfffn;
 
 const limit = list(u64, 2);
 const backing = obj({ kind: oneOf("anon", "file"), hash: nullable(str(64)), offset: u64 });
@@ -87,6 +90,17 @@ export function encodeImage(i: Image): Buffer {
   return Buffer.from(w.bytes());
 }
 
+/** Areas are whole pages in the order of their addresses, and do not overlap. */
+function checkAreas(areas: readonly { start: bigint; end: bigint }[]): void {
+  let last = 0n;
+  for (const { start, end } of areas) {
+    if (start < last || end <= start || end > USER_END || ((start | end) & PAGE_MASK) !== 0n) {
+      throw new TeselaError("E_PROTOCOL", `an image with an impossible area: ${start.toString(16)}-${end.toString(16)}`);
+    }
+    last = end;
+  }
+}
+
 /** @throws TeselaError E_PROTOCOL for bytes that are no image */
 export function decodeImage(bytes: Buffer): Image {
   const r = new CborReader(bytes);
@@ -101,6 +115,11 @@ export function decodeImage(bytes: Buffer): Image {
   const [uid = 0, euid = 0, gid = 0, egid = 0] = w.ids;
   if (w.sigactions.length !== SIGNALS * SIGACTION_BYTES) throw new TeselaError("E_PROTOCOL", "an image with too few signal actions");
   if (w.threads.some((t) => t.regs.length !== 216)) throw new TeselaError("E_PROTOCOL", "an image with too few registers");
+  if (w.ids.length !== 4) throw new TeselaError("E_PROTOCOL", "an image with too few ids");
+  if ([w.pending, ...w.threads.map((t) => t.pending)].flat().some((info) => info.length !== SIGINFO)) {
+    throw new TeselaError("E_PROTOCOL", "an image with a signal that is no siginfo_t");
+  }
+  checkAreas(w.vmas);
   return {
     pid: w.pid,
     vmas: w.vmas.map((v) => ({

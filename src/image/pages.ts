@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { assert, MiB, PAGE } from "../base/mod.ts";
+import { MiB, PAGE, TeselaError } from "../base/mod.ts";
 import { memory, proc, SysError } from "../sys/mod.ts";
 import type { Vma } from "./image.ts";
 
@@ -9,10 +9,15 @@ export interface PageChunk {
   readonly data: Uint8Array;
 }
 
+/** Whether a chunk holds a page of [start, end). */
+export const touches = (chunk: PageChunk, start: bigint, end: bigint): boolean =>
+  chunk.runs.some((r) => r.addr < end && r.addr + BigInt(r.pages * PAGE) > start);
+
 /** Bytes of one chunk at most. */
 export const CHUNK_BYTES = MiB;
 const CHUNK_PAGES = CHUNK_BYTES / PAGE;
 const RUN_BYTES = 16;
+const PAGE_MASK = BigInt(PAGE - 1);
 
 /**
  * Where pages come from. Stop-and-copy reads them from the frozen process; pre-copy and post-copy are other sources
@@ -194,16 +199,19 @@ export function packRuns(runs: readonly proc.PageRun[]): Buffer {
   return out;
 }
 
-/** @throws TeselaError when the table does not fit the bytes behind it */
+/** @throws TeselaError E_PROTOCOL when the table does not fit the bytes behind it */
 export function unpackRuns(payload: Uint8Array, count: number): PageChunk {
   const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
   const table = count * RUN_BYTES;
-  assert(count >= 0 && count <= memory.MAX_IOV && table <= view.length, "the run table fits");
+  if (!(count >= 0 && count <= memory.MAX_IOV && table <= view.length))
+    throw new TeselaError("E_PROTOCOL", "a run table that does not fit");
   const runs = Array.from({ length: count }, (_, i) => ({
     addr: view.readBigUInt64LE(i * RUN_BYTES),
     pages: Number(view.readBigUInt64LE(i * RUN_BYTES + 8)),
   }));
   const data = view.subarray(table);
-  assert(data.length === runs.reduce((sum, r) => sum + r.pages, 0) * PAGE, "the runs match their bytes");
+  const pages = runs.reduce((sum, r) => sum + r.pages, 0);
+  if (data.length !== pages * PAGE || runs.some((r) => (r.addr & PAGE_MASK) !== 0n))
+    throw new TeselaError("E_PROTOCOL", "runs without their bytes");
   return { runs, data };
 }

@@ -54,9 +54,6 @@ export interface FrameState {
   readonly altStack: AltStack;
 }
 
-/** Where a frame's alternate stack is, from its base. */
-export const FRAME_STACK = BigInt(8 + UC_STACK);
-
 /** Room that {@link buildSigframe} needs at most for an extended state of this size. */
 export const sigframeSize = (xstate: number): number => 8 + UCONTEXT_SIZE + SIGINFO + 64 + xstate + 4;
 

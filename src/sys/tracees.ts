@@ -1,6 +1,6 @@
 import { assert } from "../base/mod.ts";
 import { pollOne, waitAny, waitOne } from "./ptrace.unsafe.ts";
-import { decodeWait, type WaitStatus } from "./wait-status.ts";
+import { decodeWait, isEnd, type WaitStatus } from "./wait-status.ts";
 
 type Handler = (status: WaitStatus) => void;
 
@@ -42,7 +42,10 @@ export class Tracees implements Disposable {
       if (waiting?.length === 0) this.early.delete(tid);
       return first;
     }
-    return decodeWait(waitOne(tid));
+    const status = decodeWait(waitOne(tid));
+    // An end is told only once: whoever has claimed the task must hear of it too.
+    if (isEnd(status)) setImmediate(() => this.handlers.get(tid)?.(status));
+    return status;
   }
 
   /** The tracee's next stop if it is there already. */
@@ -51,8 +54,17 @@ export class Tracees implements Disposable {
     return status === null ? null : decodeWait(status);
   }
 
+  /** A handler that throws does not keep the other tasks' stops from theirs. */
   drain(): void {
-    for (let next = waitAny(); next !== null; next = waitAny()) this.deliver(next.tid, decodeWait(next.status));
+    for (let next = waitAny(); next !== null; next = waitAny()) {
+      try {
+        this.deliver(next.tid, decodeWait(next.status));
+      } catch (e) {
+        queueMicrotask(() => {
+          throw e;
+        });
+      }
+    }
   }
 
   private deliver(tid: number, status: WaitStatus): void {

@@ -6,6 +6,9 @@ export type WaitStatus =
   | { kind: "event"; event: number; signal: number }
   | { kind: "signal"; signal: number };
 
+/** True when the task is no more. */
+export const isEnd = (s: WaitStatus): boolean => s.kind === "exited" || s.kind === "killed";
+
 const SIGTRAP = 5;
 
 export function decodeWait(status: number): WaitStatus {
