@@ -1,4 +1,4 @@
-import { closeSync, readSync } from "node:fs";
+import { readSync } from "node:fs";
 import { assert, present, TeselaError } from "../base/mod.ts";
 import {
   type Area,
@@ -34,6 +34,15 @@ export interface Layout {
 
 /** @throws TeselaError E_CANTMOVE naming every mapping that cannot leave home */
 export function readLayout(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[] = []): Layout {
+  return layoutOf(pid, hashes, except, false);
+}
+
+/** The same of a process that runs: mappings that it takes away meanwhile are left out. */
+export function readChangingLayout(pid: number, hashes: FileHashes): Layout {
+  return layoutOf(pid, hashes, [], true);
+}
+
+function layoutOf(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[], changing: boolean): Layout {
   const areas = readAreas(pid, except);
   const refused = areas.filter((a) => a.kind === "refused");
   if (refused.length > 0) {
@@ -44,7 +53,12 @@ export function readLayout(pid: number, hashes: FileHashes, except: readonly { s
   const files = new Map<string, CarriedFile>();
   const vmas: Vma[] = [];
   for (const area of areas) {
-    if (area.kind === "anon" || area.kind === "file") vmas.push(toVma(pid, area, hashes, files));
+    if (area.kind !== "anon" && area.kind !== "file") continue;
+    try {
+      vmas.push(toVma(pid, area, hashes, files));
+    } catch (e) {
+      if (!changing || (e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
+    }
   }
   return { vmas, vdso: vdsoOf(pid, areas), files };
 }
@@ -161,18 +175,13 @@ function readIds(pid: number): Image["ids"] {
   return { uid, euid, gid, egid };
 }
 
-/** Reads a carried file to its end in pieces. */
-export function* readCarried(file: CarriedFile, chunkBytes: number): Generator<Buffer> {
-  const fd = file.open();
-  try {
-    for (let at = 0; at < file.size; ) {
-      const chunk = Buffer.alloc(Math.min(chunkBytes, file.size - at));
-      const n = readSync(fd, chunk, 0, chunk.length, at);
-      if (n === 0) throw new TeselaError("E_GONE", `a mapped file shrank while it was carried (${file.hash})`);
-      yield chunk.subarray(0, n);
-      at += n;
-    }
-  } finally {
-    closeSync(fd);
+/** Reads a carried file to its end in pieces. @throws TeselaError E_GONE when it is shorter by now */
+export function* readCarried(fd: number, file: CarriedFile, chunkBytes: number): Generator<Buffer> {
+  for (let at = 0; at < file.size; ) {
+    const chunk = Buffer.alloc(Math.min(chunkBytes, file.size - at));
+    const n = readSync(fd, chunk, 0, chunk.length, at);
+    if (n === 0) throw new TeselaError("E_GONE", `a mapped file shrank while it was carried (${file.hash})`);
+    yield chunk.subarray(0, n);
+    at += n;
   }
 }

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { type Log, TeselaError } from "../base/mod.ts";
 import type { Channel } from "../io/mod.ts";
 import { CHUNK_BYTES, decodeImage, encodeImage, FrozenPages, type Image, packRuns, type PageChunk, unpackRuns } from "../image/mod.ts";
@@ -59,7 +60,7 @@ export interface Source {
   /** The task whose memory and mapped files are read. */
   readonly task: number;
   readonly offer: Head<"offer">;
-  readonly files: ReadonlyMap<string, CarriedFile>;
+  readonly files: Map<string, CarriedFile>;
 }
 
 export interface FrozenSource {
@@ -80,23 +81,38 @@ export async function offer(inbox: Inbox, source: Source, o: CarryOptions): Prom
   channel.send("offer", source.offer);
   const want = await inbox.next("the offer", o.stepMs, "want");
   await step(o.faults, "files");
-  return sendFiles(channel, want.head.hashes, source.files, o);
+  const { files } = source;
+  return sendFiles(channel, want.head.hashes, files, o, (hash) => files.delete(hash));
 }
 
+/** `gone` is told of a file that the process has unmapped meanwhile, which only one that runs can do. */
 async function sendFiles(
   channel: Channel,
   hashes: readonly string[],
   files: ReadonlyMap<string, CarriedFile>,
   o: CarryOptions,
+  gone: (hash: string) => void,
 ): Promise<number> {
   let bytes = 0;
   for (const hash of hashes) {
     const file = files.get(hash);
     if (!file) throw new TeselaError("E_PROTOCOL", `node ${channel.peer.node} wants a file that was not offered`);
+    let fd: number;
+    try {
+      fd = file.open();
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
+      gone(hash);
+      continue;
+    }
     let sent = 0;
-    for (const piece of readCarried(file, CHUNK_BYTES)) {
-      sent += piece.length;
-      if (!channel.send("file", { hash, size: file.size, last: sent === file.size }, piece)) await drained(channel, o.stepMs);
+    try {
+      for (const piece of readCarried(fd, file, CHUNK_BYTES)) {
+        sent += piece.length;
+        if (!channel.send("file", { hash, size: file.size, last: sent === file.size }, piece)) await drained(channel, o.stepMs);
+      }
+    } finally {
+      closeSync(fd);
     }
     if (file.size === 0) channel.send("file", { hash, size: 0, last: true });
     bytes += sent;
@@ -115,6 +131,9 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
     late.map(([hash]) => hash),
     frozen.layout.files,
     o,
+    (hash) => {
+      throw new TeselaError("E_GONE", `a mapped file cannot be read (${hash})`);
+    },
   );
   const pages = new FrozenPages(source.task, frozen.image.vmas);
   await step(o.faults, "image");

@@ -5,7 +5,7 @@ import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
 import { isEnd, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
-import { captureAtHome, type Layout, readLayout } from "./capture-home.ts";
+import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
 import { BUFFER_BYTES, Deputy } from "./deputy.ts";
 import { guestQuestions } from "./guest-questions.ts";
@@ -82,7 +82,7 @@ export class Home implements HomeSide {
     if (track?.process) return [];
     const reasons = refusals(pid, false);
     try {
-      readLayout(pid, this.hashes);
+      readChangingLayout(pid, this.hashes);
     } catch (e) {
       const { details } = toTeselaError(e);
       if (Array.isArray(details.reasons)) reasons.push(...(details.reasons as string[]));
@@ -112,7 +112,7 @@ export class Home implements HomeSide {
       this.parts.log.info("moved", { ...result });
       return result;
     } catch (e) {
-      const error = toTeselaError(e);
+      const error = whatHappened(e, pid);
       if (error.code === "E_CANTMOVE") track.cantmove = (error.details.reasons as string[] | undefined) ?? [];
       this.parts.log.warn("a move failed", { pid, from, to, error: error.code, message: error.message });
       throw error;
@@ -163,7 +163,7 @@ export class Home implements HomeSide {
     try {
       const ticket = this.ticket();
       const inbox = new Inbox(channel);
-      const before = readLayout(pid, this.hashes);
+      const before = readChangingLayout(pid, this.hashes);
       const source: Source = { task: pid, offer: this.offer(pid, ticket, before), files: before.files };
       await offer(inbox, source, carry);
       const move = await this.carryOut(track, source, ticket, inbox, link);
@@ -439,6 +439,13 @@ export class Home implements HomeSide {
       throw e;
     }
   }
+}
+
+/** Whatever step it was that a process's end made impossible, the end is the reason. */
+function whatHappened(e: unknown, pid: number): TeselaError {
+  const error = toTeselaError(e);
+  if (proc.exists(pid) || error.code === "E_GONE") return error;
+  return new TeselaError("E_GONE", `process ${pid} ended while it was to be moved`, { pid }, { cause: error });
 }
 
 interface Move {

@@ -47,7 +47,8 @@ const mapFile = (pid: number, line: proc.MapsLine): string => `/proc/${pid}/map_
 
 /** The link's mode tells how the mapped file is open (fs/proc/base.c, proc_map_files_instantiate). */
 function writable(pid: number, line: proc.MapsLine): boolean {
-  return (lstatSync(mapFile(pid, line)).mode & 0o200) !== 0;
+  // A running process may take it away meanwhile: no link then.
+  return ((lstatSync(mapFile(pid, line), { throwIfNoEntry: false })?.mode ?? 0) & 0o200) !== 0;
 }
 
 /** open(2): a descriptor for looking only; Node has no name for it. */
