@@ -1,6 +1,7 @@
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type TeselaError, toTeselaError } from "../../src/base/mod.ts";
+import { toTeselaError } from "../../src/base/mod.ts";
 import { ask } from "../../src/daemon/client.ts";
 import type { TestCluster } from "./harness.ts";
 
@@ -23,7 +24,10 @@ export const SEED = Number(process.env.TESELA_SEED ?? Math.floor(Math.random() *
 export function engine<T>(cluster: TestCluster, node: number, method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
   const init = cluster.state.hosts.find((h) => h.id === node)?.init?.pid;
   const socket = `/proc/${init}/root/run/tesela/engine.sock`;
-  return ask<T>({ socket, absent: "E_NOENGINE", name: "tesela-engine" }, { method, path, ...(body !== undefined && { body }), timeoutMs: 120_000 });
+  return ask<T>(
+    { socket, absent: "E_NOENGINE", name: "tesela-engine" },
+    { method, path, ...(body !== undefined && { body }), timeoutMs: 120_000 },
+  );
 }
 
 export interface Moved {
@@ -38,13 +42,14 @@ export interface Moved {
 export const migrate = (cluster: TestCluster, pid: number, target: number | "home", home = 1): Promise<Moved> =>
   engine<Moved>(cluster, home, "POST", "/migrate", { pid, target: target === home ? "home" : target, uid: 0 });
 
-/** A descendant by name, as its host counts; null when there is none (any more). */
-export function findDescendant(outerPid: number, comm: string): { pid: number; outerPid: number } | null {
+/** A descendant by name, the `nth` of that name, as its host counts; null when there is none (any more). */
+export function findDescendant(outerPid: number, comm: string, nth = 0): { pid: number; outerPid: number } | null {
   const queue = [outerPid];
+  let left = nth;
   for (let pid = queue.shift(); pid !== undefined; pid = queue.shift()) {
     try {
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      if (/^Name:\t(.*)$/m.exec(status)?.[1] === comm && !/^State:\tZ/m.test(status)) {
+      if (/^Name:\t(.*)$/m.exec(status)?.[1] === comm && !/^State:\tZ/m.test(status) && left-- === 0) {
         return { pid: Number(/^NSpid:\t(.*)$/m.exec(status)?.[1]?.split("\t").at(-1)), outerPid: pid };
       }
       for (const task of readdirSync(`/proc/${pid}/task`)) {
@@ -57,18 +62,29 @@ export function findDescendant(outerPid: number, comm: string): { pid: number; o
   return null;
 }
 
+/** Where an engine says that one of its node's processes runs. */
+export async function whereIs(cluster: TestCluster, pid: number, home = 1): Promise<number> {
+  const rows = await engine<{ pid: number; node: number; role: string }[]>(cluster, home, "GET", "/processes");
+  return rows.find((r) => r.pid === pid && r.role === "home")?.node ?? home;
+}
+
 export interface Outcome {
   readonly stdout: string;
   readonly stderr: string;
   readonly status: number;
-  /** Moves that were made, and why others were not. */
-  readonly moves: number;
+}
+
+export interface MovedOutcome extends Outcome {
+  readonly moves: readonly Moved[];
+  /** Why moves were not made; that the program had ended is no reason. */
   readonly refused: readonly string[];
 }
 
 export interface MoveOptions {
   /** The program that is moved: its name in /proc, under the shell that runs the script. */
   readonly name: string;
+  /** The how manieth of that name, from 0. */
+  readonly nth?: number;
   /** Stop after so many moves; endless unless given. */
   readonly moves?: number;
   /** Pause between two moves, milliseconds: [least, most]. */
@@ -76,61 +92,93 @@ export interface MoveOptions {
   readonly seed?: number;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Only among these nodes; home is 1. */
-  readonly nodes?: readonly number[];
+  /** Nodes to visit in this order, over and over; any other node each time unless given. Home is 1. */
+  readonly route?: readonly number[];
 }
 
 /** Hang guard of one program. */
 const GUARD_MS = 240_000;
+/** The program has ended, or does not run any more though its parent has not looked yet. */
+const ENDED: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID"]);
+const NODES = [1, 2, 3];
 
 /** Runs a script on node 1 and moves a program of it around until it ends. */
-export async function runMoved(cluster: TestCluster, script: string, o: MoveOptions): Promise<Outcome> {
+export async function runMoved(cluster: TestCluster, script: string, o: MoveOptions): Promise<MovedOutcome> {
   const random = randomFrom(o.seed ?? SEED);
-  const program = await cluster.spawn(1, ["bash", "-c", script], { ...(o.cwd && { cwd: o.cwd }), ...(o.env && { env: o.env }) });
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  program.child.stdout?.on("data", (b: Buffer) => out.push(b));
-  program.child.stderr?.on("data", (b: Buffer) => err.push(b));
-  program.child.stdin?.end();
-  let ended = false;
-  const guard = setTimeout(() => program.child.kill("SIGKILL"), GUARD_MS);
-  const end = Promise.all([program.ended, new Promise((r) => program.child.once("close", r))]).then(([e]) => {
-    ended = true;
-    return e;
-  });
-  const nodes = o.nodes ?? [1, 2, 3];
+  await using program = await start(cluster, script, o);
+  const { end } = program;
   const [least, most] = o.gap ?? [30, 200];
-  let moves = 0;
+  const pause = (): Promise<unknown> => Promise.race([sleep(least + random() * (most - least)), end]);
+  const moves: Moved[] = [];
   const refused: string[] = [];
-  let at = 1;
-  while (!ended && moves < (o.moves ?? Number.POSITIVE_INFINITY)) {
-    const target = findDescendant(program.outerPid, o.name);
+  while (!program.over() && moves.length < (o.moves ?? Number.POSITIVE_INFINITY)) {
+    const target = findDescendant(program.outerPid, o.name, o.nth);
     if (!target) {
       await Promise.race([sleep(2), end]);
       continue;
     }
-    const choices = nodes.filter((n) => n !== at);
-    const to = choices[Math.floor(random() * choices.length)] ?? 2;
     try {
-      await migrate(cluster, target.pid, to);
-      moves++;
-      at = to;
+      const at = await whereIs(cluster, target.pid);
+      const choices = NODES.filter((n) => n !== at);
+      const to = o.route?.[moves.length % o.route.length] ?? (choices[Math.floor(random() * choices.length)] as number);
+      moves.push(await migrate(cluster, target.pid, to));
     } catch (e) {
-      const error: TeselaError = toTeselaError(e);
-      if (!["E_GONE", "E_NOENT_PID"].includes(error.code)) refused.push(`${error.code} ${JSON.stringify(error.details.reasons ?? error.message)}`);
-      at = 1;
-      const row = (await engine<{ pid: number; node: number }[]>(cluster, 1, "GET", "/processes")).find((r) => r.pid === target.pid);
-      if (row) at = row.node;
+      const { code, details, message } = toTeselaError(e);
+      const reasons = JSON.stringify(details.reasons ?? []);
+      if (!ENDED.has(code) && reasons !== '["ended"]') refused.push(`${code} ${reasons} ${message}`);
     }
-    await Promise.race([sleep(least + random() * (most - least)), end]);
+    await pause();
   }
-  const { status } = await end;
-  clearTimeout(guard);
-  return { stdout: Buffer.concat(out).toString("latin1"), stderr: Buffer.concat(err).toString("latin1"), status, moves, refused };
+  return { ...(await end), moves, refused };
 }
 
 /** The same without moving. */
-export async function runUnmoved(cluster: TestCluster, script: string, o: Pick<MoveOptions, "cwd" | "env"> = {}): Promise<{ stdout: string; status: number }> {
-  const done = await cluster.exec(1, ["bash", "-c", script], { ...o, timeoutMs: GUARD_MS });
-  return { stdout: Buffer.from(done.stdout).toString("latin1"), status: done.status };
+export async function runUnmoved(cluster: TestCluster, script: string, o: Pick<MoveOptions, "cwd" | "env"> = {}): Promise<Outcome> {
+  await using program = await start(cluster, script, o);
+  return await program.end;
 }
+
+interface Running extends AsyncDisposable {
+  readonly outerPid: number;
+  readonly end: Promise<Outcome>;
+  over(): boolean;
+}
+
+async function start(cluster: TestCluster, script: string, o: Pick<MoveOptions, "cwd" | "env">): Promise<Running> {
+  const { child, outerPid, ended } = await cluster.spawn(1, ["bash", "-c", script], { ...(o.cwd && { cwd: o.cwd }), ...(o.env && { env: o.env }) });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout?.on("data", (b: Buffer) => out.push(b));
+  child.stderr?.on("data", (b: Buffer) => err.push(b));
+  child.stdin?.end();
+  const guard = setTimeout(() => child.kill("SIGKILL"), GUARD_MS);
+  let over = false;
+  const end = Promise.all([ended, once(child, "close")]).then(([{ status }]) => {
+    over = true;
+    clearTimeout(guard);
+    return { stdout: Buffer.concat(out).toString("latin1"), stderr: Buffer.concat(err).toString("latin1"), status };
+  });
+  const stop = async (): Promise<void> => {
+    if (!over) child.kill("SIGKILL");
+    await end;
+  };
+  return { outerPid, end, over: () => over, [Symbol.asyncDispose]: stop };
+}
+
+interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly reason?: string;
+}
+
+function logLines(log: string): LogLine[] {
+  return log.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as LogLine] : []));
+}
+
+/** Why processes came home without having been told to, by an engine's log. */
+export const homecomings = (log: string): string[] =>
+  logLines(log).flatMap((l) => (l.message === "brought home" && l.reason !== undefined ? [l.reason] : []));
+
+/** What an engine complained about in its log, besides moves that failed, which their callers were told. */
+export const troubles = (log: string): string[] =>
+  logLines(log).flatMap((l) => ((l.level === "error" || l.level === "warn") && l.message !== "a move failed" ? [JSON.stringify(l)] : []));
