@@ -114,7 +114,7 @@ export class Home implements HomeSide {
     } catch (e) {
       const error = whatHappened(e, pid);
       if (error.code === "E_CANTMOVE") track.cantmove = (error.details.reasons as string[] | undefined) ?? [];
-      this.parts.log.warn("a move failed", { pid, from, to, error: error.code, message: error.message });
+      this.parts.log.warn("a move failed", { pid, from, to, error: error.code, reason: error.message });
       throw error;
     } finally {
       track.busy = false;

@@ -182,3 +182,10 @@ export const homecomings = (log: string): string[] =>
 /** What an engine complained about in its log, besides moves that failed, which their callers were told. */
 export const troubles = (log: string): string[] =>
   logLines(log).flatMap((l) => ((l.level === "error" || l.level === "warn") && l.message !== "a move failed" ? [JSON.stringify(l)] : []));
+
+/** Marks the places in all engines' logs; the function tells what they have said since. */
+export function listen(cluster: TestCluster): (node: number) => string {
+  const nodes = cluster.state.hosts.map((h) => h.id);
+  const begin = new Map(nodes.map((n) => [n, cluster.log(n, "tesela-engine").length]));
+  return (node) => cluster.log(node, "tesela-engine").slice(begin.get(node));
+}
