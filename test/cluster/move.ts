@@ -145,7 +145,10 @@ interface Running extends AsyncDisposable {
 }
 
 async function start(cluster: TestCluster, script: string, o: Pick<MoveOptions, "cwd" | "env">): Promise<Running> {
-  const { child, outerPid, ended } = await cluster.spawn(1, ["bash", "-c", script], { ...(o.cwd && { cwd: o.cwd }), ...(o.env && { env: o.env }) });
+  const { child, outerPid, ended } = await cluster.spawn(1, ["bash", "-c", script], {
+    ...(o.cwd && { cwd: o.cwd }),
+    ...(o.env && { env: o.env }),
+  });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout?.on("data", (b: Buffer) => out.push(b));

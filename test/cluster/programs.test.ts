@@ -55,15 +55,30 @@ const CASES: Readonly<Record<string, Case>> = {
     gap: [100, 400],
   },
   awk: { name: "mawk", script: `mawk 'BEGIN { for (i = 0; i < 5000; i++) for (j = 0; j < 3000; j++) s += i * j % 7; print s }'`, least: 5 },
-  gawk: { name: "gawk", script: `gawk 'BEGIN { for (i = 0; i < 1500; i++) for (j = 0; j < 3000; j++) s[j % 97] += i * j % 7; for (k in s) print k, s[k] }'`, least: 5 },
+  gawk: {
+    name: "gawk",
+    script: `gawk 'BEGIN { for (i = 0; i < 1500; i++) for (j = 0; j < 3000; j++) s[j % 97] += i * j % 7; for (k in s) print k, s[k] }'`,
+    least: 5,
+  },
   gzip: { name: "gzip", script: "gzip -9 < $DATA/text | sha256sum", least: 6 },
   "gzip within a pipe": { name: "gzip", script: "cat $DATA/text | gzip -9 | sha256sum", least: 6 },
   python: { name: "python3", script: `/usr/bin/python3 -c '${PYTHON.replaceAll("$DATA", "/tmp/data")}'`, least: 5 },
   perl: { name: "perl", script: `perl -e '${PERL}'`, least: 5, gap: [100, 300] },
-  xz: { name: "xz", script: "head -c 6000000 $DATA/text > in; xz -T1 -3 -k in; sha256sum < in.xz; xz -dc in.xz | cmp - in && echo same", least: 5, gap: [100, 300] },
+  xz: {
+    name: "xz",
+    script: "head -c 6000000 $DATA/text > in; xz -T1 -3 -k in; sha256sum < in.xz; xz -dc in.xz | cmp - in && echo same",
+    least: 5,
+    gap: [100, 300],
+  },
   sort: { name: "sort", script: "LC_ALL=C sort --parallel=1 -S 40M -T . $DATA/lines | sha256sum", least: 5, gap: [100, 400] },
   sqlite: { name: "sqlite3", script: `sqlite3 t.db "${SQL}"; sha256sum < t.db`, least: 5 },
-  dd: { name: "dd", gap: [20, 100], script: "dd if=$DATA/text of=copy bs=3k conv=swab status=none; sha256sum < copy; dd if=copy of=copy bs=5k count=999 skip=7 seek=3 conv=notrunc status=none; sha256sum < copy", least: 5 },
+  dd: {
+    name: "dd",
+    gap: [20, 100],
+    script:
+      "dd if=$DATA/text of=copy bs=3k conv=swab status=none; sha256sum < copy; dd if=copy of=copy bs=5k count=999 skip=7 seek=3 conv=notrunc status=none; sha256sum < copy",
+    least: 5,
+  },
   files: { name: "files", script: "files . 100 7", least: 5 },
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
   "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5, home: FORKS },
@@ -88,11 +103,17 @@ before(async () => {
   if (skip) return;
   cluster = await startCluster({ n: 3 });
   const copies = COMPILED.map((name: ProgramName) => `cp ${program(name)} /usr/local/bin/${name}`);
-  await cluster.sh(1, ["mkdir -p /tmp/data", ...copies, `perl -e '${TEXT}' > /tmp/data/text`, `perl -e '${LINES}' > /tmp/data/lines`].join(" && "));
+  await cluster.sh(
+    1,
+    ["mkdir -p /tmp/data", ...copies, `perl -e '${TEXT}' > /tmp/data/text`, `perl -e '${LINES}' > /tmp/data/lines`].join(" && "),
+  );
 });
 /** 40 MB of words, and 200 MB of lines in no order. */
 const TEXT = `srand(1); my @w = map { join "", map { chr(97 + rand(26)) } 1 .. 2 + rand(9) } 1 .. 3000;
-my $n = 0; while ($n < 40e6) { my $l = join(" ", map { $w[rand(@w) * rand()] } 1 .. 400) . "\\n"; $n += length $l; print $l }`.replaceAll("\n", " ");
+my $n = 0; while ($n < 40e6) { my $l = join(" ", map { $w[rand(@w) * rand()] } 1 .. 400) . "\\n"; $n += length $l; print $l }`.replaceAll(
+  "\n",
+  " ",
+);
 const LINES = `srand(2); my $f = "." x 84; for (1 .. 2000000) { printf "%015.0f%s\\n", rand() * 1e15, $f }`;
 after(async () => await cluster?.[Symbol.asyncDispose]());
 
@@ -122,7 +143,10 @@ for (const [title, c] of Object.entries(CASES)) {
     if (c.moves !== undefined) assert.equal(moves.length, c.moves);
     const others = homecomings(said(1)).filter((reason) => !home.includes(reason));
     assert.deepEqual(others, [], `only what has to brings it home\n${logs()}`);
-    assert.deepEqual([1, 2, 3].flatMap((n) => troubles(said(n))), []);
+    assert.deepEqual(
+      [1, 2, 3].flatMap((n) => troubles(said(n))),
+      [],
+    );
     await cluster.sh(1, `rm -r /tmp/${title.replaceAll(/\W/g, "-")}.*`);
   });
 }
