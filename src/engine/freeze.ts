@@ -3,6 +3,7 @@ import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image
 import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
 import { Sys } from "./numbers.ts";
+import { hasPendingFault } from "./signals.ts";
 
 /** A thread that does not stop within this time waits in the kernel for something that cannot be interrupted. */
 export const FREEZE_TIMEOUT_MS = 2000;
@@ -68,7 +69,7 @@ export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
       if (s.signal !== SIGTRAP) {
         throw new TeselaError("E_CANTMOVE", `process ${tid} is stopped; continue it first`, { reasons: ["stopped"] });
       }
-      if (rounds++ < MAX_ROUNDS && interruptedBySignal(tid)) {
+      if (hasPendingFault(tid) || (rounds++ < MAX_ROUNDS && interruptedBySignal(tid))) {
         afterSignal = true;
         ptrace.cont(tid);
         continue;

@@ -165,15 +165,18 @@ function mapFile(guest: Guest, nr: number): void {
     })
     .catch((e: unknown) => {
       if (guest.state.kind !== "busy") return;
-      if (toTeselaError(e).code === "E_BUSY") {
-        // Home is moving the process: the call is made again where it goes on.
-        guest.rewindCall();
-        guest.settle();
-        return;
-      }
+      if (metMove(guest, e)) return;
       guest.log.warn("a file could not be mapped away from home", { pid: guest.image.pid, error: toTeselaError(e).message });
       guest.goBack(nr, "mmap_file");
     });
+}
+
+/** While home moves the process it answers nothing: the call is made again where it goes on. */
+function metMove(guest: Guest, e: unknown): boolean {
+  if (toTeselaError(e).code !== "E_BUSY") return false;
+  guest.rewindCall();
+  guest.settle();
+  return true;
 }
 
 function mapContent(guest: Guest, nr: number, args: readonly bigint[], send: () => void): void {
@@ -202,8 +205,12 @@ function mapContent(guest: Guest, nr: number, args: readonly bigint[], send: () 
       guest.finishCall(result);
     })
     .catch((e: unknown) => {
+      if (guest.state.kind !== "busy") return;
+      // The repeated call finds the place free again, unless it replaces what is there anyway.
+      if (toTeselaError(e).code === "E_BUSY" && (flags & BigInt(MAP_FIXED)) === 0n) injectCall(guest, Sys.munmap, [result, length]);
+      if (metMove(guest, e)) return;
       guest.log.warn("home did not mirror a mapping", { pid: guest.image.pid, error: toTeselaError(e).message });
-      if (guest.state.kind === "busy") guest.finishCall(result);
+      guest.finishCall(result);
     });
 }
 const MSG_CMSG_CLOEXEC = 0x40000000;

@@ -10,7 +10,7 @@ import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./gu
 import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { Dispositions, type Effect, signalBit } from "./signals.ts";
+import { Dispositions, type Effect, hasPendingFault, isFault, signalBit } from "./signals.ts";
 
 const SIGKILL = 9;
 const SIGRTMIN = 32;
@@ -301,11 +301,17 @@ export class Guest {
     }
     this.interrupted = { nr: flight.nr, result };
     this.rewindCall();
-    this.settle();
+    if (!this.onFrozen) this.answerAsked();
+    this.resume(0);
   }
 
   /** An interrupt of ours, or a stop that means nothing here. */
   private onTrap(): void {
+    // A signal that belongs to what the thread was doing comes first: this stop was asked for at the same moment.
+    if (this.interrupted || hasPendingFault(this.tid)) {
+      ptrace.cont(this.tid);
+      return;
+    }
     ptrace.getRegs(this.tid, this.regs.bytes);
     if (this.onFrozen || this.paused) {
       this.settle();
@@ -333,15 +339,17 @@ export class Guest {
       this.regs.set(Reg.rax, result);
       ptrace.setRegs(this.tid, this.regs.bytes);
     }
-    if (this.onFrozen) {
-      this.deferred.push(Buffer.from(siginfo));
-      this.settle();
-      return;
-    }
+    // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
     if (effect === "handler" || effect === "ignore") {
       if (effect === "handler") this.dispositions.delivered(signal);
-      this.answerAsked();
+      if (!this.onFrozen) this.answerAsked();
       this.resume(signal);
+      return;
+    }
+    if (this.onFrozen) {
+      // A fault is raised by its instruction again, wherever that is then.
+      if (!isFault(siginfo)) this.deferred.push(Buffer.from(siginfo));
+      this.settle();
       return;
     }
     this.state = effect === "stop" ? { kind: "stopped" } : { kind: "waiting", why: `signal ${signal}` };
@@ -451,7 +459,7 @@ export class Guest {
   private run(signal: number): void {
     this.state = { kind: "running" };
     ptrace.cont(this.tid, signal);
-    if (this.asked.length > 0 || this.deferred.length > 0 || this.onFrozen) ptrace.interrupt(this.tid);
+    if (this.asked.length > 0 || this.deferred.length > 0 || this.onFrozen || this.paused) ptrace.interrupt(this.tid);
   }
 
   /**

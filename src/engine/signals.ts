@@ -50,3 +50,19 @@ export class Dispositions {
   }
 }
 const SA_RESETHAND = 0x80000000n;
+
+/** Signals that the processor raises at an instruction which, made again, raises them again: SIGILL, SIGBUS, SIGFPE, SIGSEGV. */
+const FAULTS: ReadonlySet<number> = new Set([4, 7, 8, 11]);
+
+/** Tells a fault from a signal that somebody sent: positive codes are the kernel's own (sigaction(2), si_code). */
+export function isFault(siginfo: Uint8Array): boolean {
+  const info = Buffer.from(siginfo.buffer, siginfo.byteOffset, siginfo.length);
+  return FAULTS.has(info.readInt32LE(0)) && info.readInt32LE(8) > 0;
+}
+
+/**
+ * True for a thread that we stopped between its fault and the delivery of that. It must take the signal first: kept pending
+ * it would come up again later, for the kernel delivers it before our own traps even when it is blocked
+ * (kernel/signal.c, dequeue_synchronous_signal).
+ */
+export const hasPendingFault = (tid: number): boolean => ptrace.peekSiginfo(tid, false).some(isFault);

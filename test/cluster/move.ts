@@ -182,9 +182,11 @@ function logLines(log: string): LogLine[] {
 export const homecomings = (log: string): string[] =>
   logLines(log).flatMap((l) => (l.message === "brought home" && l.reason !== undefined ? [l.reason] : []));
 
-/** What an engine complained about in its log, besides moves that failed, which their callers were told. */
+/** Both sides of a move that failed, which its caller was told of. */
+const TOLD: ReadonlySet<string> = new Set(["a move failed", "a process was not carried"]);
+/** What else an engine complained about in its log. */
 export const troubles = (log: string): string[] =>
-  logLines(log).flatMap((l) => ((l.level === "error" || l.level === "warn") && l.message !== "a move failed" ? [JSON.stringify(l)] : []));
+  logLines(log).flatMap((l) => ((l.level === "error" || l.level === "warn") && !TOLD.has(l.message) ? [JSON.stringify(l)] : []));
 
 /** Marks the places in all engines' logs; the function tells what they have said since. */
 export function listen(cluster: TestCluster): (node: number) => string {
