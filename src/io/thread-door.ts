@@ -1,7 +1,7 @@
 /**
- * One listener a node, and yet threads that own their connections: the main thread reads no more than the ClientHello, then gives the
- * connection's descriptor and those bytes to a worker thread, which does the TLS handshake and everything after it. The main
- * thread's event loop carries none of the bytes.
+ * One listener a node, and yet threads that own their connections: the main thread looks at the ClientHello and gives
+ * the connection's descriptor to a worker thread, which does the TLS handshake and everything after it. The main thread's event
+ * loop carries none of the bytes.
  */
 import { Socket } from "node:net";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
@@ -16,7 +16,7 @@ export interface Descriptors {
   close(fd: number): void;
 }
 
-type ToThread = { readonly id: number; readonly fd: number; readonly first: Uint8Array; readonly deadlineMs: number };
+type ToThread = { readonly id: number; readonly fd: number; readonly deadlineMs: number };
 /** `adopted`: the thread closes the descriptor from now on. `settled`: authenticated, or gone. */
 type FromThread = { readonly id: number; readonly what: "adopted" | "settled" };
 
@@ -47,14 +47,13 @@ export class PortDoor implements ThreadDoor, Disposable {
     this.own.unref();
   }
 
-  take(connection: { fd: number; first: Buffer; deadlineMs: number }, settled: () => void): void {
+  take(connection: { fd: number; deadlineMs: number }, settled: () => void): void {
     if (this.closed) throw new TeselaError("E_REFUSED", "the thread for this connection has ended");
     const fd = this.descriptors.dup(connection.fd);
     const id = this.ids++;
-    const first = Uint8Array.from(connection.first);
-    const message: ToThread = { id, fd, first, deadlineMs: connection.deadlineMs };
+    const message: ToThread = { id, fd, deadlineMs: connection.deadlineMs };
     this.handed.set(id, { fd, settled, adopted: false });
-    this.own.postMessage(message, [first.buffer]);
+    this.own.postMessage(message);
   }
 
   private onMessage({ id, what }: FromThread): void {
@@ -92,13 +91,11 @@ export interface ThreadAcceptOptions {
 export function acceptInThread(port: MessagePort, options: ThreadAcceptOptions, open: (stream: PeerStream) => void): Disposable {
   const tls = new TlsAcceptor(options);
   const tell = (message: FromThread): void => port.postMessage(message);
-  const accept = async ({ id, fd, first, deadlineMs }: ToThread): Promise<void> => {
+  const accept = async ({ id, fd, deadlineMs }: ToThread): Promise<void> => {
     tell({ id, what: "adopted" });
-    const socket = new Socket({ fd, readable: true, writable: true });
+    const socket = new Socket({ fd, readable: true, writable: true, pauseOnCreate: true } as ConstructorParameters<typeof Socket>[0]);
     try {
       socket.on("error", (e) => options.log?.debug("a connection failed", { error: e.message }));
-      // Before anything is read, so that the handshake sees these bytes first.
-      socket.unshift(first);
       const { stream, peer, alpn, route, rest } = await tls.accept(socket, AbortSignal.timeout(deadlineMs));
       if (rest.length > 0) stream.unshift(rest);
       open({ stream, peer, alpn, route });

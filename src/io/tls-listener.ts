@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
-import { type ClientHello, parseClientHello } from "./client-hello.ts";
+import { type ClientHello, MAX_CLIENT_HELLO, parseClientHello } from "./client-hello.ts";
 import { type Accepted, TlsAcceptor } from "./tls-accept.ts";
 import type { AcceptContext } from "./tls-accept.ts";
 import { routeOf } from "./tls-options.ts";
@@ -14,6 +15,9 @@ export const MAX_CONNECTIONS = 8192;
 /** Refusals a second that are logged one by one; the rest is only counted, so that strangers cannot fill the log. */
 const LOGGED_REFUSALS = 10;
 const LOG_WINDOW_MS = 1_000;
+
+/** Between looks at a connection whose ClientHello is not there yet: longer for slower ones, at most this. */
+const LOOK_AGAIN_MS = 20;
 
 export interface ListenerOptions {
   readonly host: string | undefined;
@@ -39,13 +43,21 @@ export class TlsListener implements Listener {
   private readonly tls: TlsAcceptor;
   private readonly strangers = new Set<Stranger>();
   private readonly sockets = new Set<Socket>();
+  private readonly peek: (fd: number, into: Uint8Array) => number | null;
+  private readonly looked = Buffer.alloc(MAX_CLIENT_HELLO + 1);
   private refusals = { since: 0, count: 0 };
 
-  private constructor(acceptors: Readonly<Record<string, Acceptor>>, context: Omit<AcceptContext, "alpn">, options: ListenerOptions) {
+  private constructor(
+    acceptors: Readonly<Record<string, Acceptor>>,
+    context: Omit<AcceptContext, "alpn">,
+    options: ListenerOptions,
+    peek: TlsListener["peek"],
+  ) {
+    this.peek = peek;
     this.acceptors = acceptors;
     this.options = options;
     this.tls = new TlsAcceptor({ ...context, alpn: Object.keys(acceptors) });
-    this.server = createServer({ noDelay: true }, (socket) => this.welcome(socket));
+    this.server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.welcome(socket));
     this.server.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -54,7 +66,9 @@ export class TlsListener implements Listener {
     context: Omit<AcceptContext, "alpn">,
     options: ListenerOptions,
   ): Promise<TlsListener> {
-    const listener = new TlsListener(acceptors, context, options);
+    // Only who listens needs the C library.
+    const { peek } = await import("../sys/mod.ts");
+    const listener = new TlsListener(acceptors, context, options, peek);
     const { server } = listener;
     await new Promise<void>((resolve, reject) => {
       server.once("error", (e: NodeJS.ErrnoException) => {
@@ -96,7 +110,7 @@ export class TlsListener implements Listener {
     }
     this.strangers.add(stranger);
     const { handshakeMs } = this.options;
-    const timer = setTimeout(
+    const timer = globalThis.setTimeout(
       () => stranger.abort.abort(new TeselaError("E_TIMEOUT", `no handshake within ${handshakeMs / 1000} s`)),
       handshakeMs,
     );
@@ -123,8 +137,7 @@ export class TlsListener implements Listener {
   private async admit(stranger: Stranger, settled: () => void): Promise<void> {
     const { signal } = stranger.abort;
     try {
-      const hello = await this.readHello(stranger, (first, hello) => this.handOver(stranger, first, hello, settled));
-      if (hello === null) return;
+      if (this.handOver(stranger, await this.peekHello(stranger), settled)) return;
     } catch (e) {
       stranger.socket.destroy();
       throw e;
@@ -141,50 +154,31 @@ export class TlsListener implements Listener {
   }
 
   /**
-   * Reads until the ClientHello is complete, then asks `divert`; when it says no, puts the bytes back. `divert` is called in the same
-   * turn as the last read, so that nothing more can have been read from the descriptor.
+   * Looks at the ClientHello without taking it from the kernel, so that whoever does the handshake, in whatever thread, finds the
+   * connection as new. Node tells of bytes only by reading them, hence the looking again: an honest hello is there at the first or second
+   * look.
    */
-  private readHello(stranger: Stranger, divert: (first: Buffer, hello: ClientHello) => boolean): Promise<ClientHello | null> {
-    const { socket } = stranger;
+  private async peekHello(stranger: Stranger): Promise<ClientHello> {
     const { signal } = stranger.abort;
-    return new Promise((resolve, reject) => {
-      let bytes: Buffer = Buffer.alloc(0);
-      const done = (act: () => void) => {
-        socket.off("data", onData).off("close", onClose).off("end", onClose);
-        signal.removeEventListener("abort", onAbort);
-        act();
-      };
-      const onClose = () => done(() => reject(new TeselaError("E_LINK", "it ended before a TLS handshake")));
-      const onAbort = () => done(() => reject(signal.reason));
-      const onData = (chunk: Buffer) => {
-        try {
-          bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-          const hello = parseClientHello(bytes);
-          if (hello === null) return;
-          if (divert(bytes, hello)) return done(() => resolve(null));
-          done(() => {
-            socket.pause();
-            socket.unshift(bytes);
-            resolve(hello);
-          });
-        } catch (e) {
-          done(() => reject(e));
-        }
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      socket.on("data", onData).on("close", onClose).on("end", onClose);
-    });
+    const fd = descriptorOf(stranger.socket);
+    for (let wait = 0; ; wait = Math.min(wait * 2 + 1, LOOK_AGAIN_MS)) {
+      await (wait === 0 ? setImmediate(undefined, { signal }) : setTimeout(wait, undefined, { signal }));
+      const n = this.peek(fd, this.looked);
+      if (n === 0) throw new TeselaError("E_LINK", "it ended before a TLS handshake");
+      const hello = n === null ? null : parseClientHello(this.looked.subarray(0, n));
+      if (hello !== null) return hello;
+    }
   }
 
   /** True when the connection now belongs to another thread. */
-  private handOver(stranger: Stranger, first: Buffer, hello: ClientHello, settled: () => void): boolean {
+  private handOver(stranger: Stranger, hello: ClientHello, settled: () => void): boolean {
     const acceptor = hello.alpn.length === 1 ? this.acceptors[hello.alpn[0] as string] : undefined;
     if (acceptor?.kind !== "thread") return false;
     const route = routeOf(hello.serverName);
     const door: ThreadDoor | null = acceptor.pick(route);
     if (door === null) throw new TeselaError("E_REFUSED", `nobody takes connections of route '${route}'`);
     const deadlineMs = Math.max(1, Math.ceil(this.options.handshakeMs - (performance.now() - stranger.since)));
-    door.take({ fd: descriptorOf(stranger.socket), first, route, deadlineMs }, settled);
+    door.take({ fd: descriptorOf(stranger.socket), route, deadlineMs }, settled);
     stranger.socket.destroy();
     return true;
   }

@@ -77,8 +77,8 @@ export const threads = (pick: (route: string) => ThreadDoor | null): Acceptor =>
 
 /** The main thread's side of a worker thread that takes connections over. */
 export interface ThreadDoor {
-  /** Hands over a TCP connection and the bytes already read from it; `settled` is called once it is authenticated or gone. */
-  take(connection: { fd: number; first: Buffer; route: string; deadlineMs: number }, settled: () => void): void;
+  /** Hands over a TCP connection that nothing was read from; `settled` is called once it is authenticated or gone. */
+  take(connection: { fd: number; route: string; deadlineMs: number }, settled: () => void): void;
 }
 
 export interface ConnectOptions {

@@ -5,6 +5,7 @@ export * as memory from "./memory.unsafe.ts";
 export * as proc from "./proc.ts";
 export * as ptrace from "./ptrace.unsafe.ts";
 export * from "./regs.ts";
+export { peek } from "./sockets.unsafe.ts";
 export * from "./tracees.ts";
 export * from "./wait-status.ts";
 
