@@ -127,7 +127,7 @@ function explain(e: unknown, where: string, to: PeerAddress, alpn: string, secur
   if (e instanceof TeselaError) {
     // The server has our certificate and went away without a word: that is how a refused certificate looks in TLS 1.3.
     if (e.code !== "E_REFUSED" || !secure) return e;
-    return new TeselaError("E_IDENTITY", `${where} ended the connection when it saw this node's certificate`, { node: to.node });
+    return new TeselaError("E_IDENTITY", refused(where), { node: to.node });
   }
   const error: NodeJS.ErrnoException = e instanceof Error ? e : new Error(String(e));
   const code = error.code ?? "";
@@ -143,9 +143,13 @@ function explain(e: unknown, where: string, to: PeerAddress, alpn: string, secur
     return new TeselaError("E_IDENTITY", `${where} does not accept this node's certificate (${code})`, details, because);
   }
   if (secure && (code === "ECONNRESET" || code === "EPIPE")) {
-    return new TeselaError("E_IDENTITY", `${where} ended the connection when it saw this node's certificate`, details, because);
+    return new TeselaError("E_IDENTITY", refused(where), details, because);
   }
   if (/^ERR_SSL_|^EPROTO$/.test(code))
     return new TeselaError("E_PROTOCOL", `${where} does not speak Tesela's TLS (${code})`, details, because);
   return new TeselaError("E_LINK", `${where}: ${error.message}`, details, because);
+}
+
+function refused(where: string): string {
+  return `${where} ended the connection when it saw this node's certificate: it does not accept it, or is just stopping; its log says why`;
 }
