@@ -198,6 +198,7 @@ export async function receiveFrozen(
     const chunk = unpackRuns(m.payload, m.head.runs);
     bytes += chunk.data.length;
     sink.write(chunk);
+    inbox.channel.release(m.payload);
   }
   await sink.finish();
   inbox.channel.send("ready", {});

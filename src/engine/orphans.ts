@@ -24,6 +24,8 @@ export function endOrphans(log: Log): void {
 }
 
 function isOrphan(pid: number, code: Buffer): boolean {
+  // One that is traced has an engine: that of a host in a namespace, maybe, whose processes are seen from outside.
+  if (Number(proc.statusField(proc.readStatus(pid), "TracerPid") ?? 0) !== 0) return false;
   const page = proc.readMaps(pid).find((l) => l.end - l.start >= 0x1000n && l.inode === 0n && l.name === "" && (l.prot & 4) !== 0);
   if (!page) return false;
   const here = Buffer.alloc(code.length);

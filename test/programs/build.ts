@@ -26,6 +26,7 @@ const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-
 export const PROGRAMS = {
   abort: { source: "abort.c" },
   "brk-mmap": { source: "brk-mmap.c" },
+  busy: { source: "busy.c" },
   clocks: { source: "clocks.c" },
   die: { source: "die.c" },
   "echo-server": { source: "echo-server.c" },

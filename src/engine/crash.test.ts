@@ -1,0 +1,106 @@
+/** The engine is killed while it holds processes that have not left yet: they go on by themselves as if nothing had been. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { openSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { program } from "../../test/programs/build.ts";
+import { Log } from "../base/mod.ts";
+import { libc } from "../sys/mod.ts";
+import { endOrphans } from "./orphans.ts";
+import { SEED, seeded } from "./test-nodes.ts";
+
+const skip = process.getuid?.() === 0 ? false : "tracing other users' processes needs root";
+const TRACER = fileURLToPath(new URL("test-tracer.ts", import.meta.url));
+
+const SIGRTMIN = 34;
+
+interface Victim {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly lines: string[];
+  readonly ended: Promise<number | null>;
+}
+
+async function start(...[file, ...args]: readonly [string, ...string[]]): Promise<Victim> {
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines: string[] = [];
+  const reader = createInterface({ input: child.stdout });
+  reader.on("line", (line) => lines.push(line));
+  const ended = once(child, "close").then(([code]) => code as number | null);
+  await once(reader, "line");
+  return { child, pid: child.pid ?? 0, lines, ended };
+}
+
+/** A tracer takes them, is killed, and they are watched until nobody traces them. */
+async function crash(victims: readonly Victim[], how: string, waitMs: number): Promise<void> {
+  const tracer = spawn(process.execPath, [TRACER], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: tracer.stdout });
+  const taken = new Promise<void>((resolve) => {
+    let left = victims.length;
+    lines.on("line", () => --left === 0 && resolve());
+  });
+  tracer.stdin.write(victims.map((v) => `${v.pid} ${how}\n`).join(""));
+  await Promise.race([taken, once(tracer, "exit").then(() => assert.fail("the tracer gave up"))]);
+  await sleep(waitMs);
+  tracer.kill("SIGKILL");
+  await once(tracer, "close");
+}
+
+test("processes survive the engine that held them", { skip, timeout: 120_000 }, async () => {
+  const random = seeded();
+  const busy = await start(program("busy"), "8000");
+  const registers = await start(program("spin"), "4000", "200000");
+  // In a read of its standard input, in a sleep of whole seconds.
+  const reading = await start("/bin/sh", "-c", "echo ready; read line; echo got $line");
+  const sleeping = await start("/bin/sh", "-c", "echo ready; exec sleep 2");
+  const began = performance.now();
+  const victims = [busy, registers, reading, sleeping];
+  try {
+    let signals = 0;
+    for (const how of ["enter", "capture", "enter", "capture"]) {
+      await sleep(random.float() * 50);
+      await crash(victims, how, random.float() * 30);
+      libc.kill(busy.pid, SIGRTMIN);
+      signals++;
+      for (const { pid } of victims) {
+        const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        assert.match(status, /^TracerPid:\t0$/m);
+        assert.match(status, /^State:\t[RSD]/m);
+      }
+    }
+    reading.child.stdin?.write("a line\n");
+    assert.equal(await reading.ended, 0);
+    assert.deepEqual(reading.lines, ["ready", "got a line"]);
+    assert.equal(await sleeping.ended, 0);
+    assert.ok(performance.now() - began > 1900, "the sleep was as long as it had to be");
+    busy.child.kill("SIGTERM");
+    assert.equal(await busy.ended, 0, `seed ${SEED}`);
+    assert.match(busy.lines.at(-1) ?? "", new RegExp(`signals ${signals}$`));
+    assert.equal(await registers.ended, 0, `seed ${SEED}`);
+  } finally {
+    for (const { child } of victims) child.kill("SIGKILL");
+  }
+});
+
+test("processes that were away end with their engine, or when the next one finds them", { skip, timeout: 60_000 }, async () => {
+  const idle = await start("/bin/sh", "-c", "echo ready; read line");
+  await crash([idle], "committed", 20);
+  assert.equal(await idle.ended, null);
+
+  const waiting = await start("/bin/sh", "-c", "echo ready; read line");
+  const whole = await start("/bin/sh", "-c", "echo ready; read line");
+  try {
+    await crash([waiting], "committed-in-call", 20);
+    assert.equal(waiting.child.exitCode ?? waiting.child.signalCode, null);
+    endOrphans(new Log({ level: "error", fd: openSync("/dev/null", "w") }));
+    assert.equal(await waiting.ended, null);
+    assert.equal(waiting.child.signalCode, "SIGKILL");
+    assert.equal(whole.child.signalCode, null);
+  } finally {
+    for (const { child } of [waiting, whole]) child.kill("SIGKILL");
+  }
+});

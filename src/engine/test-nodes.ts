@@ -1,0 +1,175 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Log, type NodeId, nodeId } from "../base/mod.ts";
+import { ALPN, type Channel, channels, MemoryNetwork, type MemoryTransport, type PeerAddress, SeededRandom } from "../io/mod.ts";
+import { isEnd, libc, Tracees, type WaitStatus } from "../sys/mod.ts";
+import { Faults } from "./faults.ts";
+import { FileCache } from "./file-cache.ts";
+import { Home } from "./home.ts";
+import { Hosting } from "./hosting.ts";
+import { readNodeFacts } from "./node-facts.ts";
+import { Zygote } from "./zygote.ts";
+
+/** For tests: real processes, and engines of several nodes in this one process with a network in memory between them. */
+
+const PATIENCE_MS = 60_000;
+const POLL_MS = 1;
+
+/** A program under a shell that reports its end: the tracer of a process must not be its parent, as in real life. */
+export class TestProgram implements Disposable {
+  readonly pid: number;
+  private readonly shell: number;
+  private readonly dir: string;
+  private over: WaitStatus | null = null;
+
+  private constructor(shell: number, pid: number, dir: string) {
+    this.shell = shell;
+    this.pid = pid;
+    this.dir = dir;
+  }
+
+  /** Runs `argv` (words without quotes) up to its line `ready`. */
+  static async start(tracees: Tracees, ...argv: readonly string[]): Promise<TestProgram> {
+    const dir = mkdtempSync(join(tmpdir(), "tesela-engine-"));
+    const fds = ["/dev/null", "out", "err"].map((name, i) => openSync(i === 0 ? name : join(dir, name), i === 0 ? "r" : "w"));
+    const script = `ulimit -c 0; ${argv.join(" ")}; echo "status $?"`;
+    const shell = libc.spawn("/bin/sh", ["sh", "-c", script], fds);
+    for (const fd of fds) closeSync(fd);
+    const early = { program: null as TestProgram | null };
+    tracees.claim(shell, (s) => {
+      if (isEnd(s) && early.program) early.program.over = s;
+    });
+    for (let waited = 0; !read(join(dir, "out")).includes("ready\n"); waited += POLL_MS) {
+      if (waited > PATIENCE_MS) throw new Error(`${argv.join(" ")} does not get ready: ${read(join(dir, "err"))}`);
+      await sleep(POLL_MS);
+    }
+    const pid = Number(read(`/proc/${shell}/task/${shell}/children`).trim());
+    if (!(pid > 1)) throw new Error(`${argv.join(" ")} has ended already: ${read(join(dir, "out"))}`);
+    early.program = new TestProgram(shell, pid, dir);
+    return early.program;
+  }
+
+  get stdout(): string {
+    return read(join(this.dir, "out"));
+  }
+  get stderr(): string {
+    return read(join(this.dir, "err"));
+  }
+
+  /** Waits for a text in its output. */
+  async says(text: string): Promise<void> {
+    for (let waited = 0; !this.stdout.includes(text); waited += POLL_MS) {
+      if (waited > PATIENCE_MS || this.over) throw new Error(`no '${text}' in: ${this.stdout} ${this.stderr}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  signal(signal: number): void {
+    libc.kill(this.pid, signal);
+  }
+
+  /** What it has written, standard error behind it, once it has ended: the last line is `status N`. */
+  async end(): Promise<string> {
+    for (let waited = 0; !this.over; waited += POLL_MS) {
+      if (waited > PATIENCE_MS) throw new Error(`it does not end: ${this.stdout} ${this.stderr} ${read(`/proc/${this.pid}/status`)}`);
+      await sleep(POLL_MS);
+    }
+    return this.stdout + this.stderr;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.over) {
+      libc.kill(this.pid, 9);
+      libc.kill(this.shell, 9);
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+export interface TestNode {
+  readonly id: NodeId;
+  readonly hosting: Hosting;
+  readonly transport: MemoryTransport;
+  readonly faults: Faults;
+  /** Engines' links that others have opened. */
+  readonly links: Channel[];
+}
+
+/** Node 1 is the home of what the test starts; all of them can take guests. */
+export class TestNodes implements AsyncDisposable {
+  readonly tracees = new Tracees();
+  readonly network = new MemoryNetwork();
+  readonly nodes: TestNode[] = [];
+  readonly log: Log;
+  private readonly logFile: string;
+  readonly addresses: PeerAddress[] = [];
+  private readonly stack = new AsyncDisposableStack();
+  home!: Home;
+
+  private constructor(logFile: string) {
+    this.logFile = logFile;
+    const fd = openSync(logFile, "a");
+    this.stack.defer(() => closeSync(fd));
+    this.log = new Log({ level: "debug", fd });
+  }
+
+  /** What all engines have logged. */
+  get logged(): string {
+    return read(this.logFile);
+  }
+
+  static async start(count: number, stepMs = 2000): Promise<TestNodes> {
+    const dir = mkdtempSync(join(tmpdir(), "tesela-nodes-"));
+    const all = new TestNodes(`${dir}/log`);
+    all.stack.use(all.tracees);
+    all.stack.defer(() => rmSync(dir, { recursive: true }));
+    for (let i = 1; i <= count; i++) await all.add(nodeId(i), dir, stepMs);
+    return all;
+  }
+
+  private async add(id: NodeId, dir: string, stepMs: number): Promise<void> {
+    const { tracees, log, network } = this;
+    const transport = network.transport({ node: id, name: `n${id}`, version: "test", address: `n${id}` });
+    const faults = new Faults();
+    const shared = { tracees, transport, facts: readNodeFacts(id), carry: { stepMs, faults, log }, log };
+    const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
+    const hosting = new Hosting({ ...shared, zygote, cache: this.stack.use(new FileCache()) });
+    const links: Channel[] = [];
+    const listener = await transport.listen({
+      [ALPN.ENGINE]: channels((c) => {
+        links.push(c);
+        hosting.link(c);
+      }),
+      [ALPN.BULK]: channels((c) => void hosting.bulk(c)),
+    });
+    this.stack.use(listener);
+    this.addresses.push({ node: id, address: `n${id}`, port: listener.port });
+    this.nodes.push({ id, hosting, transport, faults, links });
+    if (id === 1) this.home = new Home({ ...shared, node: id, peers: () => this.addresses });
+  }
+
+  node(id: number): TestNode {
+    const node = this.nodes[id - 1];
+    if (!node) throw new Error(`there is no node ${id}`);
+    return node;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { links } of this.nodes) for (const link of links) link.close();
+    await this.stack.disposeAsync();
+  }
+}
+
+/** Chance of a test; a failing run is repeated by its seed. */
+export const SEED = Number(process.env.TESELA_SEED ?? Math.floor(Math.random() * 1e9));
+export const seeded = (): SeededRandom => new SeededRandom(SEED);

@@ -1,0 +1,38 @@
+import { Log } from "../base/mod.ts";
+import { FileHashes } from "../image/mod.ts";
+import { ptrace, Tracees } from "../sys/mod.ts";
+import { captureAtHome, readLayout } from "./capture-home.ts";
+import { Deputy } from "./deputy.ts";
+import { freeze } from "./freeze.ts";
+import { HomeProcess } from "./home-process.ts";
+
+/**
+ * For crash.test.ts: reads `PID how` lines, makes each process a deputy and says so, then waits to be killed. With `enter` it goes no
+ * further, with `capture` it has asked the deputy about itself, with `committed` the process counts as away, with `committed-in-call` its
+ * deputy waits in a call besides.
+ */
+const tracees = new Tracees();
+const log = new Log({ level: "error" });
+let text = "";
+process.stdin.on("data", (part) => {
+  text += String(part);
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n")) {
+    const [pid, how] = text.slice(0, at).split(" ");
+    text = text.slice(at + 1);
+    void seize(Number(pid), how ?? "");
+  }
+});
+
+async function seize(pid: number, how: string): Promise<void> {
+  ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
+  ptrace.interrupt(pid);
+  const frozen = await freeze(tracees, pid);
+  const deputy = Deputy.enter(tracees, frozen, log);
+  void new HomeProcess({ deputy, ticket: 1, tracees, log, onGone: () => {} });
+  ptrace.cont(pid);
+  if (how !== "enter") await captureAtHome(deputy, frozen, readLayout(pid, new FileHashes(), [deputy.extent]), { user: 0, system: 0 });
+  if (how.startsWith("committed")) deputy.setCommitted(true);
+  // pause(2), with all signals blocked.
+  if (how === "committed-in-call") void deputy.call(34).catch(() => {});
+  process.stdout.write(`${pid}\n`);
+}
