@@ -165,7 +165,8 @@ test("spawn tells the PID on the host, and signals arrive there", { skip }, asyn
 });
 
 /** Says when it can be interrupted or stopped: from then on that works at any moment. */
-const WAITING = `sh -c 'echo read''y; exec sleep 1000'`;
+/** Says when it is continued: only then does the terminal's ^C reach it. */
+const WAITING = `sh -c 'trap "echo go$((1+1))ng" CONT; echo read''y; while :; do read -r x; done'`;
 
 test("a terminal on a host: size, ^C, ^Z, fg, ^D", { skip }, async () => {
   await using cluster = await startCluster({ services: NONE, n: 1 });
@@ -183,8 +184,9 @@ test("a terminal on a host: size, ^C, ^Z, fg, ^D", { skip }, async () => {
   await terminal.expect("Stopped");
   await terminal.expect("$ ");
   terminal.line("fg");
-  await terminal.expect(/sleep 1000'\r/);
+  await terminal.expect("go2ng");
   terminal.type("\x03");
+  await terminal.expect("$ ");
   terminal.line("echo status=$?");
   await terminal.expect("status=130");
   terminal.line("sh -c 'echo read''y; exec cat'");
@@ -216,9 +218,11 @@ test("exec is a job of the caller's shell: ^C, ^Z, fg", { skip }, async () => {
   shell.type("\x1a");
   await shell.expect("Stopped");
   await shell.expect("outer$ ");
-  shell.line("fg; echo status=$?");
-  await shell.expect(/sleep 1000'\r/);
+  shell.line("fg");
+  await shell.expect("go2ng");
   shell.type("\x03");
+  await shell.expect("outer$ ");
+  shell.line("echo status=$?");
   await shell.expect("status=130");
 
   // A program that catches ^C goes on, and so does the one that waits for it.
@@ -242,8 +246,9 @@ test("a shell inside exec has job control and leaves the terminal behind in orde
   await shell.expect("Stopped");
   await shell.expect(/bash-[\d.]+[#$] /);
   shell.line("fg");
-  await shell.expect(/sleep 1000'\r/);
+  await shell.expect("go2ng");
   shell.type("\x03");
+  await shell.expect(/bash-[\d.]+[#$] /);
   shell.line("exit 6");
   await shell.expect("status=6");
   // That shell took the terminal for a process group of its own; the script that started it reads from the terminal afterwards.
