@@ -127,6 +127,8 @@ export class Deputy {
       engineEnd = fetchDescriptor(tid, ours);
       const regs = frozen.regs.clone();
       regs.set(Reg.rip, base + BigInt(Stub.loop));
+      // It needs no stack, but on an alternate one of the program's that could not be changed (sigaltstack(2), EPERM).
+      regs.set(Reg.rsp, base + DeputyMap.scratch);
       regs.set(Reg.r13, BigInt(fd));
       regs.set(Reg.r15, base + DeputyMap.exchange);
       regs.set(Reg.origRax, NO_SYSCALL);

@@ -15,6 +15,9 @@ import { Dispositions, type Effect, hasPendingFault, isFault, signalBit } from "
 const SIGKILL = 9;
 const SIGRTMIN = 32;
 const SI_TKILL = -6;
+/** Offsets in siginfo_t. */
+const SI_CODE = 8;
+const SI_PID = 16;
 const TICK_US = 1_000_000 / proc.TICKS_PER_SECOND;
 const EINTR = 4n;
 
@@ -103,14 +106,6 @@ export class Guest {
     }
   }
 
-  /** How it fares, for its home; null once it has ended. */
-  usage(): { ticket: number; userUs: number; systemUs: number; rss: number; state: string; calls: number } | null {
-    if (this.state.kind === "gone") return null;
-    const { user, system } = this.cpuUsed();
-    const state = this.state.kind === "running" ? "R" : this.state.kind === "stopped" ? "T" : "S";
-    return { ticket: this.ticket, userUs: user, systemUs: system, rss: this.rss(), state, calls: this.forwarded };
-  }
-
   private cpuAway(): { user: bigint; system: bigint } {
     const { user, system } = this.cpuUsed();
     return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
@@ -118,7 +113,10 @@ export class Guest {
 
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
   trueInfo(info: Uint8Array): Uint8Array {
-    const sent = Buffer.from(info.buffer, info.byteOffset, info.length).readInt32LE(8) === SI_TKILL;
+    const b = Buffer.from(info.buffer, info.byteOffset, info.length);
+    const sender = b.readInt32LE(SI_PID);
+    // The engine is not in the guest's PID namespace.
+    const sent = b.readInt32LE(SI_CODE) === SI_TKILL && (sender === 0 || sender === process.pid);
     return (sent ? this.expected.get(signalOf(info))?.shift() : undefined) ?? info;
   }
 
@@ -325,10 +323,10 @@ export class Guest {
 
   /** Signal-delivery-stop: a signal of home's, or the program's own fault. */
   private onSignal(signal: number): void {
-    const info = this.expected.get(signal)?.shift();
-    if (info) ptrace.setSiginfo(this.tid, info);
+    const got = ptrace.getSiginfo(this.tid);
+    const siginfo = this.trueInfo(got);
+    if (siginfo !== got) ptrace.setSiginfo(this.tid, siginfo);
     ptrace.getRegs(this.tid, this.regs.bytes);
-    const siginfo = info ?? ptrace.getSiginfo(this.tid);
     const effect = this.dispositions.effect(signal);
     if (this.interrupted) {
       const { nr, result } = this.interrupted;

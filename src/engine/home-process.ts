@@ -260,7 +260,7 @@ export class HomeProcess {
     }
     this.calls++;
     const tty = frame.sigmask & TTY_SIGNALS;
-    if (tty !== this.ttyMask) this.setMask(tty);
+    if (tty !== this.ttyMask) void this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
     this.inFlight = { seq: frame.seq };
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
@@ -299,14 +299,14 @@ export class HomeProcess {
     return parts;
   }
 
-  private setMask(mask: bigint): void {
+  private async setMask(mask: bigint): Promise<void> {
     this.ttyMask = mask;
     const word = Buffer.alloc(8);
     word.writeBigUInt64LE(mask);
     // The scratch page: the buffer may hold the next call's data already.
     const at = this.deputy.scratch;
     this.deputy.poke(at, word);
-    void this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch(() => {
+    await this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch(() => {
       // It ends: its mask matters no more.
     });
   }
@@ -328,9 +328,10 @@ export class HomeProcess {
       { nr: Sys.setTidAddress, args: [0] },
     ];
     const diet = this.deputy.calls(list);
-    this.setMask(0n);
+    const unblocked = this.setMask(0n);
     try {
       await diet;
+      await unblocked;
       await this.release(image);
     } finally {
       const waiting = this.departing ?? [];
@@ -353,7 +354,7 @@ export class HomeProcess {
   private async goOnAway(): Promise<void> {
     this.phase = "away";
     await this.requeue(this.postponed.splice(0));
-    this.setMask(0n);
+    await this.setMask(0n);
   }
 
   /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
@@ -383,6 +384,8 @@ export class HomeProcess {
       if (this.inFlight && this.phase === "moving") ptrace.interrupt(this.pid);
     }
     if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+    // A mask that it was told to set before may have come after the stop.
+    await this.setMask(ALL_SIGNALS);
   }
 
   /** The deputy is not taken over after all. */

@@ -12,6 +12,7 @@ import { GuestBuild } from "./guest-build.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
+import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
 import type { Zygote } from "./zygote.ts";
 
@@ -242,7 +243,7 @@ export class Hosting {
     const byLink = new Map<ChannelHomeLink, Head<"usage">["rows"][number][]>();
     for (const guest of this.guests.values()) {
       const link = guest.link as ChannelHomeLink;
-      const row = guest.usage();
+      const row = usageOf(guest);
       if (!row) continue;
       const rows = byLink.get(link) ?? [];
       rows.push(row);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { PAGE } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
+import type { Head } from "../wire/mod.ts";
 import type { Guest } from "./guest.ts";
 import type { Track } from "./tracks.ts";
 
@@ -61,7 +62,7 @@ export function homeRow(track: Track, node: number, users: UserNames): Row | nul
 
 /** Of a guest nothing is told here but what its host must know. */
 export function guestRow(guest: Guest, node: number): Row | null {
-  const usage = guest.usage();
+  const usage = usageOf(guest);
   if (!usage) return null;
   return {
     pid: guest.image.pid,
@@ -113,4 +114,13 @@ export class UserNames {
       if (name && uid && !this.names.has(Number(uid))) this.names.set(Number(uid), name);
     }
   }
+}
+
+/** How a guest fares; null once it has ended. */
+export function usageOf(guest: Guest): Head<"usage">["rows"][number] | null {
+  const { kind } = guest.state;
+  if (kind === "gone") return null;
+  const { user, system } = guest.cpuUsed();
+  const state = kind === "running" ? "R" : kind === "stopped" ? "T" : "S";
+  return { ticket: guest.ticket, userUs: user, systemUs: system, rss: guest.rss(), state, calls: guest.forwarded };
 }
