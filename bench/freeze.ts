@@ -23,6 +23,7 @@ export const freeze: Figure = {
       for (let i = 0; i < rounds; i++) {
         for (const { what, from, to } of MOVES) {
           const tcp = await lab.pour(from, to, mib * MiB);
+          await lab.warm(2 * mib);
           const moved: Moved = await migrate(lab.cluster, program.pid, to);
           if (moved.bytes < mib * MiB) throw new Error(`only ${moved.bytes} bytes were carried`);
           measured.get(what)?.push({ value: moved.freezeMs, limits: { "tcp c": tcp.c, "tcp node": tcp.node } });

@@ -109,7 +109,7 @@ export class Lab implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const dir = mkdtempSync(join(tmpdir(), "tesela-bench-"));
     stack.defer(() => rmSync(dir, { recursive: true, force: true }));
-    for (const name of ["tcp", "fill", "calls"]) build(name, dir);
+    for (const name of ["tcp", "fill", "calls", "warm"]) build(name, dir);
     const cluster = stack.use(await startCluster({ n: 3 }));
     const lab = new Lab(cluster, dir, stack.move());
     for (const host of [1, 2, 3] as const) {
@@ -121,6 +121,11 @@ export class Lab implements AsyncDisposable {
   /** A program on host 1, as a user starts it. */
   async start(name: string, ...args: string[]): Promise<Talker> {
     return new Talker(await this.cluster.spawn(1, [join(this.dir, name), ...args], { stdio: ["pipe", "pipe", "inherit"] }));
+  }
+
+  /** Makes sure that the machine has so much memory at hand, see programs/warm.c. */
+  async warm(mib: number): Promise<void> {
+    await this.cluster.output(1, [join(this.dir, "warm"), String(mib)]);
   }
 
   /** Milliseconds that plain TCP needs to carry `bytes` from one host to another, by each kind of program. */

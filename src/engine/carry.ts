@@ -141,19 +141,54 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
   const full = await inbox.next("the image", o.stepMs, "full");
   await step(o.faults, "pages");
   let sent = 0;
+  const buffers = new SendBuffers();
   const send = async (chunk: PageChunk): Promise<void> => {
-    if (chunk.runs.length === 0) return;
+    if (chunk.runs.length === 0) {
+      buffers.giveBack();
+      return;
+    }
     sent += chunk.data.length;
-    if (!channel.send("pages", { runs: chunk.runs.length }, packRuns(chunk.runs), chunk.data)) await drained(channel, o.stepMs);
+    if (channel.send("pages", { runs: chunk.runs.length }, packRuns(chunk.runs), chunk.data) && !buffers.full) return;
+    await drained(channel, o.stepMs);
+    buffers.reuse();
   };
-  for (const chunk of FrozenPages.whole(source.task, full.head.ranges)) await send(chunk);
-  for (const chunk of pages.chunks()) await send(chunk);
+  const room = (bytes: number): Buffer => buffers.take(bytes);
+  for (const chunk of FrozenPages.whole(source.task, full.head.ranges, room)) await send(chunk);
+  for (const chunk of pages.chunks(room)) await send(chunk);
   channel.send("end", { pages: sent });
   await step(o.faults, "end");
   await inbox.next("the pages", o.stepMs, "ready");
   return sent;
 }
 const MAX_HUGE = 1024;
+
+/** Room for the chunks on their way, used again once they have left: fresh memory costs more than what is done with it. */
+class SendBuffers {
+  private readonly buffers: Buffer[] = [];
+  private used = 0;
+
+  get full(): boolean {
+    return this.used >= SEND_BUFFERS;
+  }
+  take(bytes: number): Buffer {
+    let buffer = this.buffers[this.used];
+    if (!buffer) {
+      buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+      this.buffers.push(buffer);
+    }
+    this.used++;
+    return buffer.subarray(0, bytes);
+  }
+  /** The one that was taken last is not sent. */
+  giveBack(): void {
+    this.used--;
+  }
+  /** All has left. */
+  reuse(): void {
+    this.used = 0;
+  }
+}
+const SEND_BUFFERS = 8;
 
 async function drained(channel: Channel, stepMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -1,7 +1,6 @@
 import { setPriority } from "node:os";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
-  adviseHuge,
   type Image,
   mapArea,
   MM_FIELDS,
@@ -73,7 +72,8 @@ export class GuestBuild implements Disposable {
     const build = new GuestBuild(zygote.fork(), image, tracees);
     try {
       build.mapVdso();
-      build.mapAreas(vmas, zygote, cache, options.huge);
+      build.mapAreas(vmas, zygote, cache);
+      build.pages.expect(options.huge);
       return build;
     } catch (e) {
       build[Symbol.dispose]();
@@ -86,7 +86,7 @@ export class GuestBuild implements Disposable {
     if (vdso) runList(this.tracees, this.tid, [{ nr: Sys.archPrctl, args: [ARCH_MAP_VDSO_64, vdso.start] }]);
   }
 
-  private mapAreas(vmas: readonly Vma[], zygote: Zygote, cache: FileCache, huge: readonly { start: bigint; end: bigint }[]): void {
+  private mapAreas(vmas: readonly Vma[], zygote: Zygote, cache: FileCache): void {
     const hashes = [...new Set(vmas.flatMap((v) => (v.backing.kind === "file" ? [v.backing.hash] : [])))];
     for (let from = 0; from < hashes.length; from += FDS_PER_MESSAGE) {
       const part = hashes.slice(from, from + FDS_PER_MESSAGE);
@@ -110,8 +110,6 @@ export class GuestBuild implements Disposable {
       this.tid,
       anonymous.map((v) => mapArea(v, null, true)),
     );
-    // Advice only: a kernel without huge pages says EINVAL.
-    runList(this.tracees, this.tid, huge.map(adviseHuge), true);
   }
 
   /** @throws SysError ENOMEM, EFAULT when the node cannot hold the pages */

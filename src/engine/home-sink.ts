@@ -7,6 +7,7 @@ import {
   type PageChunk,
   PageWriter,
   reshape,
+  type Range,
   type RawCall,
   touches,
   type Vma,
@@ -36,7 +37,7 @@ export class HomeSink implements Sink, Disposable {
     this.pages = new PageWriter(process.pid);
   }
 
-  async prepare(image: Image): Promise<readonly { start: bigint; end: bigint }[]> {
+  async prepare(image: Image, huge: readonly Range[]): Promise<readonly { start: bigint; end: bigint }[]> {
     this.image = image;
     const { pid, deputy } = this.process;
     const { start, end } = deputy.extent;
@@ -48,6 +49,7 @@ export class HomeSink implements Sink, Disposable {
     await this.run("mapping memory at home", plan.calls);
     // Pages that were kept, as those with the arguments, are old by now; those of zeros or clean ones do not come.
     await deputy.calls(image.vmas.map(dropPages));
+    this.pages.expect(huge.filter((r) => r.end <= start || r.start >= end));
     return plan.lost.map((v: Vma) => ({ start: v.start, end: v.end }));
   }
 

@@ -16,7 +16,6 @@ const MAP_STACK = 0x20000;
 const MAP_NORESERVE = 0x4000;
 const MAP_FIXED_NOREPLACE = 0x100000;
 const MADV_DONTNEED = 4;
-const MADV_HUGEPAGE = 14;
 
 const length = (v: { start: bigint; end: bigint }): bigint => v.end - v.start;
 
@@ -40,7 +39,6 @@ const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall
   args: [vma.start, length(vma), prot],
 });
 const unmapArea = (vma: { start: bigint; end: bigint }): RawCall => ({ nr: MUNMAP, args: [vma.start, length(vma)] });
-export const adviseHuge = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_HUGEPAGE] });
 export const dropPages = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_DONTNEED] });
 
 /** A stretch of the address space that is the same in every respect at home and in the image, or is not. */

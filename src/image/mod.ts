@@ -1,4 +1,5 @@
 export * from "./areas.ts";
+export type { Range } from "./huge.ts";
 export * from "./image.ts";
 export * from "./rseq.ts";
 export * from "./sigframe.ts";

@@ -1,6 +1,7 @@
 import { readSync, writeSync } from "node:fs";
 import { MiB, PAGE, TeselaError } from "../base/mod.ts";
 import { memory, proc, SysError } from "../sys/mod.ts";
+import { HugePages, hugeRanges, type Range } from "./huge.ts";
 import type { Vma } from "./image.ts";
 
 /** The contents of a process's memory, as they travel: chunks of runs of pages with their bytes one after the other. */
@@ -26,7 +27,8 @@ const PAGE_MASK = BigInt(PAGE - 1);
 export interface PageSource {
   /** Pages that will come at most; zero pages among them are left out. */
   readonly pages: number;
-  chunks(): Generator<PageChunk>;
+  /** `room`: where the bytes of the next chunk go. */
+  chunks(room: (bytes: number) => Buffer): Generator<PageChunk>;
 }
 
 interface OwnedRuns {
@@ -47,14 +49,14 @@ export class FrozenPages implements PageSource {
     this.pages = this.owned.reduce((sum, o) => sum + o.runs.reduce((n, r) => n + r.pages, 0), 0);
   }
 
-  *chunks(): Generator<PageChunk> {
+  *chunks(room: (bytes: number) => Buffer): Generator<PageChunk> {
     using mem = proc.openProc(this.pid, "mem");
     let batch: proc.PageRun[] = [];
     let pages = 0;
     // A page of zeros is what an anonymous area holds anyway; in a file's area it differs from the file.
     let zerosMatter = false;
     const flush = (readable: boolean): PageChunk => {
-      const data = Buffer.allocUnsafe(pages * PAGE);
+      const data = room(pages * PAGE);
       if (readable) gather(this.pid, batch, data);
       else readForced(mem.fd, batch, data);
       const chunk = { runs: batch, data };
@@ -79,11 +81,11 @@ export class FrozenPages implements PageSource {
   }
 
   /** All pages of these areas, whosever they are: where the receiver has lost a file that they show. */
-  static *whole(pid: number, areas: readonly { start: bigint; end: bigint }[]): Generator<PageChunk> {
+  static *whole(pid: number, areas: readonly Range[], room: (bytes: number) => Buffer): Generator<PageChunk> {
     for (const area of areas) {
       for (let at = area.start; at < area.end; at += BigInt(CHUNK_BYTES)) {
         const left = area.end - at;
-        const data = Buffer.alloc(left < BigInt(CHUNK_BYTES) ? Number(left) : CHUNK_BYTES);
+        const data = room(left < BigInt(CHUNK_BYTES) ? Number(left) : CHUNK_BYTES);
         // Behind the end of its file an area has no pages: those stay zero.
         const got = memory.readUpTo(pid, at, data) & ~(PAGE - 1);
         yield { runs: got > 0 ? [{ addr: at, pages: got / PAGE }] : [], data: data.subarray(0, got) };
@@ -91,21 +93,11 @@ export class FrozenPages implements PageSource {
     }
   }
 
-  /** 2 MiB areas that are mostly full: worth a huge page where they go. */
-  hugeRanges(): { start: bigint; end: bigint }[] {
-    const ranges: { start: bigint; end: bigint }[] = [];
-    for (const { vma, runs } of this.owned) {
-      if (vma.backing.kind !== "anon" || vma.growsDown) continue;
-      for (const run of runs) {
-        const start = (run.addr + HUGE - 1n) & ~(HUGE - 1n);
-        const end = (run.addr + BigInt(run.pages * PAGE)) & ~(HUGE - 1n);
-        if (end > start) ranges.push({ start, end });
-      }
-    }
-    return ranges;
+  /** Where huge pages are worth having at the other end. */
+  hugeRanges(): Range[] {
+    return this.owned.flatMap(({ vma, runs }) => (vma.backing.kind === "anon" && !vma.growsDown ? hugeRanges(runs) : []));
   }
 }
-const HUGE = BigInt(2 * MiB);
 
 const ranges = (runs: readonly proc.PageRun[]): memory.RemoteRange[] => runs.map((r) => ({ addr: r.addr, length: r.pages * PAGE }));
 
@@ -127,8 +119,8 @@ function readForced(fd: number, runs: readonly proc.PageRun[], into: Uint8Array)
 const ZERO = Buffer.alloc(PAGE);
 function dropZeros(chunk: PageChunk): PageChunk {
   const { data } = chunk;
-  const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
-  const isZero = (page: number): boolean => words[(page * PAGE) / 8] === 0n && ZERO.equals(data.subarray(page * PAGE, (page + 1) * PAGE));
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
+  const isZero = (page: number): boolean => words[(page * PAGE) / 4] === 0 && ZERO.equals(data.subarray(page * PAGE, (page + 1) * PAGE));
   let any = false;
   const total = data.length / PAGE;
   for (let i = 0; i < total && !any; i++) any = isZero(i);
@@ -160,14 +152,21 @@ function dropZeros(chunk: PageChunk): PageChunk {
 export class PageWriter implements Disposable {
   private readonly pid: number;
   private mem: (Disposable & { fd: number }) | null = null;
+  private huge: HugePages | null = null;
 
   constructor(pid: number) {
     this.pid = pid;
   }
 
+  /** These areas, which are empty yet, will be filled in ascending order. */
+  expect(huge: readonly Range[]): void {
+    this.huge = new HugePages(this.pid, huge);
+  }
+
   /** @throws SysError EFAULT when a page is not mapped or there is no memory for it */
   write(chunk: PageChunk): void {
     if (chunk.runs.length === 0) return;
+    if (this.huge) for (const run of chunk.runs) this.huge.before(run.addr, run.addr + BigInt(run.pages * PAGE));
     try {
       if (memory.scatter(this.pid, ranges(chunk.runs), chunk.data) === chunk.data.length) return;
     } catch (e) {
@@ -186,6 +185,8 @@ export class PageWriter implements Disposable {
   [Symbol.dispose](): void {
     this.mem?.[Symbol.dispose]();
     this.mem = null;
+    this.huge?.[Symbol.dispose]();
+    this.huge = null;
   }
 }
 

@@ -1,4 +1,5 @@
-import { addressOf, errno, failed, processVmReadv, processVmWritev } from "./libc.unsafe.ts";
+import { NR } from "../abi/mod.ts";
+import { addressOf, close, errno, failed, processVmReadv, processVmWritev, syscall } from "./libc.unsafe.ts";
 
 /** Another process's memory, by process_vm_readv(2) and process_vm_writev(2). */
 
@@ -60,4 +61,21 @@ export function scatter(pid: number, ranges: readonly RemoteRange[], from: Uint8
   const n = processVmWritev(pid, localIovBytes, 1, remoteIovBytes, ranges.length, 0);
   if (n < 0) throw failed("process_vm_writev");
   return Number(n);
+}
+
+/** A pidfd (pidfd_open(2)), for {@link collapse}. @throws SysError */
+export const openPid = (pid: number): number => syscall("pidfd_open", NR.pidfd_open, pid);
+export const closePid = (pidfd: number): number => close(pidfd);
+
+/** madvise(2), Linux 6.1. */
+const MADV_COLLAPSE = 25;
+
+/**
+ * Makes huge pages of the pages in a range of another process, holes included. Needs CAP_SYS_NICE.
+ * @throws SysError EPERM; EINVAL when nothing can be made there; EAGAIN or ENOMEM when there are none
+ */
+export function collapse(pidfd: number, addr: bigint, length: bigint): void {
+  remoteIov[0] = addr;
+  remoteIov[1] = length;
+  syscall("process_madvise", NR.process_madvise, pidfd, addressOf(remoteIovBytes), 1, MADV_COLLAPSE, 0);
 }
