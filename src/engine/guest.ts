@@ -1,5 +1,5 @@
 import { type Log, PAGE, TeselaError } from "../base/mod.ts";
-import { type CallContext, type ForwardPlan, type Plan, planCall } from "../forward/mod.ts";
+import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
 import { libc, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Restart } from "./freeze.ts";
@@ -238,6 +238,13 @@ export class Guest {
     const { flight } = this.state;
     let r = result;
     if (r === -EINTR && flight.plan.restartOnEintr && !flight.handlerWaits) r = Restart.NOINTR;
+    const due = outLengths(flight.plan.outs, r).reduce((sum, n) => sum + n, 0);
+    if (out.length !== due) {
+      if (!isRestart(r)) throw new TeselaError("E_PROTOCOL", `home answered call ${flight.nr} with ${out.length} bytes in place of ${due}`);
+      // Home has not made the call at all, since the process is on the move: nothing that it would have written is there.
+      this.interruptedCall(flight, r);
+      return;
+    }
     const finished = flight.plan.finish(r, out, this.memory);
     if ("again" in finished) {
       const next = finished.again;
@@ -247,7 +254,7 @@ export class Guest {
       return;
     }
     const done = finished.done;
-    if (done <= Restart.SYS && done >= Restart.BLOCK) this.interruptedCall(flight, done);
+    if (isRestart(done)) this.interruptedCall(flight, done);
     else this.finishCall(done);
   }
 
@@ -340,7 +347,7 @@ export class Guest {
     // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
     if (effect === "handler" || effect === "ignore") {
       if (effect === "handler") this.dispositions.delivered(signal);
-      if (!this.onFrozen) this.answerAsked();
+      // What home asks about meanwhile waits for the next stop: nothing may be queued here, or this signal loses what it says.
       this.resume(signal);
       return;
     }
@@ -497,6 +504,8 @@ export class Guest {
     });
   }
 }
+
+const isRestart = (result: bigint): boolean => result <= Restart.SYS && result >= Restart.BLOCK;
 
 /** Calls whose restart at home needs nothing but their data in the same place again. */
 const RESTARTABLE_AWAY: ReadonlySet<number> = new Set([7 /* poll */, Sys.nanosleep, Sys.clockNanosleep]);
