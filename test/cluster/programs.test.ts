@@ -6,94 +6,9 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type ProgramName, program } from "../programs/build.ts";
 import { cannot, startCluster, type TestCluster } from "./harness.ts";
-import { homecomings, listen, type MoveOptions, type Outcome, runMoved, runUnmoved, SEED, troubles } from "./move.ts";
-
-interface Case extends Omit<MoveOptions, "cwd" | "env" | "seed"> {
-  /** Runs in an empty folder, $DATA names the one with the input files. */
-  readonly script: string;
-  /** Moves that have to be made at least; what the program does lasts for several times as many. */
-  readonly least: number;
-  /** What may bring the program home of its own. */
-  readonly home?: readonly string[];
-}
-
-/** Compiled ones, put on the host under their plain names. */
-const COMPILED = ["brk-mmap", "clocks", "files", "files-musl", "pipes", "sendrecv", "spin", "spin-nopie", "spin-musl", "spin-pie"] as const;
-/** Forking takes a process home until it can be followed; so does its child's first move. */
-const FORKS = ["fork", "clone"];
-
-const PYTHON = `
-import hashlib
-total, digest = 0, hashlib.sha256()
-for turn in range(4):
-  with open("$DATA/text", "rb") as f:
-    while block := f.read(65536):
-      digest.update(block)
-      total += len(block)
-      if total % (1 << 22) < 65536: print(turn, total, digest.hexdigest()[:16], flush=True)
-print(digest.hexdigest())`;
-
-const PERL = `srand(7); my @a = map { int(rand(1e9)) } 1..400000; my $text = "";
-for my $turn (1..4) { @a = sort { ($a ^ $turn * 7919) <=> ($b ^ $turn * 7919) } @a; $text .= "$turn $a[0] $a[7777] $a[-1]\\n"; }
-my %h; $h{$_ % 1000}++ for @a; print $text, join(",", map {"$_=$h{$_}"} sort { $a <=> $b } keys %h), "\\n"`;
-
-const SQL = `create table t(a integer primary key, b text); begin;
-with recursive c(x) as (select 1 union all select x+1 from c where x<150000) insert into t select x, hex(x*7919) from c;
-commit; create index i on t(b); select count(*), sum(length(b)) from t; select * from t order by b limit 3;
-update t set b = b || a where a % 3 = 0; select count(distinct b), min(b), max(b) from t; vacuum; pragma integrity_check;`;
-
-const CASES: Readonly<Record<string, Case>> = {
-  bc: {
-    name: "bc",
-    script: `echo "scale=5000; 4*a(1)" | bc -l`,
-    // Between the three nodes in both directions, and home from each.
-    route: [2, 3, 1, 3, 2, 1, 2, 3, 2, 1],
-    moves: 20,
-    least: 20,
-    gap: [100, 400],
-  },
-  awk: { name: "mawk", script: `mawk 'BEGIN { for (i = 0; i < 5000; i++) for (j = 0; j < 3000; j++) s += i * j % 7; print s }'`, least: 5 },
-  gawk: {
-    name: "gawk",
-    script: `gawk 'BEGIN { for (i = 0; i < 1500; i++) for (j = 0; j < 3000; j++) s[j % 97] += i * j % 7; for (k in s) print k, s[k] }'`,
-    least: 5,
-  },
-  gzip: { name: "gzip", script: "gzip -9 < $DATA/text | sha256sum", least: 6 },
-  "gzip within a pipe": { name: "gzip", script: "cat $DATA/text | gzip -9 | sha256sum", least: 6 },
-  python: { name: "python3", script: `/usr/bin/python3 -c '${PYTHON.replaceAll("$DATA", "/tmp/data")}'`, least: 5 },
-  perl: { name: "perl", script: `perl -e '${PERL}'`, least: 5, gap: [100, 300] },
-  xz: {
-    name: "xz",
-    script: "head -c 6000000 $DATA/text > in; xz -T1 -3 -k in; sha256sum < in.xz; xz -dc in.xz | cmp - in && echo same",
-    least: 5,
-    gap: [100, 300],
-  },
-  sort: { name: "sort", script: "LC_ALL=C sort --parallel=1 -S 40M -T . $DATA/lines | sha256sum", least: 5, gap: [100, 400] },
-  sqlite: { name: "sqlite3", script: `sqlite3 t.db "${SQL}"; sha256sum < t.db`, least: 5 },
-  dd: {
-    name: "dd",
-    gap: [20, 100],
-    script:
-      "dd if=$DATA/text of=copy bs=3k conv=swab status=none; sha256sum < copy; dd if=copy of=copy bs=5k count=999 skip=7 seek=3 conv=notrunc status=none; sha256sum < copy",
-    least: 5,
-  },
-  files: { name: "files", script: "files . 100 7", least: 5 },
-  "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
-  "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5, home: FORKS },
-  "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },
-  "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5, home: FORKS },
-  "the other end": { name: "pipes", nth: 1, script: "pipes pair 500", least: 5 },
-  "an end of a packet pair": { name: "pipes", nth: 1, script: "pipes packets 3000", least: 5 },
-  "brk-mmap": { name: "brk-mmap", script: "brk-mmap 400", least: 5 },
-  clocks: { name: "clocks", script: "clocks 12", least: 5 },
-  sendrecv: { name: "sendrecv", script: "sendrecv 40 20", least: 5, home: FORKS },
-  "spin, static": { name: "spin", script: "spin 400 1000000", least: 5 },
-  "spin, static with musl": { name: "spin-musl", script: "spin-musl 400 1000000", least: 5 },
-  "spin, not position-independent": { name: "spin-nopie", script: "spin-nopie 400 1000000", least: 5 },
-  "spin, position-independent": { name: "spin-pie", script: "spin-pie 400 1000000", least: 5 },
-};
+import { homecomings, listen, type Outcome, runMoved, runUnmoved, SEED, troubles } from "./move.ts";
+import { CASES, prepare } from "./zoo.ts";
 
 const skip = await cannot();
 const wanted = process.env.TESELA_CASES?.split(",");
@@ -102,19 +17,8 @@ let cluster: TestCluster;
 before(async () => {
   if (skip) return;
   cluster = await startCluster({ n: 3 });
-  const copies = COMPILED.map((name: ProgramName) => `cp ${program(name)} /usr/local/bin/${name}`);
-  await cluster.sh(
-    1,
-    ["mkdir -p /tmp/data", ...copies, `perl -e '${TEXT}' > /tmp/data/text`, `perl -e '${LINES}' > /tmp/data/lines`].join(" && "),
-  );
+  await prepare(cluster);
 });
-/** 40 MB of words, and 200 MB of lines in no order. */
-const TEXT = `srand(1); my @w = map { join "", map { chr(97 + rand(26)) } 1 .. 2 + rand(9) } 1 .. 3000;
-my $n = 0; while ($n < 40e6) { my $l = join(" ", map { $w[rand(@w) * rand()] } 1 .. 400) . "\\n"; $n += length $l; print $l }`.replaceAll(
-  "\n",
-  " ",
-);
-const LINES = `srand(2); my $f = "." x 84; for (1 .. 2000000) { printf "%015.0f%s\\n", rand() * 1e15, $f }`;
 after(async () => await cluster?.[Symbol.asyncDispose]());
 
 for (const [title, c] of Object.entries(CASES)) {
