@@ -75,7 +75,7 @@ export class Deputy {
     this.fd = fd;
     this.socket = socket;
     socket.on("data", (data) => this.results(data));
-    socket.on("error", (e) => this.fail(e));
+    socket.on("error", (e) => this.fail(new TeselaError("E_GONE", `process ${pid} ended`, {}, { cause: e })));
     socket.on("close", () => this.fail(new TeselaError("E_GONE", `process ${pid} ended`)));
   }
 

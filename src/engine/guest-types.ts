@@ -6,7 +6,7 @@ import type { Guest } from "./guest.ts";
 
 /** What a guest says to its home. */
 export interface HomeLink {
-  call(guest: Guest, seq: number, sigmask: bigint, plan: ForwardPlan): void;
+  call(guest: Guest, flight: InFlight, sigmask: bigint): void;
   verdict(guest: Guest, seq: number, verdict: Verdict): void;
   /** A signal of the guest's own takes its default action: home dies or stops of it. */
   raise(guest: Guest, signal: number, info: Uint8Array): void;
@@ -33,6 +33,8 @@ export interface InFlight {
   readonly seq: number;
   readonly nr: number;
   readonly plan: ForwardPlan;
+  /** It is a further step of a call whose first steps home has made. */
+  readonly continues: boolean;
   /** A signal has come whose handler runs once the call is over. */
   handlerWaits: boolean;
 }

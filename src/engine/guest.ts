@@ -225,10 +225,13 @@ export class Guest {
   }
 
   forward(nr: number, plan: ForwardPlan): void {
+    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: false });
+  }
+
+  private fly(flight: InFlight): void {
     this.forwarded++;
-    const seq = ++this.seq;
-    this.state = { kind: "calling", flight: { seq, nr, plan, handlerWaits: false } };
-    this.link.call(this, seq, ptrace.getSigmask(this.tid), plan);
+    this.state = { kind: "calling", flight };
+    this.link.call(this, flight, ptrace.getSigmask(this.tid));
     this.answerAsked();
   }
 
@@ -236,6 +239,11 @@ export class Guest {
   onReply(seq: number, result: bigint, out: Uint8Array): void {
     if (this.state.kind !== "calling" || this.state.flight.seq !== seq) return;
     const { flight } = this.state;
+    if (result === Restart.NOINTR && !flight.continues) {
+      // Nothing has been done, as home says of every call that meets a move.
+      this.interruptedCall(flight, result);
+      return;
+    }
     let r = result;
     if (r === -EINTR && flight.plan.restartOnEintr && !flight.handlerWaits) r = Restart.NOINTR;
     const due = outLengths(flight.plan.outs, r).reduce((sum, n) => sum + n, 0);
@@ -248,20 +256,14 @@ export class Guest {
     const finished = flight.plan.finish(r, out, this.memory);
     if ("again" in finished) {
       const next = finished.again;
-      if (next.kind === "forward" && !this.onFrozen && !flight.handlerWaits) this.forward(flight.nr, next);
-      else if (next.kind === "forward") this.continueLater(flight, next);
+      // What is left is made first even when the guest shall stop, or half a call would have been made.
+      if (next.kind === "forward") this.fly({ ...flight, seq: ++this.seq, plan: next, continues: true });
       else this.act(flight.nr, next);
       return;
     }
     const done = finished.done;
     if (isRestart(done)) this.interruptedCall(flight, done);
     else this.finishCall(done);
-  }
-
-  /** A call in several steps that must stop between two of them: the steps that are left run first. */
-  private continueLater(flight: InFlight, next: ForwardPlan): void {
-    this.forward(flight.nr, next);
-    if (this.state.kind === "calling") this.state.flight.handlerWaits = flight.handlerWaits;
   }
 
   /** Skips the call at this seccomp stop; the program gets `result`. */

@@ -61,7 +61,7 @@ export class HomeProcess {
   private held: { seq: number; signal: number } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  private inFlight: { seq: number } | null = null;
+  private inFlight: { readonly seq: number /** It must not wait for anything. */; readonly hurried: boolean } | null = null;
   /** Calls that came while memory is given back: one of them might block the deputy for long. */
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
@@ -190,7 +190,7 @@ export class HomeProcess {
       this.phase = "moving";
       ptrace.setSigmask(this.pid, ALL_SIGNALS);
     }
-    if (this.phase === "moving") this.cutCall();
+    if (this.phase === "moving" || this.inFlight?.hurried) this.cutCall();
     ptrace.cont(this.pid);
     this.taking = null;
     taking?.resolve();
@@ -246,11 +246,12 @@ export class HomeProcess {
 
   // --- calls for the guest
 
-  /** Makes a call for the guest. While the process moves it is told to make it again. */
+  /** Makes a call for the guest. While the process moves it is told to make it again, unless it is half done. */
   call(frame: CallFrame): void {
     const { host } = this;
     if (!host) return;
-    if (this.phase !== "away") {
+    const moving = this.phase === "moving";
+    if (this.phase !== "away" && !(moving && frame.continues)) {
       host.reply(this.ticket, frame.seq, Restart.NOINTR, []);
       return;
     }
@@ -260,9 +261,9 @@ export class HomeProcess {
     }
     this.calls++;
     const tty = frame.sigmask & TTY_SIGNALS;
-    if (tty !== this.ttyMask) void this.setMask(tty);
+    if (tty !== this.ttyMask && !moving) void this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
-    this.inFlight = { seq: frame.seq };
+    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.inFlight = null;
@@ -272,6 +273,20 @@ export class HomeProcess {
       });
       for (const wake of this.idle.splice(0)) wake();
     });
+    if (moving || frame.hurried) this.hurry(frame.seq).catch((e: unknown) => this.whileGoing(e));
+  }
+
+  /** An error of something that nobody waits for: the end of the process is none. */
+  private whileGoing(e: unknown): void {
+    if (!isGone(e)) this.kill(`its home lost track of it: ${String(e)}`);
+  }
+
+  /** Interrupts a call until it is over. Interrupted once, the deputy may still have been on its way into the call. */
+  private async hurry(seq: number): Promise<void> {
+    while (this.inFlight?.seq === seq) {
+      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), sleep(INTERRUPT_MS)]);
+      if (this.inFlight?.seq === seq && (this.phase as Phase) !== "gone") ptrace.interrupt(this.pid);
+    }
   }
 
   private refuseOwnView(host: HostLink, seq: number, nr: number, fd: bigint): void {
@@ -378,11 +393,7 @@ export class HomeProcess {
       // Held by a signal, it traps once the guest has said what becomes of that.
       ptrace.interrupt(this.pid);
     });
-    while (this.inFlight && this.phase === "moving") {
-      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), sleep(INTERRUPT_MS)]);
-      // It may have been stopped on its way into the call, which then was not interrupted.
-      if (this.inFlight && this.phase === "moving") ptrace.interrupt(this.pid);
-    }
+    if (this.inFlight) await this.hurry(this.inFlight.seq);
     if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
     // A mask that it was told to set before may have come after the stop.
     await this.setMask(ALL_SIGNALS);

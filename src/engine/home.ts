@@ -444,7 +444,10 @@ export class Home implements HomeSide {
 /** Whatever step it was that a process's end made impossible, the end is the reason. */
 function whatHappened(e: unknown, pid: number): TeselaError {
   const error = toTeselaError(e);
-  if (proc.exists(pid) || error.code === "E_GONE") return error;
+  if (error.code === "E_GONE") return error;
+  // On its way out its memory goes first: what is asked about that ends in ESRCH, though it is still listed.
+  const leaving = (e as NodeJS.ErrnoException).code === "ESRCH";
+  if (proc.exists(pid) && !leaving) return error;
   return new TeselaError("E_GONE", `process ${pid} ended while it was to be moved`, { pid }, { cause: error });
 }
 

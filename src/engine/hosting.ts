@@ -7,7 +7,7 @@ import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
 import { Guest } from "./guest.ts";
-import type { HomeLink, MappedFile, Verdict } from "./guest-types.ts";
+import type { HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
 import { GuestBuild } from "./guest-build.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
@@ -346,11 +346,12 @@ class ChannelHomeLink implements HomeLink {
     this.files = new IncomingFiles(parts.cache);
   }
 
-  call(guest: Guest, seq: number, sigmask: bigint, plan: Parameters<HomeLink["call"]>[3]): void {
+  call(guest: Guest, { seq, plan, continues, handlerWaits }: InFlight, sigmask: bigint): void {
     const length = callFrameBytes(plan.outs.length, plan.blob.length);
     const frame = codec.alloc("call", null, length);
+    const { outs, blob } = plan;
     packCallFrame(
-      { ticket: guest.ticket, seq, sigmask, outs: plan.outs, blob: plan.blob },
+      { ticket: guest.ticket, seq, sigmask, outs, blob, continues, hurried: handlerWaits },
       plan.nr,
       plan.args,
       frame.subarray(frame.length - length),

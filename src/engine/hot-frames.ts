@@ -4,7 +4,7 @@ import { REQUEST_BYTES } from "../image/mod.ts";
 /**
  * The payloads of `call` and `reply`, in fixed binary: they are the whole cost of living away. All little endian.
  *
- * call: {u32 ticket, u32 seq, u64 signal mask, u32 ranges, u32 blob bytes, 64 bytes request, ranges, blob};
+ * call: {u32 ticket, u32 seq, u64 signal mask, u16 ranges, u16 flags, u32 blob bytes, 64 bytes request, ranges, blob};
  * a range: {u64 offset, u32 length, u16 unit, u16 flags}. reply: {u32 ticket, u32 seq, i64 result, bytes of the ranges}.
  */
 export interface CallFrame {
@@ -17,12 +17,18 @@ export interface CallFrame {
   readonly outs: readonly OutRange[];
   /** Placed at the start of the deputy's buffer before the call. */
   readonly blob: Uint8Array;
+  /** A further step of a call that began before: it is made even while the process moves, or the call would end half done. */
+  readonly continues: boolean;
+  /** A signal's handler waits for the end of the call, which therefore must not wait for anything else. */
+  readonly hurried: boolean;
 }
 
 const CALL_HEAD = 24;
 const OUT_BYTES = 16;
 const LIMITED = 1;
 const ON_ERROR = 2;
+const CONTINUES = 1;
+const HURRIED = 2;
 export const MAX_OUTS = 4096;
 
 export const callFrameBytes = (outs: number, blob: number): number => CALL_HEAD + REQUEST_BYTES + outs * OUT_BYTES + blob;
@@ -31,7 +37,8 @@ export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: r
   into.writeUInt32LE(f.ticket, 0);
   into.writeUInt32LE(f.seq, 4);
   into.writeBigUInt64LE(f.sigmask, 8);
-  into.writeUInt32LE(f.outs.length, 16);
+  into.writeUInt16LE(f.outs.length, 16);
+  into.writeUInt16LE((f.continues ? CONTINUES : 0) | (f.hurried ? HURRIED : 0), 18);
   into.writeUInt32LE(f.blob.length, 20);
   into.writeBigInt64LE(BigInt(nr), CALL_HEAD);
   for (let i = 0; i < 6; i++) into.writeBigUInt64LE(BigInt.asUintN(64, args[i] ?? 0n), CALL_HEAD + 8 + 8 * i);
@@ -55,7 +62,8 @@ const MAX_OVERLAP = 4;
  */
 export function unpackCallFrame(b: Buffer, room: number): CallFrame | null {
   if (b.length < CALL_HEAD + REQUEST_BYTES) return null;
-  const nOuts = b.readUInt32LE(16);
+  const nOuts = b.readUInt16LE(16);
+  const callFlags = b.readUInt16LE(18);
   const blobLength = b.readUInt32LE(20);
   if (nOuts > MAX_OUTS || blobLength > room || callFrameBytes(nOuts, blobLength) !== b.length) return null;
   const outs: OutRange[] = [];
@@ -82,6 +90,8 @@ export function unpackCallFrame(b: Buffer, room: number): CallFrame | null {
     request: b.subarray(CALL_HEAD, CALL_HEAD + REQUEST_BYTES),
     outs,
     blob: b.subarray(at),
+    continues: (callFlags & CONTINUES) !== 0,
+    hurried: (callFlags & HURRIED) !== 0,
   };
 }
 

@@ -29,6 +29,21 @@ for turn in range(4):
       if total % (1 << 22) < 65536: print(turn, total, digest.hexdigest()[:16], flush=True)
 print(digest.hexdigest())`;
 
+/** Each of these calls moves more than any buffer on the way holds, and does all of it or the program fails. */
+const BIG_CALLS = `
+import hashlib, os
+block = bytes(range(256)) * 20000
+fd = os.open("file", os.O_RDWR | os.O_CREAT)
+for turn in range(60):
+  at = turn % 7 * 1000
+  n = os.pwrite(fd, block, at)
+  assert n == len(block), n
+  back = os.pread(fd, len(block) + 1, at)
+  assert back[:n] == block, len(back)
+  assert os.pwritev(fd, [block[:9], block], at) == len(block) + 9
+  print(turn, os.fstat(fd).st_size, flush=True)
+print(hashlib.sha256(os.pread(fd, 1 << 30, 0)).hexdigest())`;
+
 const PERL = `srand(7); my @a = map { int(rand(1e9)) } 1..400000; my $text = "";
 for my $turn (1..4) { @a = sort { ($a ^ $turn * 7919) <=> ($b ^ $turn * 7919) } @a; $text .= "$turn $a[0] $a[7777] $a[-1]\\n"; }
 my %h; $h{$_ % 1000}++ for @a; print $text, join(",", map {"$_=$h{$_}"} sort { $a <=> $b } keys %h), "\\n"`;
@@ -57,6 +72,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   gzip: { name: "gzip", script: "gzip -9 < $DATA/text | sha256sum", least: 6 },
   "gzip within a pipe": { name: "gzip", script: "cat $DATA/text | gzip -9 | sha256sum", least: 6 },
   python: { name: "python3", script: `/usr/bin/python3 -c '${PYTHON.replaceAll("$DATA", "/tmp/data")}'`, least: 5 },
+  "big calls": { name: "python3", script: `/usr/bin/python3 -c '${BIG_CALLS}'`, least: 5 },
   perl: { name: "perl", script: `perl -e '${PERL}'`, least: 5, gap: [100, 300] },
   xz: {
     name: "xz",
