@@ -69,7 +69,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     vdso: image.vdso,
     mm: { ...image.mm, brk },
     sigactions: guest.dispositions.bytes,
-    pending: [...ptrace.peekSiginfo(tid, true).map((i) => guest.trueInfo(i)), ...left],
+    pending: [...guest.trueInfos(ptrace.peekSiginfo(tid, true)), ...left],
     threads: [
       {
         tid: before.tid,
@@ -80,7 +80,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
         robustList: robustList(tid),
         clearTid: guest.clearTid,
         rseq: readRseq(tid),
-        pending: ptrace.peekSiginfo(tid, false).map((i) => guest.trueInfo(i)),
+        pending: guest.trueInfos(ptrace.peekSiginfo(tid, false)),
         restart,
       },
     ],

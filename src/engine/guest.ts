@@ -1,7 +1,7 @@
-import { type Log, PAGE, TeselaError } from "../base/mod.ts";
+import { type Log, TeselaError } from "../base/mod.ts";
 import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
-import { libc, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Restart } from "./freeze.ts";
 import { ownTid, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
@@ -18,7 +18,6 @@ const SI_TKILL = -6;
 /** Offsets in siginfo_t. */
 const SI_CODE = 8;
 const SI_PID = 16;
-const TICK_US = 1_000_000 / proc.TICKS_PER_SECOND;
 const EINTR = 4n;
 
 /** A process's user area running here: it computes, and every call that is not its own affair goes home. */
@@ -87,23 +86,12 @@ export class Guest {
 
   /** CPU time used away from home so far, here and on nodes before, in microseconds. */
   cpuUsed(): Image["cpuUsed"] {
-    const { user, system } = this.image.cpuUsed;
-    try {
-      const stat = proc.readStat(this.tid);
-      return { user: user + Number(stat.field(14)) * TICK_US, system: system + Number(stat.field(15)) * TICK_US };
-    } catch {
-      // It has just ended; what it used here is in nobody's account any more.
-      return { user, system };
-    }
+    return cpuUsed(this.tid, this.image.cpuUsed);
   }
 
   /** Resident bytes here. */
   rss(): number {
-    try {
-      return proc.readStat(this.tid).rssPages * PAGE;
-    } catch {
-      return 0;
-    }
+    return residentBytes(this.tid);
   }
 
   private cpuAway(): { user: bigint; system: bigint } {
@@ -112,12 +100,18 @@ export class Guest {
   }
 
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
-  trueInfo(info: Uint8Array): Uint8Array {
+  trueInfo(info: Uint8Array, expected: Map<number, Uint8Array[]> = this.expected): Uint8Array {
     const b = Buffer.from(info.buffer, info.byteOffset, info.length);
     const sender = b.readInt32LE(SI_PID);
     // The engine is not in the guest's PID namespace.
     const sent = b.readInt32LE(SI_CODE) === SI_TKILL && (sender === 0 || sender === process.pid);
-    return (sent ? this.expected.get(signalOf(info))?.shift() : undefined) ?? info;
+    return (sent ? expected.get(signalOf(info))?.shift() : undefined) ?? info;
+  }
+
+  /** The same for all that are pending, which stay so: should the move fail, they are delivered here. */
+  trueInfos(infos: readonly Uint8Array[]): Uint8Array[] {
+    const expected = new Map([...this.expected].map(([signal, list]) => [signal, [...list]]));
+    return infos.map((info) => this.trueInfo(info, expected));
   }
 
   /** A move has failed: goes on if it was frozen already, and is not frozen any more if not. */
@@ -484,14 +478,7 @@ export class Guest {
       });
     }
     if ((this.state as GuestState).kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    const left = [...this.deferred];
-    this.deferred = [];
-    return left;
-  }
-
-  /** Signals given back by a move that failed. */
-  takeBack(infos: readonly Uint8Array[]): void {
-    this.deferred.push(...infos);
+    return [...this.deferred];
   }
 
   kill(): void {

@@ -373,7 +373,7 @@ export class HomeProcess {
   }
 
   /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
-  private async release(image: Image): Promise<void> {
+  async release(image: Image): Promise<void> {
     const keepFrom = image.mm.argStart & ~0xfffn;
     const keepTo = (image.mm.envEnd + 0xfffn) & ~0xfffn;
     for (const piece of pieces(image.vmas, keepFrom, keepTo)) {

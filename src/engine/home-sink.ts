@@ -9,6 +9,7 @@ import {
   reshape,
   type Range,
   type RawCall,
+  type ThreadImage,
   touches,
   type Vma,
 } from "../image/mod.ts";
@@ -63,7 +64,7 @@ export class HomeSink implements Sink, Disposable {
     this.pages[Symbol.dispose]();
   }
 
-  /** Everything but the registers, the signal mask and the pending signals. */
+  /** Everything but what {@link land} does, the registers and the signal mask. */
   async finish(): Promise<void> {
     const { deputy } = this.process;
     const { image } = this;
@@ -84,8 +85,13 @@ export class HomeSink implements Sink, Disposable {
     await this.run("restoring the process at home", [
       { nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, at, MM_MAP_BYTES, 0] },
       { nr: Sys.sigaltstack, args: [at + 128n, 0] },
-      { nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD] },
     ]);
+  }
+
+  /** What must not be there, or not twice, should the process stay away after all: the last thing before it goes on at home. */
+  async land(image: Image, thread: ThreadImage): Promise<void> {
+    const { deputy } = this.process;
+    await this.run("restoring the process at home", [{ nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD] }]);
     // Answers with the thread's id, whatever the address.
     await deputy.call(Sys.setTidAddress, thread.clearTid);
     if (thread.rseq)

@@ -353,6 +353,7 @@ export class Home implements HomeSide {
     const { carry, transport } = this.parts;
     const channel = await transport.connect(this.peer(link.node), ALPN.BULK, { timeoutMs: OPEN_MS });
     const start = performance.now();
+    let came: Image | null = null;
     try {
       await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
       const inbox = new Inbox(channel);
@@ -362,22 +363,25 @@ export class Home implements HomeSide {
       const { image, bytes } = await receiveFrozen(inbox, sink, carry, () => {
         throw new TeselaError("E_PROTOCOL", "a guest sent a mapped file home");
       });
+      came = image;
       await step(carry.faults, "land");
       if (signal) await home.requeue([signal]);
-      await this.land(track, home, image);
+      await this.land(track, home, image, sink);
       link.drop(home.ticket);
       channel.close();
       return { bytes, freezeMs: performance.now() - start };
     } catch (e) {
       channel.close(toTeselaError(e));
       await this.stayAway(home, link, e);
+      if (came) await home.release(came);
       throw e;
     }
   }
 
-  private async land(track: Track, home: HomeProcess, image: Image): Promise<void> {
+  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink): Promise<void> {
     const thread = image.threads[0];
     if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
+    await sink.land(image, thread);
     track.cpuUsed = image.cpuUsed;
     home.deputy.setCommitted(false);
     // A poll goes on with the deputy's copy of its descriptors, which is given up: it begins anew.

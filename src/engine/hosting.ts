@@ -94,15 +94,10 @@ export class Hosting {
 
   private async send(inbox: Inbox, guest: Guest): Promise<number> {
     const left = await guest.freeze();
-    try {
-      const layout = readGuestLayout(guest, this.parts.cache);
-      const image = captureGuest(guest, layout, left);
-      const source = { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
-      return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
-    } catch (e) {
-      guest.takeBack(left);
-      throw e;
-    }
+    const layout = readGuestLayout(guest, this.parts.cache);
+    const image = captureGuest(guest, layout, left);
+    const source = { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
+    return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
   }
 
   /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
