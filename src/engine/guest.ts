@@ -10,6 +10,7 @@ import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./gu
 import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
+import { cpuUsed, residentBytes } from "./usage.ts";
 import { Dispositions, type Effect, hasPendingFault, isFault, signalBit } from "./signals.ts";
 
 const SIGKILL = 9;
