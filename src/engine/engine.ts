@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
 import { ALPN, channels, type PeerAddress, type PeerStream, streams, TlsTransport } from "../io/mod.ts";
-import { Tracees } from "../sys/mod.ts";
+import { descriptors, Tracees } from "../sys/mod.ts";
 import { controlServer, type Handler } from "./control.ts";
 import { FAULT_POINTS, type FaultAction, type FaultPoint, Faults } from "./faults.ts";
 import { FileCache } from "./file-cache.ts";
@@ -51,7 +51,14 @@ export class Engine implements AsyncDisposable {
     endOrphans(log);
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log));
     const cache = this.stack.use(new FileCache());
-    this.transport = new TlsTransport({ credentials, version, port: this.config.port, log, deadMs: number("TESELA_DEAD_MS", DEAD_MS) });
+    this.transport = new TlsTransport({
+      credentials,
+      version,
+      port: this.config.port,
+      log,
+      deadMs: number("TESELA_DEAD_MS", DEAD_MS),
+      descriptors,
+    });
     const facts = readNodeFacts(this.config.id);
     const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), faults: this.faults, log };
     const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };

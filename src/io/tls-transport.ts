@@ -1,13 +1,24 @@
-import type { SecureContext } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import { DEFAULT_PORT, type Log } from "../base/mod.ts";
 import { type ChannelOptions, FrameChannel } from "./channel.ts";
 import { type Clock, realClock } from "./clock.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Descriptors } from "./thread-door.ts";
 import { HANDSHAKE_MS } from "./tls-accept.ts";
 import { type DialContext, dial } from "./tls-dial.ts";
 import { TlsListener } from "./tls-listener.ts";
 import { secureContext } from "./tls-options.ts";
-import type { Acceptor, Channel, ConnectOptions, Listener, PeerAddress, PeerStream, Transport } from "./transport.ts";
+import {
+  type Acceptor,
+  ALPN,
+  type Channel,
+  type ConnectOptions,
+  type Listener,
+  type PeerAddress,
+  type PeerStream,
+  type Transport,
+} from "./transport.ts";
+import { readWidely } from "./wide-read.ts";
 
 export interface TlsTransportOptions {
   readonly credentials: Credentials;
@@ -23,6 +34,8 @@ export interface TlsTransportOptions {
   readonly deadMs?: number;
   /** See HANDSHAKE_MS. */
   readonly handshakeMs?: number;
+  /** With these, bulk connections are read in large pieces. */
+  readonly descriptors?: Descriptors;
   /** Another number than ours only in tests. */
   readonly protocol?: number;
 }
@@ -56,6 +69,7 @@ export class TlsTransport implements Transport {
       log,
       handshakeMs: handshakeMs ?? HANDSHAKE_MS,
       accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
+        this.widen(stream, alpn);
         if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.channelOptions));
         else if (acceptor.kind === "stream") {
           if (rest.length > 0) stream.unshift(rest);
@@ -67,6 +81,7 @@ export class TlsTransport implements Transport {
 
   async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
+    this.widen(stream, alpn);
     return new FrameChannel(stream, peer, alpn, rest, this.channelOptions);
   }
 
@@ -74,5 +89,10 @@ export class TlsTransport implements Transport {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
     if (rest.length > 0) stream.unshift(rest);
     return { stream, peer, alpn, route: options.route ?? "" };
+  }
+
+  private widen(stream: TLSSocket, alpn: string): void {
+    const { descriptors } = this.options;
+    if (alpn === ALPN.BULK && descriptors !== undefined) readWidely(stream, descriptors);
   }
 }
