@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Log, type NodeId, TeselaError } from "../base/mod.ts";
+import { type Log, TeselaError } from "../base/mod.ts";
 import { dropPages, type Image } from "../image/mod.ts";
 import { isEnd, isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
@@ -8,27 +8,11 @@ import { forOne } from "./guard.ts";
 import type { Verdict } from "./guest-types.ts";
 import { type CallFrame, outLengths } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
+import type { HostLink, Phase } from "./home-types.ts";
 import { openedOwnView } from "./own-view-files.ts";
 import { pieces } from "./release.ts";
 import { signalOf } from "./guest-build.ts";
 import { signalBit } from "./signals.ts";
-
-/** What a home process says to the node its guest runs on. */
-export interface HostLink {
-  readonly node: NodeId;
-  reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void;
-  signal(ticket: number, seq: number, info: Uint8Array): void;
-  pause(ticket: number, paused: boolean): void;
-  drop(ticket: number): void;
-}
-
-export type Phase =
-  /** Being frozen and captured, or rebuilt: the deputy works for the engine. */
-  | "moving"
-  /** Its user area is on another node. */
-  | "away"
-  /** Ended, or left alone again. */
-  | "gone";
 
 const SIGTRAP = 5;
 const SIGCONT = 18;
@@ -343,7 +327,7 @@ export class HomeProcess {
       { nr: Sys.setTidAddress, args: [0] },
     ];
     const diet = this.deputy.calls(list);
-    const unblocked = this.setMask(0n);
+    const unblocked = this.unblock();
     try {
       await diet;
       await unblocked;
@@ -363,13 +347,16 @@ export class HomeProcess {
   /** On from one node to another: home has nothing to do but to listen elsewhere. */
   async redirect(host: HostLink): Promise<void> {
     this.host = host;
-    await this.goOnAway();
+    this.phase = "away";
+    await this.unblock();
   }
 
-  private async goOnAway(): Promise<void> {
-    this.phase = "away";
+  /** From now on its signals are asked about: its guest runs. */
+  private async unblock(): Promise<void> {
+    const stop = this.wantsStop();
     await this.requeue(this.postponed.splice(0));
     await this.setMask(0n);
+    if (stop) libc.kill(this.pid, SIGSTOP);
   }
 
   /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
@@ -409,13 +396,13 @@ export class HomeProcess {
     this.postponed.push(Buffer.from(info));
   }
 
-  /** A move that failed: the process stays where it was. */
-  async resumeAway(): Promise<void> {
+  /** A move that failed: the process stays where it was. `thaw` makes the guest run, which must be before it is asked about signals. */
+  async resumeAway(thaw: () => Promise<unknown>): Promise<void> {
     if (this.phase !== "moving") return;
-    const stop = this.wantsStop();
     this.deputy.setCommitted(true);
-    await this.goOnAway();
-    if (stop) libc.kill(this.pid, SIGSTOP);
+    this.phase = "away";
+    await thaw();
+    await this.unblock();
   }
 
   /** Whether a SIGSTOP that was held back still stands: a later SIGCONT, blocked with all signals, undoes it (signal(7)). */

@@ -12,8 +12,9 @@ import { guestQuestions } from "./guest-questions.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
 import { type Frozen, freeze, isGone, resumeRegs } from "./freeze.ts";
-import { HomeProcess, type Phase } from "./home-process.ts";
+import { HomeProcess } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
+import type { Phase } from "./home-types.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { refusals, refuse } from "./refusals.ts";
@@ -396,8 +397,7 @@ export class Home implements HomeSide {
     home.giveUpTakeOver();
     if (home.phase !== "moving") return;
     try {
-      await home.resumeAway();
-      await link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs);
+      await home.resumeAway(() => link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs));
     } catch (e) {
       home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
     }

@@ -5,7 +5,8 @@ import { codec, type Head, type Message } from "../wire/mod.ts";
 import { type AskHandler, Asks } from "./asks.ts";
 import { BUFFER_BYTES } from "./deputy.ts";
 import { forOne } from "./guard.ts";
-import type { HostLink, HomeProcess } from "./home-process.ts";
+import type { HomeProcess } from "./home-process.ts";
+import type { HostLink } from "./home-types.ts";
 import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
 import { siginfoOf } from "./signals.ts";
 

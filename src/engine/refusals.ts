@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { libc, proc, SysError } from "../sys/mod.ts";
 
@@ -32,6 +32,7 @@ const CHECKS: readonly Check[] = [
   ({ stat }) => ((stat.field(9) & PF_KTHREAD) !== 0n ? "system" : null),
   ({ stat }) => (stat.state === "Z" || stat.state === "X" ? "ended" : null),
   ({ stat }) => (stat.state === "T" ? "stopped" : null),
+  ({ pid }) => (is32Bit(pid) ? "code_32bit" : null),
   ({ stat }) => (stat.threads > 1 ? "threads" : null),
   ({ status }) => (Number(proc.statusField(status, "TracerPid") ?? 0) !== 0 ? "traced" : null),
   ({ status }) => (Number(proc.statusField(status, "Seccomp") ?? 0) !== 0 ? "seccomp" : null),
@@ -43,6 +44,20 @@ const CHECKS: readonly Check[] = [
   ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
   ({ pid }) => (cpuTimers(pid) ? "cpu_timer" : null),
 ];
+
+const EI_CLASS = 4;
+const ELFCLASS32 = 1;
+/** By its program's ELF header (elf(5)); what is found stopped in 32-bit code is told later. */
+function is32Bit(pid: number): boolean {
+  const head = Buffer.alloc(EI_CLASS + 1);
+  try {
+    using exe = proc.openProc(pid, "exe");
+    return readSync(exe.fd, head, 0, head.length, 0) === head.length && head[EI_CLASS] === ELFCLASS32;
+  } catch {
+    // A kernel thread has no program.
+    return false;
+  }
+}
 
 const ADDR_NO_RANDOMIZE = 0x0040000;
 /** Other execution domains map memory and name the machine in ways of their own (personality(2)). */

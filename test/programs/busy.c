@@ -1,19 +1,23 @@
 /*
  * busy ROUNDS: computes, sleeps, reads what it has written into a pipe, and handles signals on an alternate stack all the while. Every
  * result is checked; a real-time signal counts, however many come. SIGALRM comes each millisecond of its own. At the end it waits for
- * SIGTERM and prints `rounds N sum HEX signals N`.
+ * SIGTERM and prints `rounds N sum HEX signals N values SUM`, the sum of what sigqueue sent along.
  */
 #include "common.h"
 #include <sys/time.h>
 
 static char stack[64 * 1024];
-static volatile unsigned long counted;
+static volatile unsigned long counted, values;
 static volatile int ended;
 
-static void on_signal(int number) {
+static void on_signal(int number, siginfo_t *info, void *context) {
     char here;
+    (void)context;
     CHECK(&here >= stack && &here < stack + sizeof stack);
-    if (number == SIGRTMIN) counted++;
+    if (number == SIGRTMIN) {
+        counted++;
+        if (info->si_code == SI_QUEUE) values += info->si_value.sival_int;
+    }
     if (number == SIGTERM) ended = 1;
 }
 
@@ -32,7 +36,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     CHECK(sigaltstack(&alternate, NULL) == 0);
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
     for (int i = 0; i < 3; i++) CHECK(sigaction((int[]){SIGALRM, SIGRTMIN, SIGTERM}[i], &action, NULL) == 0);
     struct itimerval each = {{0, 1000}, {0, 1000}};
     CHECK(setitimer(ITIMER_REAL, &each, NULL) == 0);
@@ -67,6 +71,7 @@ int main(int argc, char **argv) {
     sigaddset(&term, SIGTERM);
     CHECK(sigprocmask(SIG_BLOCK, &term, NULL) == 0);
     while (!ended) sigsuspend(&none);
-    say("rounds %ld sum %016llx%016llx signals %lu", rounds, (unsigned long long)sum, (unsigned long long)(uint64_t)real, counted);
+    unsigned long long bits = sum, whole = (uint64_t)real;
+    say("rounds %ld sum %016llx%016llx signals %lu values %lu", rounds, bits, whole, counted, values);
     return 0;
 }

@@ -1,0 +1,18 @@
+import type { NodeId } from "../base/mod.ts";
+
+/** What a home process says to the node its guest runs on. */
+export interface HostLink {
+  readonly node: NodeId;
+  reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void;
+  signal(ticket: number, seq: number, info: Uint8Array): void;
+  pause(ticket: number, paused: boolean): void;
+  drop(ticket: number): void;
+}
+
+export type Phase =
+  /** Being frozen and captured, or rebuilt: the deputy works for the engine. */
+  | "moving"
+  /** Its user area is on another node. */
+  | "away"
+  /** Ended, or left alone again. */
+  | "gone";
