@@ -1,6 +1,6 @@
 /*
  * memfill MIB ROUNDS [SEED [PAUSE_MS]]: fills memory with a pattern, then verifies all of it and rewrites an eighth, round by round.
- * A wrong word ends it with status 1 and says where.
+ * A wrong word ends it with status 1 and says where. With PAUSE_MS -1 each round waits for a byte on stdin.
  */
 #include "common.h"
 #include <sys/mman.h>
@@ -41,6 +41,10 @@ int main(int argc, char **argv) {
     say("filled %zu pages", pages);
     for (long round = 1; round <= rounds; round++) {
         if (pause_ms > 0) sleep_ms(pause_ms);
+        if (pause_ms < 0) {
+            char go;
+            CHECK(read_all(0, &go, 1) == 1);
+        }
         for (size_t p = 0; p < pages; p++) {
             if (!verify(memory + p * WORDS, KEY(p))) return 1;
             if (mix(seed + p * 31 + round) % 8 == 0) {
