@@ -6,8 +6,12 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { cannot, startCluster, type TestCluster } from "./harness.ts";
-import { homecomings, listen, type Outcome, runMoved, runUnmoved, SEED, troubles } from "./move.ts";
+import { readFileSync } from "node:fs";
+import { program } from "../programs/build.ts";
+import { type Argv, cannot, startCluster, type TestCluster } from "./harness.ts";
+import { exposures, guestsSeen } from "./host-view.ts";
+import { homecomings, listen, migrate, type Outcome, runMoved, runUnmoved, SEED, troubles } from "./move.ts";
+import { Talk } from "./talk.ts";
 import { CASES, prepare } from "./zoo.ts";
 
 const skip = await cannot();
@@ -55,6 +59,58 @@ for (const [title, c] of Object.entries(CASES)) {
   });
 }
 const LOG_LINES = 12;
+
+const MIB = "1024";
+const ROUTE = [2, 3, 1, 3, 2, 1];
+
+test("1 GiB is whole after each move, released at home, and nobody's business on the host", { skip }, async (t) => {
+  if (wanted && !wanted.includes("memfill")) return;
+  const dir = "/tmp/quokka-files";
+  await cluster.sh(1, `mkdir ${dir} && cp ${program("memfill")} ${dir}/quokka-fill`);
+  const argv: Argv = [`${dir}/quokka-fill`, MIB, String(ROUTE.length + 2), "918273645", "-1"];
+  const unmoved = cluster.output(1, argv, { input: "\n".repeat(ROUTE.length + 2) });
+  await using moved = await Talk.start(cluster, argv, { cwd: dir, env: { QUOKKA: "quokka-value" } });
+  const line = (): Promise<string> => moved.next();
+  assert.match(await line(), /^filled/);
+  let round = 0;
+  for (const to of ROUTE) {
+    // In the middle of a round, which then goes on there.
+    moved.say("");
+    const { bytes, freezeMs } = await migrate(cluster, moved.pid, to);
+    assert.equal(await line(), `ok ${++round}`);
+    t.diagnostic(`to node ${to}: ${bytes} bytes, frozen for ${Math.round(freezeMs)} ms`);
+    if (to !== 1) await lookAround(moved, to);
+  }
+  // At home its memory is its own again, and it can leave once more.
+  await migrate(cluster, moved.pid, 3);
+  const before = ticks(moved.outerPid);
+  for (let i = 0; i < 2; i++) {
+    moved.say("");
+    assert.equal(await line(), `ok ${++round}`);
+  }
+  assert(ticks(moved.outerPid) - before <= 2, "no CPU is used at home while it computes elsewhere");
+  const { status, lines } = await moved.end();
+  assert.deepEqual({ status, stdout: `${lines.join("\n")}\n` }, { status: 0, stdout: await unmoved });
+});
+
+/** What is seen of the big program at home, and of it on its host. */
+async function lookAround(p: Talk, node: number): Promise<void> {
+  const rss = Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${p.outerPid}/status`, "utf8"))?.[1] ?? 0);
+  assert(rss < 1024, `${rss} kB resident at home`);
+  assert.equal(await cluster.sh(1, `ps -o args= -p ${p.pid}`), `/tmp/quokka-files/quokka-fill ${MIB} ${ROUTE.length + 2} 918273645 -1`);
+  assert.deepEqual(await exposures(cluster, node, ["quokka", "918273645"]), []);
+  assert((await guestsSeen(cluster, node)).includes("nobody [tesela-guest]"), "the host's users see that there is a guest");
+}
+
+/** CPU time of a task so far, in ticks. */
+function ticks(outerPid: number): number {
+  const [user = 0, system = 0] = readFileSync(`/proc/${outerPid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ")
+    .slice(11, 13)
+    .map(Number);
+  return user + system;
+}
 
 /** Where two outcomes part, in few words; null when they do not. */
 function difference(have: Outcome, want: Outcome): string | null {
