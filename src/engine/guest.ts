@@ -11,14 +11,10 @@ import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
-import { Dispositions, type Effect, hasPendingFault, isFault, signalBit } from "./signals.ts";
+import { Dispositions, type Effect, hasPendingFault, isFault, sentByEngine, signalBit } from "./signals.ts";
 
 const SIGKILL = 9;
 const SIGRTMIN = 32;
-const SI_TKILL = -6;
-/** Offsets in siginfo_t. */
-const SI_CODE = 8;
-const SI_PID = 16;
 const EINTR = 4n;
 
 /** A process's user area running here: it computes, and every call that is not its own affair goes home. */
@@ -102,11 +98,7 @@ export class Guest {
 
   /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
   trueInfo(info: Uint8Array, expected: Map<number, Uint8Array[]> = this.expected): Uint8Array {
-    const b = Buffer.from(info.buffer, info.byteOffset, info.length);
-    const sender = b.readInt32LE(SI_PID);
-    // The engine is not in the guest's PID namespace.
-    const sent = b.readInt32LE(SI_CODE) === SI_TKILL && (sender === 0 || sender === process.pid);
-    return (sent ? expected.get(signalOf(info))?.shift() : undefined) ?? info;
+    return (sentByEngine(info) ? expected.get(signalOf(info))?.shift() : undefined) ?? info;
   }
 
   /** The same for all that are pending, which stay so: should the move fail, they are delivered here. */

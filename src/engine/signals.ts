@@ -66,3 +66,11 @@ export function isFault(siginfo: Uint8Array): boolean {
  * (kernel/signal.c, dequeue_synchronous_signal).
  */
 export const hasPendingFault = (tid: number): boolean => ptrace.peekSiginfo(tid, false).some(isFault);
+
+const SI_TKILL = -6;
+/** Tells what this engine sent to a guest with tgkill(2): it is not in the guest's PID namespace, so its PID is 0 there. */
+export function sentByEngine(siginfo: Uint8Array): boolean {
+  const info = Buffer.from(siginfo.buffer, siginfo.byteOffset, siginfo.length);
+  const sender = info.readInt32LE(16);
+  return info.readInt32LE(8) === SI_TKILL && (sender === 0 || sender === process.pid);
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { SYSCALLS } from "../abi/mod.ts";
+import { isNative } from "../forward/mod.ts";
+import { guestFilter } from "./filter.ts";
+
+const TRACE = 0x7ff00000;
+const ALLOW = 0x7fff0000;
+const X86_64 = 0xc000003e;
+/** linux/bpf_common.h: no longer programs are taken. */
+const BPF_MAXINSNS = 4096;
+
+const program = guestFilter();
+
+/** A classic BPF machine as far as seccomp(2) goes; every jump must be forward and inside. */
+function run(nr: number, arch: number, args: readonly bigint[]): number {
+  const data = Buffer.alloc(64);
+  data.writeUInt32LE(nr >>> 0, 0);
+  data.writeUInt32LE(arch, 4);
+  args.forEach((a, i) => {
+    data.writeBigUInt64LE(a, 16 + 8 * i);
+  });
+  let a = 0;
+  for (let pc = 0; pc < program.length / 8; pc++) {
+    const code = program.readUInt16LE(pc * 8);
+    const [jt, jf, k] = [program.readUInt8(pc * 8 + 2), program.readUInt8(pc * 8 + 3), program.readUInt32LE(pc * 8 + 4)];
+    if (code === 0x20) a = data.readUInt32LE(k);
+    else if (code === 0x54) a = (a & k) >>> 0;
+    else if (code === 0x15) pc += a === k ? jt : jf;
+    else if (code === 0x35) pc += a >= k ? jt : jf;
+    else if (code === 0x06) return k;
+    else assert.fail(`instruction ${code}`);
+  }
+  return assert.fail("the program runs off its end");
+}
+
+const u64 = fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.constantFrom(0n, 1n, 2n, 3n, 0x22n, 0xffff_ffff_ffff_ffffn));
+const six = fc.array(u64, { minLength: 6, maxLength: 6 });
+const rows = new Map(SYSCALLS.map((row) => [row.nr, row]));
+
+test("the filter lets pass what the table calls native, and stops all else", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.nat(600), fc.nat(0x3fff_ffff)), six, (nr, args) => {
+      const row = rows.get(nr);
+      assert.equal(run(nr, X86_64, args), row && isNative(row, args) ? ALLOW : TRACE, row?.name ?? `call ${nr}`);
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test("each condition of the table decides at its edges", () => {
+  for (const row of SYSCALLS) {
+    if (row.native === undefined || row.native === "always") continue;
+    for (const all of row.native) {
+      const args = Array.from({ length: 6 }, () => 0n);
+      // Bits that the masks leave out, and the upper halves, are noise.
+      for (const c of all) args[c.arg] = (0xdead_beefn << 32n) | BigInt(((0xffff_ffff & ~c.mask) | c.equals) >>> 0);
+      assert.equal(run(row.nr, X86_64, args), ALLOW, row.name);
+      for (const c of all) {
+        const other = [...args];
+        other[c.arg] = BigInt.asUintN(64, ~(args[c.arg] ?? 0n));
+        assert.equal(run(row.nr, X86_64, other), isNative(row, other) ? ALLOW : TRACE, row.name);
+      }
+    }
+  }
+});
+
+test("other architectures and x32 calls always stop", () => {
+  fc.assert(
+    fc.property(fc.nat(600), six, fc.nat(0xffff_ffff), (nr, args, arch) => {
+      if (arch !== X86_64) assert.equal(run(nr, arch, args), TRACE);
+      assert.equal(run(nr | 0x4000_0000, X86_64, args), TRACE);
+      assert.equal(run(nr | 0x8000_0000, X86_64, args), TRACE);
+    }),
+  );
+});
+
+test("the kernel takes a program of this size", () => {
+  assert.equal(program.length % 8, 0);
+  assert.ok(program.length / 8 <= BPF_MAXINSNS);
+});

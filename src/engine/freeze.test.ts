@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NO_SYSCALL, Reg, Regs } from "../sys/mod.ts";
+import { repeatRegs, resumeRegs, rewind } from "./freeze.ts";
+
+const RIP = 0x401002n;
+function stopped(nr: bigint, rax: bigint): Regs {
+  const regs = new Regs();
+  regs.set(Reg.rip, RIP);
+  regs.set(Reg.origRax, nr);
+  regs.set(Reg.rax, rax);
+  return regs;
+}
+
+/** What becomes of a thread that is stopped with `orig_rax` and `rax`: again at the call, behind it, or for home's kernel to finish. */
+const CASES: readonly (readonly [what: string, nr: bigint, rax: bigint, "again" | "behind" | "home"])[] = [
+  ["computing", -1n, -512n, "behind"],
+  ["read, done", 0n, 5n, "behind"],
+  ["read, an error", 0n, -9n, "behind"],
+  ["read, ERESTARTSYS", 0n, -512n, "again"],
+  ["wait4, ERESTARTSYS", 61n, -512n, "again"],
+  ["ERESTARTNOINTR", 435n, -513n, "again"],
+  ["pause, ERESTARTNOHAND", 34n, -514n, "again"],
+  ["not a restart code", 0n, -515n, "behind"],
+  ["poll, ERESTART_RESTARTBLOCK", 7n, -516n, "again"],
+  ["futex, ERESTART_RESTARTBLOCK", 202n, -516n, "again"],
+  ["nanosleep, ERESTART_RESTARTBLOCK", 35n, -516n, "home"],
+  ["clock_nanosleep, ERESTART_RESTARTBLOCK", 230n, -516n, "home"],
+  ["nanosleep, ERESTARTSYS", 35n, -512n, "again"],
+  ["epoll_wait, EINTR without a handler", 232n, -4n, "again"],
+  ["rt_sigtimedwait, EINTR without a handler", 128n, -4n, "again"],
+  ["write, EINTR", 1n, -4n, "behind"],
+];
+
+for (const [what, nr, rax, want] of CASES) {
+  test(`frozen in ${what}`, () => {
+    const regs = stopped(nr, rax);
+    const restart = rewind(regs);
+    const again = regs.get(Reg.rip) === RIP - 2n;
+    assert.equal(restart ? "home" : again ? "again" : "behind", want);
+    if (nr >= 0n) assert.equal(regs.get(Reg.origRax), NO_SYSCALL, "the kernel is not to restart it besides");
+    if (again) assert.equal(regs.get(Reg.rax), nr);
+    else assert.equal(regs.result, want === "home" ? -4n : rax);
+    assert.deepEqual(restart, want === "home" ? { nr: Number(nr) } : null);
+    if (!restart) return;
+    // At home its kernel goes on with it; without that, it begins anew.
+    assert.deepEqual([resumeRegs({ regs, restart }).get(Reg.rip), resumeRegs({ regs, restart }).get(Reg.rax)], [RIP - 2n, 219n]);
+    assert.deepEqual([repeatRegs({ regs, restart }).get(Reg.rip), repeatRegs({ regs, restart }).get(Reg.rax)], [RIP - 2n, nr]);
+    assert.equal(regs.get(Reg.rip), RIP, "and the frozen registers stay as they are");
+  });
+}

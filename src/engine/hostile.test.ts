@@ -1,0 +1,147 @@
+/** A node of the cluster that sends what it should not: it gets an error, and the processes of others go on. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { program } from "../../test/programs/build.ts";
+import { TeselaError, toTeselaError } from "../base/mod.ts";
+import { encodeImage, MM_FIELDS, packRuns, SKELETON_BASE } from "../image/mod.ts";
+import { ALPN, type Channel } from "../io/mod.ts";
+import { Asks } from "./asks.ts";
+import { Inbox } from "./carry.ts";
+import { readNodeFacts } from "./node-facts.ts";
+import { TestNodes, TestProgram } from "./test-nodes.ts";
+
+const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
+const STRANGER = 3;
+const SIGTERM = 15;
+
+const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
+  encodeImage({
+    pid: 1,
+    vmas: [{ start: 0x400000n, end: 0x402000n, prot: 3, growsDown: false, backing: { kind: "anon" } }],
+    vdso: null,
+    mm: Object.fromEntries(MM_FIELDS.map((f) => [f, f === "endCode" ? 0x401000n : 0x400000n])) as never,
+    sigactions: Buffer.alloc(64 * 32),
+    pending: [],
+    threads: [
+      {
+        tid: 1,
+        regs: Buffer.alloc(216, 0xff),
+        xstate: Buffer.alloc(64, 0xff),
+        sigmask: 0n,
+        altStack: { sp: 0n, flags: 2, size: 0n },
+        robustList: 0n,
+        clearTid: 0n,
+        rseq: null,
+        pending: [],
+        restart: null,
+      },
+    ],
+    limits: { stack: [1n << 20n, 1n << 20n], data: [1n << 40n, 1n << 40n], as: [1n << 46n, 1n << 46n] },
+    cpuUsed: { user: 0, system: 0 },
+    nice: 0,
+    ids: { uid: 0, euid: 0, gid: 0, egid: 0 },
+    ...over,
+  });
+
+/** Offers a process to node 2, up to the image; `act` does the rest. @returns the error that ends it */
+async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promise<void>): Promise<TeselaError> {
+  const to = n.addresses[1];
+  assert.ok(to);
+  const channel = await n.node(STRANGER).transport.connect(to, ALPN.BULK);
+  const inbox = new Inbox(channel);
+  const facts = readNodeFacts(STRANGER);
+  try {
+    const offer = { ticket: 9, home: STRANGER, pid: 1, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [] };
+    channel.send("offer", offer);
+    await inbox.next("the offer", 2000, "want");
+    channel.send("image", { huge: [] }, bytes);
+    await inbox.next("the image", 2000, "full");
+    await act(inbox);
+    await inbox.next("the pages", 2000, "ready");
+    return new TeselaError("E_INTERNAL", "it was taken");
+  } catch (e) {
+    return toTeselaError(e);
+  } finally {
+    channel.close();
+  }
+}
+
+const none = async (): Promise<void> => {};
+const pages =
+  (addr: bigint, bytes: number) =>
+  async ({ channel }: Inbox): Promise<void> => {
+    channel.send("pages", { runs: 1 }, packRuns([{ addr, pages: 1 }]), Buffer.alloc(bytes, 0x90));
+    channel.send("end", { pages: bytes });
+  };
+const end = async ({ channel }: Inbox): Promise<void> => void channel.send("end", { pages: 0 });
+
+test("a host takes no garbage, and its other guests do not notice", { skip, timeout: 60_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  using busy = await TestProgram.start(n.tracees, program("busy"), "2000");
+  await n.home.migrate(busy.pid, 2);
+  assert.equal((await carried(n, Buffer.alloc(100, 0x9f), none)).code, "E_PROTOCOL");
+  assert.equal((await carried(n, image({ threads: [] }), end)).code, "E_INTERNAL");
+  assert.match((await carried(n, image(), end)).message, /ptrace/, "registers that no thread can have");
+  assert.equal((await carried(n, image(), pages(0x400000n, 4095))).code, "E_PROTOCOL");
+  // Over the code that sets the guest up with the host's rights.
+  assert.match((await carried(n, image(), pages(SKELETON_BASE, 4096))).message, /own areas/);
+  const low = { start: SKELETON_BASE, end: SKELETON_BASE + 0x1000n, prot: 7, growsDown: false, backing: { kind: "anon" as const } };
+  assert.equal((await carried(n, image({ vmas: [low] }), none)).code, "E_CANTMOVE");
+
+  const to = n.addresses[1];
+  assert.ok(to);
+  const link = async (act: (channel: Channel) => void): Promise<void> => {
+    const channel = await n.node(STRANGER).transport.connect(to, ALPN.ENGINE);
+    channel.onMessage(() => {});
+    act(channel);
+    await sleep(20);
+    channel.close();
+  };
+  await link((c) => c.send("reply", null, Buffer.alloc(3)));
+  await link((c) => c.send("call", null, Buffer.alloc(3)));
+  await link((c) => c.send("signal", { ticket: 1, seq: 1 }, Buffer.alloc(3)));
+  await link((c) => c.send("file", { hash: "../x", size: 5, last: true }, Buffer.alloc(5)));
+  await link((c) => c.send("file", { hash: "a".repeat(64), size: 5, last: true }, Buffer.alloc(5)));
+  await link((c) => c.send("answer", { id: 1, ok: false, value: null }));
+  await link((c) => {
+    for (const row of n.nodes) c.send("drop", { ticket: row.id });
+  });
+  const asks = await n.node(STRANGER).transport.connect(to, ALPN.ENGINE);
+  const ask = new Asks(asks, {});
+  asks.onMessage((m) => m.type === "answer" && ask.onAnswer(m.head));
+  for (const method of ["constructor", "__proto__", "toString", "nothing"]) {
+    await assert.rejects(ask.ask(method, {}, 1000), (e) => toTeselaError(e).code === "E_PROTOCOL", method);
+  }
+  await assert.rejects(ask.ask("go", { ticket: "x" }, 1000), (e) => toTeselaError(e).code === "E_PROTOCOL");
+  await assert.rejects(ask.ask("thaw", { ticket: 1 }, 1000), (e) => toTeselaError(e).code === "E_GONE", "another node's guest");
+  asks.close();
+
+  assert.equal(n.node(2).hosting.count, 1);
+  busy.signal(SIGTERM);
+  assert.match(await busy.end(), /status 0\n$/);
+});
+
+test("what a host says wrongly of one process ends that link, and moves nothing else", { skip, timeout: 60_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  using here = await TestProgram.start(n.tracees, program("busy"), "2000");
+  using there = await TestProgram.start(n.tracees, program("busy"), "1000000");
+  await n.home.migrate(here.pid, 2);
+  await n.home.migrate(there.pid, 3);
+  // Node 3's end of the link on which it serves node 1's guests.
+  const channel = n.node(3).links[0];
+  assert.ok(channel);
+  const ticket = n.home.tracks.of(here.pid).process?.ticket ?? 0;
+  for (const t of [ticket, 12345]) {
+    channel.send("lost", { ticket: t, reason: "a lie" });
+    channel.send("exit", { ticket: t, code: 3 });
+    channel.send("usage", { rows: [{ ticket: t, userUs: 1, systemUs: 1, rss: 1, state: "X", calls: 1 }] });
+  }
+  await sleep(50);
+  assert.equal(n.home.awayCount, 2);
+  assert.equal(n.home.tracks.of(here.pid).usage, null);
+  channel.send("call", null, Buffer.alloc(200, 0xff));
+  assert.match(await there.end(), /status 137\n/, "its user area is lost with the link");
+  here.signal(SIGTERM);
+  assert.match(await here.end(), /status 0\n$/);
+});
