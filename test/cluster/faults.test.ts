@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toTeselaError } from "../../src/base/mod.ts";
-import { FAULT_POINTS, type FaultPoint } from "../../src/engine/faults.ts";
+import { FAULT_POINTS, type FaultPoint } from "../../src/engine/mod.ts";
 import { program } from "../programs/build.ts";
 import { cannot, startCluster, type TestCluster } from "./harness.ts";
 import { engine, migrate, whereIs } from "./move.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toTeselaError } from "../../src/base/mod.ts";
-import { ask } from "../../src/daemon/client.ts";
+import { ask } from "../../src/daemon/mod.ts";
 import type { TestCluster } from "./harness.ts";
 
 /** Moving real programs on a real cluster, and telling whether they noticed. */
