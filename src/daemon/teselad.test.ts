@@ -142,7 +142,12 @@ test("two nodes know each other, list processes, relay moves; one may die and co
   await Promise.all([a.start(), b.start()]);
   await until("both up", async () => (await a.state(2)) === "up" && (await b.state(1)) === "up");
 
-  const nodes = JSON.parse((await a.cli("nodes", "--json")).stdout) as NodeRow[];
+  let nodes: NodeRow[] = [];
+  // A node is up as soon as it answers, and may still say that it has not heard of its engine.
+  await until("both engines known", async () => {
+    nodes = JSON.parse((await a.cli("nodes", "--json")).stdout) as NodeRow[];
+    return nodes.every((n) => !n.flags.includes("noengine"));
+  });
   assert.deepEqual(
     nodes.map((n) => [n.id, n.name, n.address, n.state, n.speed, n.flags]),
     [1, 2].map((id) => [id, `h${id}`, "127.0.0.1", "up", 10_000, []]),
