@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type EnterRequest, enterArguments, enterProgram } from "./enter.ts";
 import { ENTER_SOURCE } from "./enter-code.ts";
 
