@@ -122,7 +122,7 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
     vdso: layout.vdso,
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
-    pending: frozen.pending.shared,
+    pending: [],
     threads: [
       {
         tid: frozen.tid,
@@ -133,7 +133,7 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
         robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
         clearTid,
         rseq: frozen.rseq,
-        pending: frozen.pending.own,
+        pending: [],
         restart: frozen.restart,
       },
     ],

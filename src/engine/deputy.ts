@@ -11,9 +11,8 @@ import {
   Stub,
   stubCode,
 } from "../image/mod.ts";
-import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
-import { repeatRegs, Restart } from "./freeze.ts";
-import { type CallFrame, outLengths } from "./hot-frames.ts";
+import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, type Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
+import { repeatRegs } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 
 /** Where things are in the pages that Tesela maps into a process at home, as offsets from their base. */
@@ -53,8 +52,6 @@ export interface FrozenThread extends FrameState {
   readonly tid: number;
   /** A call that only home's kernel can finish; `regs` stand behind it. */
   readonly restart: { nr: number } | null;
-  /** A SIGSTOP has come since. */
-  stopRequested: boolean;
 }
 
 /**
@@ -105,7 +102,7 @@ export class Deputy {
     const { tid } = frozen;
     const at = findSyscall(tid);
     const base = freeBase(tid);
-    const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, frozen, at, frozen.regs, nr, args);
+    const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, tid, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);
     const inside: number[] = [];
@@ -180,19 +177,6 @@ export class Deputy {
     this.socket.write(request);
   }
 
-  /** What a call with this result has written into the buffer. */
-  collect(outs: CallFrame["outs"], result: bigint): Uint8Array[] {
-    const parts: Uint8Array[] = [];
-    outLengths(outs, result).forEach((n, i) => {
-      if (n === 0) return;
-      const bytes = Buffer.allocUnsafe(n);
-      const got = memory.readUpTo(this.pid, this.buffer + BigInt(outs[i]?.offset ?? 0), bytes);
-      if (got < n) bytes.fill(0, got);
-      parts.push(bytes);
-    });
-    return parts;
-  }
-
   peek(at: bigint, length: number): Buffer {
     const out = Buffer.alloc(length);
     const n = memory.readUpTo(this.pid, at, out);
@@ -211,16 +195,9 @@ export class Deputy {
     this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.committed), word);
   }
 
-  /** At a stop that has interrupted a call: its result, a restart code, is what it ends with. False when it is in no such call. */
-  cutCall(): boolean {
-    const regs = new Regs();
-    ptrace.getRegs(this.pid, regs.bytes);
-    if (regs.get(Reg.rip) !== this.base + BigInt(Stub.callReturn) || regs.syscallNumber < 0) return false;
-    const r = regs.result;
-    if (r > Restart.SYS || r < Restart.BLOCK) return false;
-    regs.set(Reg.origRax, NO_SYSCALL);
-    ptrace.setRegs(this.pid, regs.bytes);
-    return true;
+  /** Where a thread's instruction pointer tells that it is in the call it was sent, not in the loop's own. */
+  get callReturn(): bigint {
+    return this.base + BigInt(Stub.callReturn);
   }
 
   /** Closes the engine's end. The thread must not be running the loop any more, or be meant to leave it. */
@@ -269,29 +246,24 @@ function mustCall(name: string, result: bigint): bigint {
  * Runs one call in a stopped thread at an address that holds a `syscall` instruction, and puts its registers back.
  * Should the engine die within these microseconds the program is lost; nothing else of a move has that window.
  */
-export function injectAt(
-  tracees: Tracees,
-  thread: Pick<FrozenThread, "tid" | "stopRequested">,
-  at: bigint,
-  regs: Regs,
-  nr: number,
-  args: readonly (bigint | number)[],
-): bigint {
-  const { tid } = thread;
+export function injectAt(tracees: Tracees, tid: number, at: bigint, regs: Regs, nr: number, args: readonly (bigint | number)[]): bigint {
   const call = regs.clone();
   call.setCall(at, nr, args);
   ptrace.setRegs(tid, call.bytes);
+  let stopped = false;
   for (let stops = 0; stops < 2; ) {
     ptrace.contToSyscall(tid);
     const s = tracees.wait(tid);
     if (s.kind === "syscall") stops++;
-    else if (s.kind === "signal" && s.signal === SIGSTOP) thread.stopRequested = true;
+    else if (s.kind === "signal" && s.signal === SIGSTOP) stopped = true;
     else if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", `process ${tid} ended`);
     else assert(s.kind === "event", `unexpected stop ${JSON.stringify(s)} while setting up process ${tid}`);
   }
   ptrace.getRegs(tid, call.bytes);
   const result = call.result;
   ptrace.setRegs(tid, regs.bytes);
+  // The one signal that cannot be blocked waits until the process can be stopped by it.
+  if (stopped) libc.kill(tid, SIGSTOP);
   return result;
 }
 

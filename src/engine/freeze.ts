@@ -33,8 +33,6 @@ export interface Frozen extends FrozenThread {
   readonly sigmask: bigint;
   readonly rseq: RseqConfiguration | null;
   readonly restart: { nr: number } | null;
-  /** Signals that wait, in the process's queue and the thread's; they stay there. */
-  readonly pending: { readonly shared: readonly Uint8Array[]; readonly own: readonly Uint8Array[] };
 }
 
 /** Waits for a tracee's next stop on the event loop. */
@@ -121,9 +119,8 @@ export function describe(tid: number): Frozen {
   ptrace.setSigmask(tid, ALL_SIGNALS);
   const rseq = readRseq(tid);
   const restart = rewind(regs);
-  const pending = { shared: ptrace.peekSiginfo(tid, true), own: ptrace.peekSiginfo(tid, false) };
   if (rseq) leaveCriticalSection(tid, rseq, regs);
-  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
+  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart };
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */

@@ -19,7 +19,6 @@ import {
 import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
-import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
 import { canBecomeNobody, GUEST_NAME, GUEST_SOCKET, GUEST_UID, place, runList, SKELETON_ARGS, type Zygote } from "./zygote.ts";
 
@@ -134,8 +133,8 @@ export class GuestBuild implements Disposable {
       ...threadCalls(tid, thread),
     ]);
     ptrace.setSigmask(tid, ALL_BUT_TRAP);
-    this.lockIn();
     this.queuePending(thread);
+    this.lockIn();
     ptrace.setXstate(tid, thread.xstate);
     ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
     ptrace.setSigmask(tid, thread.sigmask);
@@ -145,9 +144,11 @@ export class GuestBuild implements Disposable {
 
   private queuePending(thread: ThreadImage): void {
     const all = [...this.image.pending, ...thread.pending];
-    if (all.length === 0) return;
-    const self = { tid: this.tid, selfTid: ownTid(this.tid), tracees: this.tracees, trapPending: true };
-    for (const info of all) queueSignal(self, info);
+    for (const info of all) {
+      const at = place(this.tid, Args.actions, info);
+      const self = ownTid(this.tid);
+      runList(this.tracees, this.tid, [{ nr: Sys.rtTgsigqueueinfo, args: [self, self, signalOf(info), at] }]);
+    }
   }
 
   /** Gives up what is left of the host's rights. */
@@ -184,7 +185,6 @@ export class GuestBuild implements Disposable {
   }
 }
 
-export const SIGTRAP = 5;
 /** All but SIGTRAP: a blocked one would lose its disposition at the skeleton's int3 (kernel/signal.c, force_sig_info_to_task). */
 export const ALL_BUT_TRAP = 0xffff_ffff_ffff_ffefn;
 export const signalOf = (siginfo: Uint8Array): number => Buffer.from(siginfo.buffer, siginfo.byteOffset, 4).readInt32LE(0);

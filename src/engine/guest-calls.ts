@@ -5,7 +5,6 @@ import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
-import { Restart } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 import { GUEST_SOCKET, place, SKELETON_ARGS } from "./zygote.ts";
 
@@ -138,9 +137,7 @@ function sigaction(guest: Guest, nr: number): void {
     blob: action,
     finish: (result) => {
       if (result !== 0n) return { done: result };
-      // A signal that came in between is the old handler's.
-      if (guest.signals.undelivered) return { done: Restart.NOINTR };
-      guest.signals.setAction(Number(signal), action);
+      guest.setAction(Number(signal), action);
       return { again: { kind: "local" } };
     },
   });

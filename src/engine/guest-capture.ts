@@ -8,7 +8,6 @@ import { rewind } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { isThreadDirected } from "./signals.ts";
 import { SKELETON_ARGS } from "./zygote.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
@@ -69,8 +68,8 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     vmas: layout.vmas,
     vdso: image.vdso,
     mm: { ...image.mm, brk },
-    sigactions: guest.signals.dispositions.bytes,
-    pending: [...ptrace.peekSiginfo(tid, true), ...left.filter((i) => !isThreadDirected(i))],
+    sigactions: guest.dispositions.bytes,
+    pending: [...guest.trueInfos(ptrace.peekSiginfo(tid, true)), ...left],
     threads: [
       {
         tid: before.tid,
@@ -81,7 +80,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
         robustList: robustList(tid),
         clearTid: guest.clearTid,
         rseq: readRseq(tid),
-        pending: [...ptrace.peekSiginfo(tid, false), ...left.filter(isThreadDirected)],
+        pending: guest.trueInfos(ptrace.peekSiginfo(tid, false)),
         restart,
       },
     ],

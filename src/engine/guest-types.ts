@@ -37,8 +37,6 @@ export interface InFlight {
   readonly continues: boolean;
   /** A signal has come whose handler runs once the call is over. */
   handlerWaits: boolean;
-  /** It does not wait, for a signal is pending that its own mask lets in. */
-  readonly atOnce: boolean;
 }
 
 export type GuestState =

@@ -1,29 +1,27 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError } from "../base/mod.ts";
 import { dropPages, type Image } from "../image/mod.ts";
-import { isEnd, isErrno, libc, proc, ptrace, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
-import { signalOf } from "./guest-build.ts";
 import type { Verdict } from "./guest-types.ts";
-import type { HostLink, Phase } from "./home-types.ts";
-import type { CallFrame } from "./hot-frames.ts";
-import { forgetPending, isInOrder, putBack, putFirst } from "./home-queue.ts";
+import { type CallFrame, outLengths } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
+import type { HostLink, Phase } from "./home-types.ts";
 import { openedOwnView } from "./own-view-files.ts";
 import { pieces } from "./release.ts";
-import { signalBit, STOPPING } from "./signals.ts";
+import { signalOf } from "./guest-build.ts";
+import { signalBit } from "./signals.ts";
 
 const SIGTRAP = 5;
 const SIGCONT = 18;
 const SIGSTOP = 19;
 const SI_CODE = 8;
 const SI_TKILL = -6;
-/** A deputy that is to end its call is interrupted again after so long: it begins one within microseconds. */
-const CUT_AGAIN_MS = 1;
+/** A deputy that is to end its call is interrupted again after so long. */
+const INTERRUPT_MS = 20;
 const SIG_SETMASK = 2;
-/** Offset in the deputy's scratch pages. */
-const MASK_AT = 0x1000n;
 /** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
 const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
 const RSEQ_FLAG_UNREGISTER = 1;
@@ -47,18 +45,14 @@ export class HomeProcess {
   private held: { seq: number; signal: number } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  private inFlight: { readonly seq: number } | null = null;
+  private inFlight: { readonly seq: number /** It must not wait for anything. */; readonly hurried: boolean } | null = null;
   /** Calls that came while memory is given back: one of them might block the deputy for long. */
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
   private stopped = false;
   /** Signals that came while the guest was on the move. */
   private postponed: Buffer[] = [];
-  private stopRequested: boolean;
-  /** A signal that stops was delivered for the guest, which waits to hear whether it did. */
-  private stopAsked = false;
-  /** The call in flight is to be ended. */
-  private cutting = false;
+  private stopRequested = false;
   /** Someone waits for the deputy to stop in order to take it over. */
   private taking: { resolve: () => void; reject: (e: Error) => void } | null = null;
   private idle: (() => void)[] = [];
@@ -66,21 +60,13 @@ export class HomeProcess {
   private resolveExited: () => void = () => {};
   calls = 0;
 
-  constructor(o: {
-    deputy: Deputy;
-    frozen: Pick<Frozen, "stopRequested">;
-    ticket: number;
-    tracees: Tracees;
-    log: Log;
-    onGone: (p: HomeProcess) => void;
-  }) {
+  constructor(o: { deputy: Deputy; ticket: number; tracees: Tracees; log: Log; onGone: (p: HomeProcess) => void }) {
     this.pid = o.deputy.pid;
     this.deputy = o.deputy;
     this.ticket = o.ticket;
     this.tracees = o.tracees;
     this.log = o.log;
     this.onGone = o.onGone;
-    this.stopRequested = o.frozen.stopRequested;
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
     });
@@ -136,14 +122,13 @@ export class HomeProcess {
     if (own && info.readInt32LE(SI_CODE) === SI_TKILL) {
       this.through.delete(signal);
       ptrace.setSiginfo(this.pid, own);
-      // Nothing comes of a stop in a process group that nobody would continue: then there is a trap instead.
-      this.stopAsked = STOPPING.has(signal);
       this.goOn(signal);
       return;
     }
     if (this.phase !== "away" || !this.host) {
       // All are blocked while the process moves; these were on their way before.
-      this.postpone(info);
+      if (signal === SIGSTOP) this.stopRequested = true;
+      else this.postponed.push(info);
       ptrace.cont(this.pid);
       return;
     }
@@ -158,13 +143,12 @@ export class HomeProcess {
 
   /** From a signal's stop; who wants to take the deputy over waits for another. */
   private goOn(signal: number): void {
-    if (this.taking || this.stopAsked || this.cutting) ptrace.interrupt(this.pid);
     ptrace.cont(this.pid, signal);
+    if (this.taking) ptrace.interrupt(this.pid);
   }
 
   private onGroupStop(): void {
     this.stopped = true;
-    this.stopAsked = false;
     this.host?.pause(this.ticket, true);
     ptrace.listen(this.pid);
     this.taking?.reject(this.isStoppedError());
@@ -176,9 +160,8 @@ export class HomeProcess {
   }
 
   private onTrap(): void {
-    if (this.stopped || this.stopAsked) {
+    if (this.stopped) {
       this.stopped = false;
-      this.stopAsked = false;
       this.host?.pause(this.ticket, false);
     }
     const { taking } = this;
@@ -191,27 +174,21 @@ export class HomeProcess {
       this.phase = "moving";
       ptrace.setSigmask(this.pid, ALL_SIGNALS);
     }
-    if (taking || this.cutting) this.cutInFlight();
+    if (this.phase === "moving" || this.inFlight?.hurried) this.cutCall();
     ptrace.cont(this.pid);
     this.taking = null;
     taking?.resolve();
   }
 
-  /** At a stop: ends the call in flight, if there is one. The deputy may not have begun it yet: then it is stopped again. */
-  private cutInFlight(): void {
-    this.cutting = false;
-    if (this.inFlight && !this.deputy.cutCall()) this.cutSoon();
-  }
-
-  /** The call in flight must not wait for anything. */
-  private cutSoon(): void {
-    const { inFlight } = this;
-    this.cutting = true;
-    setTimeout(() => {
-      if (this.inFlight === inFlight && this.cutting && this.phase !== "gone" && !this.stopped && !this.held) {
-        this.guarded(() => ptrace.interrupt(this.pid));
-      }
-    }, CUT_AGAIN_MS);
+  /** Ends a call in flight that this stop has interrupted: its result, a restart code, goes to the guest. */
+  private cutCall(): void {
+    const regs = new Regs();
+    ptrace.getRegs(this.pid, regs.bytes);
+    if (regs.get(Reg.rip) !== this.deputy.callReturn || regs.syscallNumber < 0) return;
+    const r = regs.result;
+    if (r > Restart.SYS || r < Restart.BLOCK) return;
+    regs.set(Reg.origRax, NO_SYSCALL);
+    ptrace.setRegs(this.pid, regs.bytes);
   }
 
   /** The guest's answer to a signal that it was asked about. */
@@ -222,12 +199,13 @@ export class HomeProcess {
     try {
       if (verdict === "deliver" && this.wantsCore(signal)) {
         const info = ptrace.getSiginfo(this.pid);
+        this.cutCall();
         this.goOn(0);
         this.onHomeSignal(info);
         return;
       }
-      if (verdict === "later") this.postpone(ptrace.getSiginfo(this.pid));
-      if (verdict === "handled") this.cutInFlight();
+      if (verdict === "later") this.postponed.push(ptrace.getSiginfo(this.pid));
+      if (verdict === "handled") this.cutCall();
       this.goOn(verdict === "deliver" ? signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;
@@ -269,18 +247,30 @@ export class HomeProcess {
     const tty = frame.sigmask & TTY_SIGNALS;
     if (tty !== this.ttyMask && !moving) void this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
-    this.inFlight = { seq: frame.seq };
+    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.inFlight = null;
-      this.cutting = false;
       this.guarded(() => {
         if (result >= 0n && openedOwnView(this.pid, nr, result)) this.refuseOwnView(host, frame.seq, nr, result);
-        else host.reply(this.ticket, frame.seq, result, this.deputy.collect(frame.outs, result));
+        else host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
       });
       for (const wake of this.idle.splice(0)) wake();
     });
-    if (moving || frame.hurried) this.cutSoon();
+    if (moving || frame.hurried) this.hurry(frame.seq).catch((e: unknown) => this.whileGoing(e));
+  }
+
+  /** An error of something that nobody waits for: the end of the process is none. */
+  private whileGoing(e: unknown): void {
+    if (!isGone(e)) this.kill(`its home lost track of it: ${String(e)}`);
+  }
+
+  /** Interrupts a call until it is over. Interrupted once, the deputy may still have been on its way into the call. */
+  private async hurry(seq: number): Promise<void> {
+    while (this.inFlight?.seq === seq) {
+      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), sleep(INTERRUPT_MS)]);
+      if (this.inFlight?.seq === seq && (this.phase as Phase) !== "gone") ptrace.interrupt(this.pid);
+    }
   }
 
   private refuseOwnView(host: HostLink, seq: number, nr: number, fd: bigint): void {
@@ -293,12 +283,27 @@ export class HomeProcess {
     );
   }
 
+  private collect(frame: CallFrame, result: bigint): Uint8Array[] {
+    if (frame.outs.length === 0) return [];
+    const lengths = outLengths(frame.outs, result);
+    const parts: Uint8Array[] = [];
+    frame.outs.forEach((out, i) => {
+      const n = lengths[i] ?? 0;
+      if (n === 0) return;
+      const bytes = Buffer.allocUnsafe(n);
+      const got = memory.readUpTo(this.pid, this.deputy.buffer + BigInt(out.offset), bytes);
+      if (got < n) bytes.fill(0, got);
+      parts.push(bytes);
+    });
+    return parts;
+  }
+
   private async setMask(mask: bigint): Promise<void> {
     this.ttyMask = mask;
     const word = Buffer.alloc(8);
     word.writeBigUInt64LE(mask);
-    // Not in the buffer, which may hold the next call's data already, nor where signals are laid out meanwhile.
-    const at = this.deputy.scratch + MASK_AT;
+    // The scratch page: the buffer may hold the next call's data already.
+    const at = this.deputy.scratch;
     this.deputy.poke(at, word);
     await this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch(() => {
       // It ends: its mask matters no more.
@@ -321,11 +326,12 @@ export class HomeProcess {
       { nr: Sys.setRobustList, args: [0, ROBUST_HEAD] },
       { nr: Sys.setTidAddress, args: [0] },
     ];
+    const diet = this.deputy.calls(list);
+    const unblocked = this.unblock();
     try {
-      await this.deputy.calls(list);
-      await forgetPending(this.deputy, [...image.pending, ...(thread?.pending ?? [])], this.log);
+      await diet;
+      await unblocked;
       await this.release(image);
-      await this.unblock();
     } finally {
       const waiting = this.departing ?? [];
       this.departing = null;
@@ -347,12 +353,10 @@ export class HomeProcess {
 
   /** From now on its signals are asked about: its guest runs. */
   private async unblock(): Promise<void> {
-    await putFirst(this.deputy, this.postponed.splice(0), this.log);
-    // A stop first, while a continuation that comes behind it is still kept: then the deputy goes on with its mask.
     const stop = this.wantsStop();
+    await this.requeue(this.postponed.splice(0));
+    await this.setMask(0n);
     if (stop) libc.kill(this.pid, SIGSTOP);
-    const unblocked = this.setMask(0n);
-    if (!stop) await unblocked;
   }
 
   /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
@@ -376,7 +380,7 @@ export class HomeProcess {
       // Held by a signal, it traps once the guest has said what becomes of that.
       ptrace.interrupt(this.pid);
     });
-    if (this.inFlight) await new Promise<void>((resolve) => this.idle.push(resolve));
+    if (this.inFlight) await this.hurry(this.inFlight.seq);
     if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
     // A mask that it was told to set before may have come after the stop.
     await this.setMask(ALL_SIGNALS);
@@ -387,14 +391,9 @@ export class HomeProcess {
     this.taking = null;
   }
 
-  /** Keeps a signal until the move is over. A stop and a continuation undo each other, as in the kernel's queue (signal(7)). */
+  /** A signal that came while the process was on its way home already. */
   postpone(info: Uint8Array): void {
-    const signal = signalOf(info);
-    if (signal === SIGSTOP || signal === SIGCONT) {
-      this.stopRequested = signal === SIGSTOP;
-      this.postponed = this.postponed.filter((i) => signalOf(i) !== SIGCONT);
-    }
-    if (signal !== SIGSTOP) this.postponed.push(Buffer.from(info));
+    this.postponed.push(Buffer.from(info));
   }
 
   /** A move that failed: the process stays where it was. `thaw` makes the guest run, which must be before it is asked about signals. */
@@ -413,36 +412,24 @@ export class HomeProcess {
     return wanted;
   }
 
-  /**
-   * Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be.
-   * @param pending signals that its guest had pending
-   */
-  async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">, pending: readonly Uint8Array[] = []): Promise<void> {
-    const older = [...pending, ...this.postponed.splice(0)];
+  /** Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be. */
+  async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">): Promise<void> {
+    await this.requeue(this.postponed.splice(0));
+    // What it was told before without waiting for the result is done, too.
+    await this.deputy.call(Sys.getpid);
     const regs = resumeRegs(frozen);
-    for (;;) {
-      await putBack(this.deputy, older, this.log);
-      // What it was told before without waiting for the result is done, too.
-      await this.deputy.call(Sys.getpid);
-      await this.stopIdle();
-      const late = this.postponed.splice(0);
-      older.push(...late);
-      if (older.length === 0) break;
-      if (late.length === 0 && isInOrder([...ptrace.peekSiginfo(this.pid, false), ...ptrace.peekSiginfo(this.pid, true)], older)) break;
-      ptrace.cont(this.pid);
-    }
+    await this.stopIdle();
     this.phase = "gone";
     try {
       ptrace.setXstate(this.pid, frozen.xstate);
       const at = findSyscall(this.pid);
-      const thread = { tid: this.pid, stopRequested: this.stopRequested };
-      injectAt(this.tracees, thread, at, regs, Sys.close, [this.deputy.fd]);
-      injectAt(this.tracees, thread, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
-      this.stopRequested = thread.stopRequested;
+      injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
+      injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
       ptrace.setRegs(this.pid, regs.bytes);
       ptrace.setSigmask(this.pid, frozen.sigmask);
-      if (this.wantsStop()) libc.kill(this.pid, SIGSTOP);
+      const stop = this.wantsStop();
       ptrace.detach(this.pid);
+      if (stop) libc.kill(this.pid, SIGSTOP);
     } catch (e) {
       // Half a process cannot be left: registers that no thread can have came from a peer, or it has ended.
       libc.kill(this.pid, 9);
@@ -488,6 +475,16 @@ export class HomeProcess {
     this.deputy.call(Sys.exitGroup, code).catch(() => {
       // It ends in the middle of this call: that is what was asked for.
     });
+  }
+
+  /** Signals for the process that its guest had pending, back into its own queue; they are blocked for now. */
+  async requeue(infos: readonly Uint8Array[]): Promise<void> {
+    for (const info of infos) {
+      this.deputy.poke(this.deputy.scratch, info);
+      const r = await this.deputy.call(Sys.rtTgsigqueueinfo, this.pid, this.pid, signalOf(info), this.deputy.scratch);
+      if (isErrno(r))
+        this.log.warn("a pending signal was lost on the way home", { pid: this.pid, signal: signalOf(info), errno: Number(-r) });
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
 import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
-import { isEnd, libc, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
+import { isEnd, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
@@ -11,14 +11,13 @@ import { BUFFER_BYTES, Deputy } from "./deputy.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
-import { type Frozen, freeze, isGone, pendingSignals, resumeRegs } from "./freeze.ts";
+import { type Frozen, freeze, isGone, resumeRegs } from "./freeze.ts";
 import { HomeProcess } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import type { Phase } from "./home-types.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { refusals, refuse } from "./refusals.ts";
-import { signalBit } from "./signals.ts";
 import { type Track, Tracks } from "./tracks.ts";
 
 export interface MoveResult {
@@ -186,7 +185,7 @@ export class Home implements HomeSide {
     try {
       await step(carry.faults, "freeze");
       const deputy = Deputy.enter(tracees, frozen, log);
-      home = new HomeProcess({ deputy, frozen, ticket, tracees, log, onGone: (p) => this.gone(p) });
+      home = new HomeProcess({ deputy, ticket, tracees, log, onGone: (p) => this.gone(p) });
       ptrace.cont(pid);
       await step(carry.faults, "capture");
       const layout = readLayout(pid, this.hashes, [deputy.extent]);
@@ -220,10 +219,8 @@ export class Home implements HomeSide {
       } else {
         this.parts.tracees.release(track.pid);
         ptrace.setRegs(track.pid, resumeRegs(frozen).bytes);
-        const continued = (pendingSignals(track.pid) & signalBit(SIGCONT)) !== 0n;
         ptrace.setSigmask(track.pid, frozen.sigmask);
         ptrace.detach(track.pid);
-        if (frozen.stopRequested && !continued) libc.kill(track.pid, SIGSTOP);
       }
     } catch (e) {
       if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
@@ -369,7 +366,8 @@ export class Home implements HomeSide {
       });
       came = image;
       await step(carry.faults, "land");
-      await this.land(track, home, image, sink, signal);
+      if (signal) await home.requeue([signal]);
+      await this.land(track, home, image, sink);
       link.drop(home.ticket);
       channel.close();
       return { bytes, freezeMs: performance.now() - start };
@@ -381,18 +379,17 @@ export class Home implements HomeSide {
     }
   }
 
-  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink, signal: Uint8Array | null): Promise<void> {
+  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink): Promise<void> {
     const thread = image.threads[0];
     if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
-    await sink.land(thread);
+    await sink.land(image, thread);
     track.cpuUsed = image.cpuUsed;
     home.deputy.setCommitted(false);
     // A poll goes on with the deputy's copy of its descriptors, which is given up: it begins anew.
     const restart = thread.restart && thread.restart.nr !== POLL ? thread.restart : null;
     const regs = Regs.from(thread.regs);
     if (thread.restart && !restart) Regs.repeat(regs, thread.restart.nr);
-    const pending = [...thread.pending, ...image.pending, ...(signal ? [signal] : [])];
-    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart }, pending);
+    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart });
   }
 
   /** A move of an away process failed: its guest goes on where it is, if it still is. */
@@ -462,8 +459,6 @@ interface Move {
   readonly bytes: number;
   readonly freezeMs: number;
 }
-const SIGCONT = 18;
-const SIGSTOP = 19;
 const BUSY_POLL_MS = 2;
 const RETRY_MS = 200;
 const COME_HOME_MS = 30_000;
