@@ -16,7 +16,6 @@ import { Dispositions, type Effect, hasPendingFault, isFault, sentByEngine, sign
 const SIGKILL = 9;
 const SIGRTMIN = 32;
 const EINTR = 4n;
-const SYSCALL = Buffer.from([0x0f, 0x05]);
 
 /** A process's user area running here: it computes, and every call that is not its own affair goes home. */
 export class Guest {
@@ -213,15 +212,7 @@ export class Guest {
   }
 
   forward(nr: number, plan: ForwardPlan): void {
-    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: this.handlerIsDue(plan) });
-  }
-
-  /** Whether a signal is in the guest's queue that would end this call as it begins. */
-  private handlerIsDue(plan: ForwardPlan): boolean {
-    const signals = [...this.expected].filter(([, list]) => list.length > 0);
-    if (signals.length === 0) return false;
-    const mask = plan.sigmask ?? ptrace.getSigmask(this.tid);
-    return signals.some(([signal]) => (mask & signalBit(signal)) === 0n);
+    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: false });
   }
 
   private fly(flight: InFlight): void {
@@ -320,23 +311,10 @@ export class Guest {
       this.settle();
       return;
     }
-    if (this.asked.length > 0 && this.standsBeforeCall()) {
-      // The signal ends the call if that waits: the program may be past its own look at what has come.
-      ptrace.cont(this.tid);
-      return;
-    }
     const handled = this.answerAsked();
     // Our interrupt ends these with EINTR though no handler runs.
     if (!handled && this.regs.syscallNumber === Sys.rtSigtimedwait && this.regs.result === -EINTR) this.rewindCall();
     this.resume(0);
-  }
-
-  /** Whether the thread's next step is a call that home makes, as it is after a move that has met one. */
-  private standsBeforeCall(): boolean {
-    const { regs } = this;
-    if (regs.syscallNumber >= 0 || !this.memory.readUpTo(regs.get(Reg.rip), SYSCALL.length).equals(SYSCALL)) return false;
-    const nr = Number(BigInt.asIntN(32, regs.get(Reg.rax)));
-    return planCall(nr, regs.args, this.memory, this.area, this.context).kind === "forward";
   }
 
   /** Signal-delivery-stop: a signal of home's, or the program's own fault. */

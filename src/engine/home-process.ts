@@ -45,7 +45,7 @@ export class HomeProcess {
   private held: { seq: number; signal: number } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  private inFlight: { readonly seq: number /** It must not wait for anything. */; hurried: boolean } | null = null;
+  private inFlight: { readonly seq: number; /** It must not wait for anything. */ hurried: boolean } | null = null;
   /** Calls that came while memory is given back: one of them might block the deputy for long. */
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
