@@ -45,7 +45,7 @@ export class HomeProcess {
   private held: { seq: number; signal: number } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  private inFlight: { readonly seq: number; /** It must not wait for anything. */ hurried: boolean } | null = null;
+  private inFlight: { readonly seq: number /** It must not wait for anything. */; readonly hurried: boolean } | null = null;
   /** Calls that came while memory is given back: one of them might block the deputy for long. */
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
@@ -205,19 +205,11 @@ export class HomeProcess {
         return;
       }
       if (verdict === "later") this.postponed.push(ptrace.getSiginfo(this.pid));
-      if (verdict === "handled") this.endCall();
+      if (verdict === "handled") this.cutCall();
       this.goOn(verdict === "deliver" ? signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;
     }
-  }
-
-  /** The guest's handler waits for the call that it has sent, which may not have begun here when the signal came. */
-  private endCall(): void {
-    this.cutCall();
-    if (!this.inFlight) return;
-    this.inFlight.hurried = true;
-    this.hurry(this.inFlight.seq).catch((e: unknown) => this.whileGoing(e));
   }
 
   /** The guest's own signal takes its default action: the process dies, or stops, of it here. */
