@@ -15,11 +15,14 @@ class Dir implements Disposable {
   }
 }
 
-/** What a program can see of how it was started, by the files of proc(5). The status comes first: dash resets its own mask later. */
+/**
+ * What a program can see of how it was started, by the files of proc(5). The status comes first: dash resets its own mask later.
+ * `State` is how the shell waits for `cat` at the moment `cat` looks, not how it was started.
+ */
 const SHOW = `
   status=$(cat /proc/$$/status)
   cat /proc/$$/environ | tr '\\0\\n' '\\n~' | sort
-  grep -v -E '^(Name|Tgid|Ngid|Pid|NSpid|NStgid|NSpgid|NSsid|Vm|Rss|Huge|voluntary|nonvoluntary|SigQ|Threads|Speculation|CoreDumping|FDSize)' <<EOF
+  grep -v -E '^(Name|State|Tgid|Ngid|Pid|NSpid|NStgid|NSpgid|NSsid|Vm|Rss|Huge|voluntary|nonvoluntary|SigQ|Threads|Speculation|CoreDumping|FDSize)' <<EOF
 $status
 EOF
   cat /proc/$$/limits /proc/$$/oom_score_adj /proc/$$/timerslack_ns /proc/$$/personality
