@@ -5,6 +5,7 @@ import { CHUNK_BYTES, decodeImage, encodeImage, FrozenPages, type Image, packRun
 import type { Head, Message, MessageName } from "../wire/mod.ts";
 import { type CarriedFile, type Layout, readCarried } from "./capture-home.ts";
 import { type Faults, step } from "./faults.ts";
+import { giveBackSoon } from "./spare-memory.ts";
 
 /** A process on its way: both ends of one bulk connection. The sender keeps it whole until the receiver is ready. */
 
@@ -25,6 +26,7 @@ export class Inbox {
     void channel.closed.then((reason) => {
       this.ended = reason ?? new TeselaError("E_LINK", "the peer closed the connection");
       this.wake?.();
+      giveBackSoon();
     });
   }
 

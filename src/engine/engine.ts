@@ -12,6 +12,7 @@ import { Hosting } from "./hosting.ts";
 import { readNodeFacts } from "./node-facts.ts";
 import { endOrphans } from "./orphans.ts";
 import { guestRow, homeRow, type Row, UserNames } from "./rows.ts";
+import { giveBackSoon } from "./spare-memory.ts";
 import { Zygote } from "./zygote.ts";
 
 const USAGE_MS = 1000;
@@ -77,6 +78,7 @@ export class Engine implements AsyncDisposable {
     await this.serve();
     const tick = setInterval(() => this.hosting.usage(), USAGE_MS);
     this.stack.defer(() => clearInterval(tick));
+    giveBackSoon();
     this.log.info("tesela-engine runs", { node: this.config.id, port: this.config.port, pid: process.pid });
   }
 

@@ -27,6 +27,8 @@ export const kill = libc.func("int kill(int, int)") as (pid: number, sig: number
 export const prlimit = libc.func("int prlimit(int, int, void *, void *)") as (pid: number, res: number, set: Buf, get: Buf) => number;
 export const memfdCreate = libc.func("int memfd_create(const char *, uint)") as (name: string, flags: number) => number;
 export const fcntl = libc.func("fcntl", "int", ["int", "int", "size_t"]) as (fd: number, cmd: number, arg: N) => number;
+/** glibc's malloc: gives its free pages back. */
+export const mallocTrim = libc.func("int malloc_trim(size_t)") as (keep: N) => number;
 
 const syscallNum = libc.func("syscall", "long", ["long", "long", "long", "long", "long", "long", "long"]) as (
   nr: number,

@@ -1,5 +1,6 @@
 export * from "./error.ts";
 export * from "./fd.ts";
+export { giveBackMemory } from "./footprint.unsafe.ts";
 export * as libc from "./libc.unsafe.ts";
 export * as memory from "./memory.unsafe.ts";
 export * as proc from "./proc.ts";
