@@ -34,3 +34,16 @@ export const MSGQ = {
   EXCEPT: 0x2000,
   COPY: 0x4000,
 } as const;
+
+/** Commands of shmctl(2). */
+export const SHM = {
+  RMID: 0,
+  SET: 1,
+  STAT: 2,
+  IPC_INFO: 3,
+  LOCK: 11,
+  UNLOCK: 12,
+  SHM_STAT: 13,
+  SHM_INFO: 14,
+  SHM_STAT_ANY: 15,
+} as const;

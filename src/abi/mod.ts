@@ -1,3 +1,4 @@
+export * from "./commands.ts";
 export * from "./errno.ts";
 export * from "./errno-names.ts";
 export * from "./families.ts";

@@ -612,6 +612,11 @@ export const UFFDIO_ZEROPAGE_BUF = struct("struct uffdio_zeropage", ["linux/user
   zeropage: "i64",
 });
 
+/** Of setxattrat(2) and getxattrat(2) (linux/xattr.h). */
+export const XATTR_ARGS = struct("struct xattr_args", [], { value: "u64", size: "u32", flags: "u32" }, { grows: true });
+/** Bytes of the sizes that lsm_get_self_attr(2) and its like are given by pointer. */
+export const LSM_SIZE = 4;
+
 // --- System V and POSIX queues --------------------------------------------------------------------------------------------------
 const IPC_PERM = bytes(48, 8);
 export const SEMBUF = struct("struct sembuf", ["sys/sem.h"], { sem_num: "u16", sem_op: "i16", sem_flg: "i16" });
@@ -659,6 +664,36 @@ export const MSGINFO = struct("struct msginfo", ["sys/msg.h"], {
   msgssz: "i32",
   msgtql: "i32",
   msgseg: "u16",
+});
+export const SHMID_DS = struct(
+  "struct shmid_ds",
+  ["sys/shm.h"],
+  {
+    shm_perm: IPC_PERM,
+    shm_segsz: "u64",
+    shm_atime: "i64",
+    shm_dtime: "i64",
+    shm_ctime: "i64",
+    shm_cpid: "i32",
+    shm_lpid: "i32",
+    shm_nattch: "u64",
+    r: array("u64", 2),
+  },
+  { c: { r: "" } },
+);
+export const SHMINFO = struct(
+  "struct shminfo",
+  ["sys/shm.h"],
+  { shmmax: "u64", shmmin: "u64", shmmni: "u64", shmseg: "u64", shmall: "u64", r: array("u64", 4) },
+  { c: { r: "" } },
+);
+export const SHM_INFO = struct("struct shm_info", ["sys/shm.h"], {
+  used_ids: "i32",
+  shm_tot: "u64",
+  shm_rss: "u64",
+  shm_swp: "u64",
+  swap_attempts: "u64",
+  swap_successes: "u64",
 });
 export const MQ_ATTR = struct(
   "struct mq_attr",
@@ -750,5 +785,8 @@ export const STRUCTS: readonly Struct[] = [
   SEMINFO,
   MSQID_DS,
   MSGINFO,
+  SHMID_DS,
+  SHMINFO,
+  SHM_INFO,
   MQ_ATTR,
 ];

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
+import { isOwnViewFile } from "../forward/mod.ts";
 import { libc, proc, SysError } from "../sys/mod.ts";
 
 /**
@@ -21,11 +22,12 @@ const KCMP_VM = 1;
 const ORDINARY_POLICIES: ReadonlySet<bigint> = new Set([0n, 3n, 5n]);
 const PF_KTHREAD = 0x00200000n;
 
-/** Descriptors whose kernel object watches or works on the process's own memory. */
+/** Descriptors whose kernel object watches or works on the process's own memory, or on its signals, which are taken away from home. */
 const BOUND_FDS: readonly (readonly [string, string])[] = [
   ["anon_inode:[io_uring]", "io_uring"],
   ["anon_inode:[userfaultfd]", "userfaultfd"],
   ["anon_inode:[perf_event]", "perf_event"],
+  ["anon_inode:[signalfd]", "signalfd"],
 ];
 
 const CHECKS: readonly Check[] = [
@@ -39,6 +41,9 @@ const CHECKS: readonly Check[] = [
   ({ status }) => (Number.parseInt(proc.statusField(status, "VmLck") ?? "0", 10) > 0 ? "mem_lock" : null),
   ({ stat }) => (ORDINARY_POLICIES.has(stat.field(41)) ? null : "rt_sched"),
   ({ fds }) => BOUND_FDS.find(([target]) => fds.some((f) => f.target === target))?.[1] ?? null,
+  // It may have been opened here and be read there, where the same file would tell of the deputy.
+  ({ pid, fds }) => (fds.some((f) => isOwnViewFile(f.target, pid)) ? "own_view" : null),
+  ({ pid }) => (hasCpuLimit(pid) ? "cpu_limit" : null),
   ({ pid }) => (oddPersonality(pid) ? "personality" : null),
   ({ pid }) => (sharesMemory(pid) ? "clone_vm" : null),
   ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
@@ -55,6 +60,15 @@ function is32Bit(pid: number): boolean {
     return readSync(exe.fd, head, 0, head.length, 0) === head.length && head[EI_CLASS] === ELFCLASS32;
   } catch {
     // A kernel thread has no program.
+    return false;
+  }
+}
+
+/** A limit on CPU time counts what one kernel sees: not what is used on several nodes together. */
+function hasCpuLimit(pid: number): boolean {
+  try {
+    return (proc.readLimits(pid).get("Max cpu time")?.[0] ?? proc.NO_LIMIT) !== proc.NO_LIMIT;
+  } catch {
     return false;
   }
 }

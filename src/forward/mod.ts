@@ -1,4 +1,4 @@
 export { BAD_ADDRESS, NEVER_OPEN, outLengths } from "./forward.ts";
 export { isNative, planCall } from "./plan.ts";
-export { isOwnView } from "./own-view.ts";
+export { isOwnView, isOwnViewFile } from "./own-view.ts";
 export * from "./types.ts";

@@ -59,3 +59,13 @@ export function isOwnView(path: Uint8Array, ctx: CallContext): boolean {
   if (what === "task" && tid !== undefined) return entry === undefined || !TRUE_AT_HOME.has(entry);
   return what === undefined || !TRUE_AT_HOME.has(what);
 }
+
+/** Folders among the entries: what is read in them is looked up again by path, or is as true at home. */
+const FOLDERS = new Set(["map_files", "task"]);
+
+/** Whether an open file, by what its link in /proc/PID/fd says, is one of these: it shows whoever made it, from wherever it is read. */
+export function isOwnViewFile(target: string, pid: number): boolean {
+  if (!target.startsWith(`${PROC}/`) || !isOwnView(Buffer.from(target), { pid, tid: pid, reservedFds: [] })) return false;
+  const last = target.slice(target.lastIndexOf("/") + 1);
+  return !FOLDERS.has(last) && !/^\d+$/.test(last);
+}

@@ -68,7 +68,14 @@ describe("routes", () => {
     ["clone", plan(NR.clone), "engine clone"],
     ["unknown number", plan(SYSCALL_END + 40), `back unknown_call: syscall ${SYSCALL_END + 40}`],
     ["x32", plan(0x40000001), "back x32"],
-    ["user namespace", plan(NR.unshare, 0x10000000), "back unshare"],
+    ["user namespace", plan(NR.unshare, 0x10000000), "forward"],
+    ["time namespace", plan(NR.unshare, 0x80), "back time_namespace"],
+    ["any namespace", plan(NR.setns, 5, 0), "forward"],
+    ["its CPU limit", plan(NR.prlimit64, 0, 0, 0x1000), "back cpu_limit"],
+    ["another's CPU limit", plan(NR.prlimit64, 99, 0, 0x1000), "forward"],
+    ["its own memory by PID", plan(NR.process_vm_readv, 4711), "back process_vm"],
+    ["a key's unknown operation", plan(NR.keyctl, 23), "back keyctl: 23"],
+    ["memory of a segment", plan(NR.shmctl, 1, 2, 0x1000), "forward"],
     ["mount namespace", plan(NR.unshare, 0x20000), "forward"],
   ];
   for (const [name, got, wanted] of cases) test(name, () => assert.equal(kindOf(got), wanted));

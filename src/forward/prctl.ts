@@ -32,6 +32,14 @@ const NUMBERS = new Set<number>([
   PR.GET_MDWE,
   PR.GET_MEMORY_MERGE,
   PR.SET_PTRACER,
+  PR.GET_TIMING,
+  PR.SET_TIMING,
+  PR.TASK_PERF_EVENTS_DISABLE,
+  PR.TASK_PERF_EVENTS_ENABLE,
+  PR.SET_IO_FLUSHER,
+  // Advice about memory, which it takes along when it goes home.
+  PR.SET_THP_DISABLE,
+  PR.SET_MEMORY_MERGE,
 ]);
 
 /** A pointer as the second argument that the kernel fills. */

@@ -1,5 +1,5 @@
 /** Calls on the process itself: signals to itself, limits, usage, prctl, scheduling, capabilities. */
-import { CAP_DATA, CAP_HEADER, CLONE, ERRNO, NR, RLIMIT, RUSAGE, RUSAGE_BUF, SCHED, SCHED_ATTR, SIGINFO, TMS } from "../abi/mod.ts";
+import { CAP_DATA, CAP_HEADER, ERRNO, NR, RLIMIT, RUSAGE, RUSAGE_BUF, SCHED, SCHED_ATTR, SIGINFO, TMS } from "../abi/mod.ts";
 import {
   asInt,
   asUint,
@@ -30,9 +30,13 @@ const pid = (ctx: CallContext): number => ctx.pid;
 const tid = (ctx: CallContext): number => ctx.tid;
 
 /** Limits that the kernel applies where the memory and the CPU are. */
-const GUEST_LIMITS: readonly number[] = [RLIMIT.AS, RLIMIT.DATA, RLIMIT.STACK, RLIMIT.CPU, RLIMIT.MEMLOCK, RLIMIT.RTTIME];
+const GUEST_LIMITS: readonly number[] = [RLIMIT.AS, RLIMIT.DATA, RLIMIT.STACK, RLIMIT.MEMLOCK, RLIMIT.RTTIME];
 const SETRLIMIT = engine("setrlimit");
 const PRLIMIT = engine("prlimit64");
+/** No kernel alone sees all the time that a process uses on several nodes. */
+const CPU_LIMIT = back("cpu_limit");
+const setter = (resource: number, plan: Plan): Plan | null =>
+  resource === RLIMIT.CPU ? CPU_LIMIT : GUEST_LIMITS.includes(resource) ? plan : null;
 
 const US = 1000n;
 const SECOND_US = 1_000_000n;
@@ -152,9 +156,6 @@ const REALTIME: readonly number[] = [SCHED.FIFO, SCHED.RR, SCHED.DEADLINE];
 const BECOMES_REALTIME = back("realtime");
 const isOwn = (target: number, ctx: CallContext): boolean => target === 0 || target === ctx.pid || target === ctx.tid;
 
-/** New namespaces that change nothing of who the process is or how its time runs. */
-const SHARABLE = CLONE.FILES | CLONE.FS | CLONE.NEWNS | CLONE.NEWUTS | CLONE.NEWIPC | CLONE.NEWNET | CLONE.NEWCGROUP | CLONE.SYSVSEM;
-
 const QUERY = 0xffffffff;
 /** ADDR_NO_RANDOMIZE, UNAME26, SHORT_INODE, STICKY_TIMEOUTS, WHOLE_SECONDS (linux/personality.h). */
 const PERSONALITY_AT_HOME = 0x0040000 | 0x0020000 | 0x1000000 | 0x4000000 | 0x2000000;
@@ -165,10 +166,8 @@ export const processes: Specials = {
   tgkill: toItself("tgkill", 0, 2, pid),
   rt_sigqueueinfo: toItself("rt_sigqueueinfo", 0, 1, pid),
   rt_tgsigqueueinfo: toItself("rt_tgsigqueueinfo", 0, 2, pid),
-  setrlimit: unless((args) => (GUEST_LIMITS.includes(asInt(args[0])) ? SETRLIMIT : null)),
-  prlimit64: unless((args, _mem, _area, ctx) =>
-    args[2] !== 0n && GUEST_LIMITS.includes(asInt(args[1])) && isOwn(asInt(args[0]), ctx) ? PRLIMIT : null,
-  ),
+  setrlimit: unless((args) => setter(asInt(args[0]), SETRLIMIT)),
+  prlimit64: unless((args, _mem, _area, ctx) => (args[2] !== 0n && isOwn(asInt(args[0]), ctx) ? setter(asInt(args[1]), PRLIMIT) : null)),
   getrusage,
   times,
   waitid,
@@ -186,5 +185,4 @@ export const processes: Specials = {
     const wanted = asUint(args[0]);
     return wanted === QUERY || (wanted & ~PERSONALITY_AT_HOME) === 0 ? null : back("personality");
   }),
-  unshare: unless((args) => ((asInt(args[0]) & ~SHARABLE) === 0 ? null : back("unshare"))),
 };

@@ -1,14 +1,18 @@
 /** All calls with a handler of their own. */
+import { attributes } from "./attributes.ts";
 import { clocks } from "./clocks.ts";
+import { commands } from "./commands.ts";
 import { descriptors } from "./descriptors.ts";
 import { fcntls } from "./fcntl.ts";
 import { files } from "./files.ts";
 import { ioctls } from "./ioctl.ts";
 import { ipcs } from "./ipc.ts";
 import { memory } from "./memory.ts";
+import { namespaces } from "./namespaces.ts";
 import { polls } from "./poll.ts";
 import { prctls } from "./prctl.ts";
 import { processes } from "./process.ts";
+import { processVm } from "./process-vm.ts";
 import { receives } from "./receive.ts";
 import { sends } from "./send.ts";
 import { sleeps } from "./sleep.ts";
@@ -36,4 +40,8 @@ export const SPECIALS: Specials = {
   ...ipcs,
   ...processes,
   ...prctls,
+  ...processVm,
+  ...namespaces,
+  ...attributes,
+  ...commands,
 };

@@ -181,7 +181,7 @@ export function exists(pid: number): boolean {
 }
 
 const LIMIT_LINE = /^(Max [a-z ]+?) {2,}(unlimited|\d+) +(unlimited|\d+)/gm;
-const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
+export const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
 /**
  * Resource limits as [soft, hard], by the kernel's words for them ("Max open files"): readable where prlimit(2) would need
  * CAP_SYS_RESOURCE.
