@@ -136,6 +136,7 @@ describe("commands through a deputy", { skip: noCompiler }, () => {
       });
       return d.mem.map(raw);
     };
+    await other.ok(NR.getppid); // Its buffer is there.
     const text = d.mem.map(Buffer.from("hello, you"));
     const there = other.area.base;
     const written = await d.call(NR.process_vm_writev, other.pid, vector([text, 5], [text + 5n, 5]), 2, vector([there, 10]), 1, 0);

@@ -14,7 +14,19 @@ export interface Case extends Omit<MoveOptions, "cwd" | "env" | "seed"> {
 }
 
 /** Compiled ones, put on the host under their plain names. */
-const COMPILED = ["brk-mmap", "clocks", "files", "files-musl", "pipes", "sendrecv", "spin", "spin-nopie", "spin-musl", "spin-pie"] as const;
+const COMPILED = [
+  "brk-mmap",
+  "calls",
+  "clocks",
+  "files",
+  "files-musl",
+  "pipes",
+  "sendrecv",
+  "spin",
+  "spin-nopie",
+  "spin-musl",
+  "spin-pie",
+] as const;
 /** Forking takes a process home until it can be followed; so does its child's first move. */
 const FORKS = ["fork", "clone"];
 
@@ -99,6 +111,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   files: { name: "files", script: "files . 100 7", least: 5 },
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
+  calls: { name: "calls", script: "calls . 24 7", gap: [20, 80], least: 5 },
   "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5, home: FORKS },
   "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },
   "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5, home: FORKS },

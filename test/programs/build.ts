@@ -27,6 +27,7 @@ export const PROGRAMS = {
   abort: { source: "abort.c" },
   "brk-mmap": { source: "brk-mmap.c" },
   busy: { source: "busy.c" },
+  calls: { source: "calls.c" },
   clocks: { source: "clocks.c" },
   die: { source: "die.c" },
   "echo-server": { source: "echo-server.c" },

@@ -102,6 +102,18 @@ test("files leaves nothing behind, and both libraries do the same", () => {
   }
 });
 
+test("calls leaves nothing behind", () => {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-programs-"));
+  try {
+    const first = run("calls", dir, "10", "5");
+    assert.equal(first.status, 0);
+    assert.deepEqual(run("calls", dir, "10", "5"), first);
+    assert.deepEqual(readdirSync(dir), []);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
 test("pipes: two processes meet by FIFOs and by a Unix socket", async () => {
   const dir = mkdtempSync(join(tmpdir(), "tesela-programs-"));
   try {
