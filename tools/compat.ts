@@ -15,7 +15,6 @@ const ANSWERED: Record<Route, string> = {
   local: "where it runs",
   home: "home",
   special: "home",
-  const: "the engine beside it",
   engine: "both",
   back: "goes home first",
 };

@@ -34,11 +34,10 @@ export type Arg =
  * - `local`: the kernel it runs on, natively
  * - `home`: its deputy, described by the arguments alone
  * - `special`: its deputy in the end, but a handler of its own looks at the arguments first
- * - `const`: the engine beside it, from what it knows
  * - `engine`: both engines have to act
  * - `back`: nobody away: the process goes home and repeats the call there
  */
-export type Route = "local" | "home" | "special" | "const" | "engine" | "back";
+export type Route = "local" | "home" | "special" | "engine" | "back";
 
 /** `full`: every form; `part`: some forms bring the process home; `home`: all of them do. */
 export type Status = "full" | "part" | "home";
@@ -115,7 +114,6 @@ const row =
 export const local = row("local");
 export const home = row("home");
 export const special = row("special");
-export const constant = row("const");
 export const engine = row("engine");
 const backRow = row("back");
 /** `why` names the reason in the log and in the compatibility page. */

@@ -16,13 +16,16 @@ import {
   touches,
   type Vma,
 } from "../image/mod.ts";
-import { libc, proc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
+import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
 import { Sys } from "./numbers.ts";
-import { canBecomeNobody, GUEST_NAME, GUEST_SOCKET, GUEST_UID, place, runList, SKELETON_ARGS, type Zygote } from "./zygote.ts";
+import type { PidSpace } from "./pid-space.ts";
+import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
+import { canBecomeNobody, GUEST_NAME, GUEST_SOCKET, GUEST_UID, type Zygote } from "./zygote.ts";
 
 const ARCH_MAP_VDSO_64 = 0x2003;
+const PR_SET_KEEPCAPS = 8;
 const PR_SET_NAME = 15;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_SET_MM = 35;
@@ -52,15 +55,17 @@ export interface BuildOptions {
 export class GuestBuild implements Disposable {
   readonly tid: number;
   readonly image: Image;
+  readonly space: PidSpace;
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
 
-  private constructor(tid: number, image: Image, tracees: Tracees) {
-    this.tid = tid;
+  private constructor(space: PidSpace, image: Image, tracees: Tracees) {
+    this.space = space;
+    this.tid = space.spawn(image.pid);
     this.image = image;
     this.tracees = tracees;
-    this.pages = new PageWriter(tid);
+    this.pages = new PageWriter(this.tid);
   }
 
   /** @throws TeselaError E_REFUSED, E_NOMEM; SysError */
@@ -69,7 +74,7 @@ export class GuestBuild implements Disposable {
     const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
     const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
     if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
-    const build = new GuestBuild(zygote.fork(), image, tracees);
+    const build = new GuestBuild(zygote.space(), image, tracees);
     try {
       build.mapVdso();
       build.mapAreas(vmas, zygote, cache);
@@ -146,8 +151,7 @@ export class GuestBuild implements Disposable {
     const all = [...this.image.pending, ...thread.pending];
     for (const info of all) {
       const at = place(this.tid, Args.actions, info);
-      const self = ownTid(this.tid);
-      runList(this.tracees, this.tid, [{ nr: Sys.rtTgsigqueueinfo, args: [self, self, signalOf(info), at] }]);
+      runList(this.tracees, this.tid, [{ nr: Sys.rtTgsigqueueinfo, args: [this.image.pid, this.image.pid, signalOf(info), at] }]);
     }
   }
 
@@ -164,8 +168,11 @@ export class GuestBuild implements Disposable {
           { nr: Sys.setresuid, args: [GUEST_UID, GUEST_UID, GUEST_UID] },
         ]
       : [];
+    const [capHead, capSets] = onlyCheckpointRestore();
     runList(this.tracees, this.tid, [
+      { nr: Sys.prctl, args: [PR_SET_KEEPCAPS, 1, 0, 0, 0] },
       ...nobody,
+      { nr: Sys.capset, args: [place(this.tid, Args.mm, capHead), place(this.tid, Args.mm + capHead.length, capSets)] },
       { nr: Sys.prctl, args: [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0] },
       { nr: Sys.seccomp, args: [SECCOMP_SET_MODE_FILTER, 0, place(this.tid, Args.filterHead, head)] },
     ]);
@@ -175,6 +182,7 @@ export class GuestBuild implements Disposable {
   kill(): void {
     this.pages[Symbol.dispose]();
     libc.kill(this.tid, 9);
+    this.space.leave();
     this.tracees.claim(this.tid, (s) => {
       if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);
     });
@@ -188,12 +196,6 @@ export class GuestBuild implements Disposable {
 /** All but SIGTRAP: a blocked one would lose its disposition at the skeleton's int3 (kernel/signal.c, force_sig_info_to_task). */
 export const ALL_BUT_TRAP = 0xffff_ffff_ffff_ffefn;
 export const signalOf = (siginfo: Uint8Array): number => Buffer.from(siginfo.buffer, siginfo.byteOffset, 4).readInt32LE(0);
-
-/** The guest's TID in its own PID namespace, which is what it names itself by in calls. */
-export function ownTid(tid: number): number {
-  const ids = (proc.statusField(proc.readStatus(tid), "NSpid") ?? "").split("\t");
-  return Number(ids.at(-1));
-}
 
 function stretchStack(vma: Vma, image: Image): Vma {
   const soft = image.limits.stack[0];
@@ -263,4 +265,19 @@ function threadCalls(tid: number, thread: ThreadImage): RawCall[] {
   return calls;
 }
 const SS_ONSTACK = 1;
+
+const CAPABILITY_VERSION_3 = 0x20080522;
+const CAP_CHECKPOINT_RESTORE = 40;
+/**
+ * capset(2)'s header and sets that give up every capability but the one that lets clone3(2) choose TIDs: threads that the
+ * guest starts get the TIDs that they have at home. Nothing else that it allows passes the filter.
+ */
+function onlyCheckpointRestore(): [Buffer, Buffer] {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(CAPABILITY_VERSION_3, 0);
+  const sets = Buffer.alloc(24);
+  const high = 12;
+  for (const set of [0, 4]) sets.writeUInt32LE(1 << (CAP_CHECKPOINT_RESTORE - 32), high + set);
+  return [head, sets];
+}
 const ROBUST_HEAD_BYTES = 24;

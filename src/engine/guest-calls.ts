@@ -6,7 +6,8 @@ import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { GUEST_SOCKET, place, SKELETON_ARGS } from "./zygote.ts";
+import { place, SKELETON_ARGS } from "./skeleton.ts";
+import { GUEST_SOCKET } from "./zygote.ts";
 
 /** Calls on which both engines act, by the name that their plan gives. What has no entry here brings the process home. */
 type Handler = (guest: Guest, nr: number) => void;

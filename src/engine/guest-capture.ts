@@ -8,7 +8,7 @@ import { rewind } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import { SKELETON_ARGS } from "./zygote.ts";
+import { SKELETON_ARGS } from "./skeleton.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
 export function readGuestLayout(guest: Guest, cache: FileCache): Layout {

@@ -4,7 +4,7 @@ import { memory, ptrace, Regs } from "../sys/mod.ts";
 import type { Guest } from "./guest.ts";
 import { ALL_BUT_TRAP, signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
-import { place } from "./zygote.ts";
+import { place } from "./skeleton.ts";
 
 const SIGTRAP = 5;
 const CALL_AT = SKELETON_BASE + BigInt(Stub.one);
@@ -45,10 +45,10 @@ export function injectCall(guest: Pick<Guest, "tid" | "tracees">, nr: number, ar
 const EAGAIN = -11n;
 
 /** Puts a signal, with all it says, into the guest's own queue. */
-export function queueSignal(guest: Pick<Guest, "tid" | "tracees" | "selfTid">, info: Uint8Array): void {
+export function queueSignal(guest: Pick<Guest, "tid" | "tracees" | "image">, info: Uint8Array): void {
   const at = place(guest.tid, 0, info);
-  const result = injectCall(guest, Sys.rtTgsigqueueinfo, [guest.selfTid, guest.selfTid, signalOf(info), at]);
+  const result = injectCall(guest, Sys.rtTgsigqueueinfo, [guest.image.pid, guest.image.pid, signalOf(info), at]);
   assert(result === 0n || result === EAGAIN, `a signal is queued (${result})`);
   // No room in the host's queue (RLIMIT_SIGPENDING): as where a process sends it, the signal comes without what it says.
-  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [guest.selfTid, guest.selfTid, signalOf(info)]);
+  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [guest.image.pid, guest.image.pid, signalOf(info)]);
 }

@@ -3,6 +3,7 @@ import type { ForwardPlan } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Guest } from "./guest.ts";
+import type { PidSpace } from "./pid-space.ts";
 
 /** What a guest says to its home. */
 export interface HomeLink {
@@ -59,6 +60,7 @@ export interface GuestOptions {
   readonly home: number;
   readonly tid: number;
   readonly image: Image;
+  readonly space: PidSpace;
   readonly area: { readonly base: bigint; readonly size: number };
   readonly reservedFds: readonly number[];
   readonly link: HomeLink;

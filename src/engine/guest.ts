@@ -3,13 +3,14 @@ import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } f
 import type { Image } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Restart } from "./freeze.ts";
-import { ownTid, signalOf } from "./guest-build.ts";
+import { signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
 import { forOne } from "./guard.ts";
 import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
 import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
+import type { PidSpace } from "./pid-space.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
 import { Dispositions, type Effect, hasPendingFault, isFault, sentByEngine, signalBit } from "./signals.ts";
 
@@ -22,8 +23,8 @@ export class Guest {
   readonly ticket: number;
   readonly home: number;
   readonly tid: number;
-  readonly selfTid: number;
   readonly image: Image;
+  private readonly space: PidSpace;
   readonly memory: TraceeMemory;
   readonly dispositions: Dispositions;
   readonly regs = new Regs();
@@ -61,7 +62,7 @@ export class Guest {
     this.link = o.link;
     this.tracees = o.tracees;
     this.log = o.log;
-    this.selfTid = ownTid(o.tid);
+    this.space = o.space;
     this.memory = new TraceeMemory(o.tid);
     this.dispositions = new Dispositions(o.image.sigactions);
     const thread = o.image.threads[0];
@@ -144,6 +145,7 @@ export class Guest {
       case "killed":
         this.state = { kind: "gone" };
         this.tracees.release(this.tid);
+        this.space.leave();
         this.onFrozen?.();
         this.link.lost(this, s.kind === "killed" ? `the guest was killed by signal ${s.signal}` : `the guest exited with ${s.code}`);
         return;
@@ -478,6 +480,7 @@ export class Guest {
     if (this.state.kind === "gone") return;
     this.state = { kind: "gone" };
     libc.kill(this.tid, SIGKILL);
+    this.space.leave();
     // Whoever waits for it to freeze must learn that it never will.
     this.onFrozen?.();
     // Its death is still reported to us: a handler must take it so that it is not kept for later.

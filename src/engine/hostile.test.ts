@@ -17,7 +17,7 @@ const SIGTERM = 15;
 
 const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
   encodeImage({
-    pid: 1,
+    pid: 7,
     vmas: [{ start: 0x400000n, end: 0x402000n, prot: 3, growsDown: false, backing: { kind: "anon" } }],
     vdso: null,
     mm: Object.fromEntries(MM_FIELDS.map((f) => [f, f === "endCode" ? 0x401000n : 0x400000n])) as never,
@@ -25,7 +25,7 @@ const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
     pending: [],
     threads: [
       {
-        tid: 1,
+        tid: 7,
         regs: Buffer.alloc(216, 0xff),
         xstate: Buffer.alloc(64, 0xff),
         sigmask: 0n,
@@ -52,7 +52,7 @@ async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promi
   const inbox = new Inbox(channel);
   const facts = readNodeFacts(STRANGER);
   try {
-    const offer = { ticket: 9, home: STRANGER, pid: 1, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [] };
+    const offer = { ticket: 9, home: STRANGER, pid: 7, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [] };
     channel.send("offer", offer);
     await inbox.next("the offer", 2000, "want");
     channel.send("image", { huge: [] }, bytes);

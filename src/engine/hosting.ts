@@ -194,6 +194,7 @@ export class Hosting {
       home,
       tid: here.build.tid,
       image: here.build.image,
+      space: here.build.space,
       area: { base: bigintOf(p.areaBase), size: numberOf(p, "areaSize") },
       reservedFds: [numberOf(p, "reservedFd")],
       link,

@@ -17,6 +17,8 @@ export const Sys = {
   recvmsg: 47,
   clone: 56,
   exit: 60,
+  capset: 126,
+  clone3: 435,
   kill: 62,
   fcntl: 72,
   rtSigtimedwait: 128,

@@ -1,9 +1,9 @@
-import { Log } from "../base/mod.ts";
+import { Log, toTeselaError } from "../base/mod.ts";
 import { FileHashes } from "../image/mod.ts";
 import { ptrace, Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
 import { Deputy } from "./deputy.ts";
-import { freeze } from "./freeze.ts";
+import { freeze, isGone } from "./freeze.ts";
 import { HomeProcess } from "./home-process.ts";
 
 /**
@@ -19,7 +19,14 @@ process.stdin.on("data", (part) => {
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n")) {
     const [pid, how] = text.slice(0, at).split(" ");
     text = text.slice(at + 1);
-    void seize(Number(pid), how ?? "");
+    seize(Number(pid), how ?? "").then(
+      () => process.stdout.write(`${pid}\n`),
+      (e: unknown) => {
+        // It has come to its own end first.
+        if (!isGone(e) && toTeselaError(e).code !== "E_GONE") throw e;
+        process.stdout.write(`${pid}\n`);
+      },
+    );
   }
 });
 
@@ -34,5 +41,4 @@ async function seize(pid: number, how: string): Promise<void> {
   if (how.startsWith("committed")) deputy.setCommitted(true);
   // pause(2), with all signals blocked.
   if (how === "committed-in-call") void deputy.call(34).catch(() => {});
-  process.stdout.write(`${pid}\n`);
 }

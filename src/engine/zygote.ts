@@ -1,29 +1,22 @@
 import { closeSync, mkdirSync, readFileSync, writeSync } from "node:fs";
-import { assert, type Log, TeselaError } from "../base/mod.ts";
-import { packCall, type RawCall, SKELETON_BASE, SKELETON_DATA, SKELETON_DATA_SIZE, Stub, skeletonElf } from "../image/mod.ts";
-import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, SysError, type Tracees } from "../sys/mod.ts";
+import { assert, type Log } from "../base/mod.ts";
+import { type RawCall, SKELETON_BASE, SKELETON_DATA, SKELETON_DATA_SIZE, Stub, skeletonElf } from "../image/mod.ts";
+import { isErrno, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import { Sys } from "./numbers.ts";
+import { PidSpace } from "./pid-space.ts";
+import { place, runList } from "./skeleton.ts";
 
 /** What guests are called in the host's process list, in place of their own names. */
 export const GUEST_NAME = "tesela-guest";
 /** nobody: owns nothing on the host. */
 export const GUEST_UID = 65534;
 
-const CALL_BYTES = 64;
-/** Calls that fit the skeleton's list page; the rest of its data is for what they point to. */
-const LIST_BYTES = 0x4000;
-export const LIST_CALLS = LIST_BYTES / CALL_BYTES;
-/** Where arguments of listed calls may be placed. */
-export const SKELETON_ARGS = SKELETON_DATA + BigInt(LIST_BYTES);
-export const SKELETON_ARGS_SIZE = SKELETON_DATA_SIZE - LIST_BYTES;
-
-const SIGTRAP = 5;
 const SIGCHLD = 17;
 const SIG_IGN = 1n;
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0x80000;
-const CLONE_NEW = { ns: 0x20000, cgroup: 0x02000000, uts: 0x04000000, ipc: 0x08000000, pid: 0x20000000, net: 0x40000000 } as const;
+const CLONE_NEW = { ns: 0x20000, cgroup: 0x02000000, uts: 0x04000000, ipc: 0x08000000, net: 0x40000000 } as const;
 
 /** The guest's end of the socket over which the engine hands it files to map. */
 export const GUEST_SOCKET = 0;
@@ -106,35 +99,11 @@ export class Zygote implements Disposable {
       true,
     );
     if (isErrno(chroot)) log.warn("guests keep the host's root directory", { errno: Number(-chroot) });
-    // The first child is the PID namespace's init: were a guest that, its end would end all others.
-    this.fork();
   }
 
-  /** A new skeleton, stopped. It dies with the engine. */
-  fork(): number {
-    const regs = new Regs();
-    ptrace.getRegs(this.tid, regs.bytes);
-    regs.setCall(SKELETON_BASE + BigInt(Stub.one), Sys.clone, [SIGCHLD]);
-    ptrace.setRegs(this.tid, regs.bytes);
-    ptrace.cont(this.tid);
-    let child = 0;
-    for (;;) {
-      const s = this.tracees.wait(this.tid);
-      if (s.kind === "event" && (s.event === ptrace.Event.FORK || s.event === ptrace.Event.CLONE)) {
-        child = Number(ptrace.eventMessage(this.tid));
-        ptrace.cont(this.tid);
-        continue;
-      }
-      assert(s.kind === "signal" && s.signal === SIGTRAP, `the guests' parent forks (${JSON.stringify(s)})`);
-      break;
-    }
-    if (child === 0) {
-      ptrace.getRegs(this.tid, regs.bytes);
-      throw new TeselaError("E_NOMEM", `a guest could not be started: errno ${-regs.result}`);
-    }
-    const s = this.tracees.wait(child);
-    assert(s.kind === "event" && s.event === ptrace.Event.STOP, `a new guest stops (${JSON.stringify(s)})`);
-    return child;
+  /** A place for a new guest. It dies with the engine. */
+  space(): PidSpace {
+    return PidSpace.start(this.tracees, this.tid);
   }
 
   [Symbol.dispose](): void {
@@ -143,54 +112,10 @@ export class Zygote implements Disposable {
   }
 }
 
-/** Puts bytes into a skeleton's argument pages. @returns their address there */
-export function place(tid: number, offset: number, bytes: Uint8Array): bigint {
-  assert(offset + bytes.length <= SKELETON_ARGS_SIZE, "the arguments fit");
-  const at = SKELETON_ARGS + BigInt(offset);
-  const n = memory.writeUpTo(tid, at, bytes);
-  assert(n === bytes.length, "the skeleton's pages are there");
-  return at;
-}
-
-export function sigaction(handler: bigint): Buffer {
+function sigaction(handler: bigint): Buffer {
   const b = Buffer.alloc(32);
   b.writeBigUInt64LE(handler, 0);
   return b;
-}
-
-/**
- * Makes a stopped skeleton run a list of calls, with one stop at its end for each LIST_CALLS of them.
- * @throws SysError for the first that failed, unless `lenient`
- */
-export function runList(tracees: Tracees, tid: number, list: readonly RawCall[], lenient = false): bigint[] {
-  const results: bigint[] = [];
-  for (let from = 0; from < list.length; from += LIST_CALLS) {
-    const part = list.slice(from, from + LIST_CALLS);
-    const bytes = Buffer.alloc(part.length * CALL_BYTES);
-    part.forEach((call, i) => {
-      packCall(call, bytes, i * CALL_BYTES);
-    });
-    const written = memory.writeUpTo(tid, SKELETON_DATA, bytes);
-    assert(written === bytes.length, "the skeleton's list page is there");
-    const regs = new Regs();
-    ptrace.getRegs(tid, regs.bytes);
-    regs.set(Reg.rip, SKELETON_BASE + BigInt(Stub.list));
-    regs.set(Reg.r15, SKELETON_DATA);
-    regs.set(Reg.r14, BigInt(part.length));
-    regs.set(Reg.origRax, NO_SYSCALL);
-    ptrace.setRegs(tid, regs.bytes);
-    ptrace.cont(tid);
-    const stop = tracees.wait(tid);
-    if (stop.kind === "exited" || stop.kind === "killed") throw new TeselaError("E_GONE", "the guest ended while it was set up");
-    assert(stop.kind === "signal" && stop.signal === SIGTRAP, `a list of calls ends (${JSON.stringify(stop)})`);
-    memory.readUpTo(tid, SKELETON_DATA, bytes);
-    for (let i = 0; i < part.length; i++) {
-      const r = bytes.readBigInt64LE(i * CALL_BYTES + 56);
-      if (!lenient && isErrno(r)) throw new SysError(`call ${part[i]?.nr} in a guest`, Number(-r));
-      results.push(r);
-    }
-  }
-  return results;
 }
 
 /** True when an unprivileged user exists to run guests as: in a user namespace it may not be mapped. */

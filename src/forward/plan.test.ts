@@ -33,7 +33,7 @@ const kindOf = (p: Plan): string => (p.kind === "back" ? `back ${p.reason}` : p.
 describe("routes", () => {
   const path = (text: string): bigint => mem.string(text);
   const cases: [string, Plan, string][] = [
-    ["getpid", plan(NR.getpid), "answer"],
+    ["getpid", plan(NR.getpid), "local"],
     ["getppid", plan(NR.getppid), "forward"],
     ["futex", plan(NR.futex), "local"],
     ["anonymous mmap", plan(NR.mmap, 0, 4096, 3, MAP.PRIVATE | MAP.ANONYMOUS | MAP.STACK, -1, 0), "local"],

@@ -1,6 +1,6 @@
 /** From a call of the program to what has to be done for it: one precompiled planner a row of the table. */
 import { type Condition, syscallName, SYSCALL_END, SYSCALLS, type SyscallRow } from "../abi/mod.ts";
-import { answer, asInt, back, engine, LOCAL } from "./forward.ts";
+import { asInt, back, engine, LOCAL } from "./forward.ts";
 import { compileRow } from "./generic.ts";
 import { SPECIALS } from "./specials.ts";
 import type { CallContext, DeputyArea, GuestMemory, Plan, Planner } from "./types.ts";
@@ -16,12 +16,6 @@ export function isNative(row: SyscallRow, args: readonly bigint[]): boolean {
   return row.native === "always" || row.native.some((all) => all.every((c) => holds(c, args)));
 }
 
-/** Constants that the table routes so. */
-const CONSTANTS: Readonly<Record<string, (ctx: CallContext) => number>> = {
-  getpid: (ctx) => ctx.pid,
-  gettid: (ctx) => ctx.tid,
-};
-
 function plannerFor(row: SyscallRow): Planner {
   switch (row.route) {
     case "local":
@@ -35,11 +29,6 @@ function plannerFor(row: SyscallRow): Planner {
     case "back": {
       const plan = back(row.note ?? row.name);
       return () => plan;
-    }
-    case "const": {
-      const value = CONSTANTS[row.name];
-      if (value === undefined) throw new RangeError(`no constant for ${row.name}`);
-      return (_args, _mem, _area, ctx) => answer(BigInt(value(ctx)));
     }
     case "special": {
       const special = SPECIALS[row.name];
