@@ -17,6 +17,7 @@ export * from "./signals.ts";
 export * from "./sockets.ts";
 export * from "./struct.ts";
 export * from "./structs.ts";
+export * from "./symbols.ts";
 export * from "./time.ts";
 export type { Arg, Condition, Route, Size, Status, SyscallRow } from "./syscall-row.ts";
 export * from "./syscalls.ts";

@@ -54,6 +54,22 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/migrate.ts"),
   },
   {
+    name: "trace",
+    classic: [],
+    summary: "the system calls of a process while it is away",
+    forms: ["[options] PID"],
+    operands: [1, 1],
+    json: true,
+    options: [],
+    notes: [
+      "A line a call: time, node, the call as strace(1) writes it, who answered, how long it took and how much of that home's kernel did.",
+      "Calls that the node's own kernel answers without asking anybody (docs/compat.md: 'where it runs') are not seen.",
+      "It ends with the process or with ^C. Its owner and root may trace a process, on its home node.",
+    ],
+    examples: ["tesela trace 4711", "tesela trace --json 4711 | head -100"],
+    load: () => import("./commands/trace.ts"),
+  },
+  {
     name: "ps",
     classic: ["mps"],
     summary: "the processes of the cluster and where they run",

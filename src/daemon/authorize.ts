@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { type Pid, TeselaError } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
 
@@ -30,6 +31,27 @@ export function authorize(caller: Caller, pid: Pid, readOwner: (pid: Pid) => Own
   }
   if (owner.uids.includes(caller.uid) || owner.gids.includes(caller.gid)) return;
   throw new TeselaError("E_PERM", `process ${pid} belongs to user ${owner.uids[0]}: user ${caller.uid} may not move it`, { pid });
+}
+
+/**
+ * What a process says to the kernel is its owner's business, and root's: as for ptrace(2), all of its user numbers must be the caller's,
+ * and it must not be one that the kernel hides from its user (its files in /proc are then root's).
+ * @throws TeselaError E_NOENT_PID also for one that has ended and is still listed, E_PERM
+ */
+export function authorizeTrace(caller: Caller, pid: Pid): void {
+  let owner: number;
+  let uids: number[];
+  try {
+    const status = proc.readStatus(pid);
+    if (proc.statusField(status, "State")?.startsWith("Z")) throw new Error("it has ended");
+    owner = statSync(`/proc/${pid}/fd`).uid;
+    uids = (proc.statusField(status, "Uid") ?? "").split(/\s+/).map(Number);
+  } catch (cause) {
+    throw new TeselaError("E_NOENT_PID", `there is no process ${pid} on this node`, { pid }, { cause });
+  }
+  if (caller.uid === ROOT) return;
+  if (caller.via === null && owner === caller.uid && uids.every((uid) => uid === caller.uid)) return;
+  throw new TeselaError("E_PERM", `process ${pid} is not user ${caller.uid}'s alone: only its owner and root may trace it`, { pid });
 }
 
 /** Real and saved ids, as for kill(2); null when there is no such process, or the number is only a thread's. */

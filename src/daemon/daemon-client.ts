@@ -1,6 +1,6 @@
 import type { Paths } from "../base/mod.ts";
 import { ask, type Far } from "./client.ts";
-import type { DaemonStatus, MigrateAsk, Migrated, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyNot } from "./shapes.ts";
+import type { DaemonStatus, MigrateAsk, Migrated, NodeRow, ProcessRow, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot } from "./shapes.ts";
 
 const QUICK_MS = 10_000;
 
@@ -28,6 +28,10 @@ export class DaemonClient {
   why(pid: string, target: string): Promise<WhyNot> {
     const body: MigrateAsk = { pid, target, why: true };
     return ask(this.far, { method: "POST", path: "/migrate", body, timeoutMs: QUICK_MS });
+  }
+  /** Waits a second for something to tell. */
+  trace(what: TraceAsk, signal?: AbortSignal): Promise<Traced> {
+    return ask(this.far, { method: "POST", path: "/trace", body: what, timeoutMs: QUICK_MS, ...(signal && { signal }) });
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });

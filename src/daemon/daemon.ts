@@ -13,7 +13,7 @@ import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
-import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, ProcessRow, RunAnswer, RunAsk } from "./shapes.ts";
+import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, ProcessRow, RunAnswer, RunAsk, TraceAsk } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** `ps` does not wait longer for a node that is about to be found dead. */
@@ -90,6 +90,7 @@ export class Daemon implements AsyncDisposable {
       "GET /ps": () => this.ps(),
       "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /run": (body, caller) => this.run(runAsk(body), caller),
+      "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
     };
   }
 
@@ -187,6 +188,13 @@ function migrateAsk(body: unknown): MigrateAsk {
     throw new TeselaError("E_USAGE", 'POST /migrate: want {"pid":"4711","target":"2"}');
   }
   return { pid, target, why };
+}
+
+function traceAsk(body: unknown): TraceAsk {
+  const { pid, session = null, close = false } = (body ?? {}) as Record<string, unknown>;
+  const good = typeof pid === "string" && (session === null || typeof session === "string") && typeof close === "boolean";
+  if (!good) throw new TeselaError("E_USAGE", 'POST /trace: want {"pid":"4711","session":null}');
+  return { pid: pid as string, session: session as string | null, close: close as boolean };
 }
 
 function runAsk(body: unknown): RunAsk {

@@ -1,6 +1,6 @@
 import type { Paths } from "../base/mod.ts";
 import { type Ask, ask, type Far } from "./client.ts";
-import type { EngineRow, EngineStatus, LinkRow, Migrated, RunAnswer, WhyNot } from "./shapes.ts";
+import type { EngineRow, EngineStatus, LinkRow, Migrated, RunAnswer, Traced, WhyNot } from "./shapes.ts";
 
 /** A migration of one of this node's own processes, checked and authorized. */
 export interface EngineMigrate {
@@ -17,6 +17,13 @@ export interface EngineRun {
   readonly execs?: number;
 }
 
+export interface EngineTrace {
+  readonly pid: number;
+  /** From the last answer; null to begin. */
+  readonly session: string | null;
+  readonly close?: boolean;
+}
+
 /** What teselad needs of the data plane. All may throw E_NOENGINE. */
 export interface EngineClient {
   status(): Promise<EngineStatus>;
@@ -25,6 +32,7 @@ export interface EngineClient {
   migrate(what: EngineMigrate): Promise<Migrated>;
   why(what: EngineMigrate): Promise<WhyNot>;
   run(what: EngineRun): Promise<RunAnswer>;
+  trace(what: EngineTrace): Promise<Traced>;
 }
 
 const QUICK_MS = 5000;
@@ -54,6 +62,9 @@ export class HttpEngine implements EngineClient {
   }
   run(what: EngineRun): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });
+  }
+  trace(what: EngineTrace): Promise<Traced> {
+    return ask(this.far, { method: "POST", path: "/trace", body: what, timeoutMs: QUICK_MS });
   }
   private get<T>(path: Ask["path"]): Promise<T> {
     return ask(this.far, { method: "GET", path, timeoutMs: QUICK_MS });

@@ -36,6 +36,7 @@ class World implements AsyncDisposable {
       },
       why: (what) => Promise.resolve({ pid: what.pid, reasons: ["sysv_shm"] }),
       run: ({ pid, target }) => Promise.resolve({ pid, target }),
+      trace: () => Promise.resolve({ session: "s", lines: [], lost: 0, node: 1, ended: true }),
     };
     const control: PeerControl = {
       status: () => Promise.resolve({ cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: [] }),

@@ -1,12 +1,14 @@
-import { type NodeId, nodeId, type Pid, parseCpid, TeselaError } from "../base/mod.ts";
-import { authorize, type Caller } from "./authorize.ts";
+import { type NodeId, nodeId, type Pid, parseCpid, TeselaError, toTeselaError } from "../base/mod.ts";
+import { authorize, authorizeTrace, type Caller } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type Members, nodeDown } from "./members.ts";
 import { isSystem } from "./system.ts";
-import type { MigrateAsk, Migrated, RunAnswer, RunAsk, WhyNot } from "./shapes.ts";
+import type { MigrateAsk, Migrated, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot } from "./shapes.ts";
 
 /** openMosix's word for it. */
 const SYSTEM = "system";
+/** Sessions that were left without a word are forgotten from the oldest on. */
+const MAX_TRACERS = 256;
 
 /** What is asked of moves, checked: who may, which process, which node. The engine does them. */
 export class Moves {
@@ -14,6 +16,8 @@ export class Moves {
   private readonly name: string;
   private readonly members: Members;
   private readonly engine: EngineClient;
+  /** Whose each session of a trace is, so that its last lines can be told when the process is gone. */
+  private readonly tracers = new Map<string, number>();
 
   constructor(self: { id: number; name: string }, members: Members, engine: EngineClient) {
     this.self = nodeId(self.id);
@@ -51,6 +55,25 @@ export class Moves {
     const to = ask.target === null ? this.self : this.target(ask.target);
     if (to === this.self) return { pid, target: null };
     return await this.engine.run({ pid, target: to, uid: caller.uid, ...(ask.execs !== undefined && { execs: ask.execs }) });
+  }
+
+  /** Calls are told where the process is at home, which knows whose it is. @throws TeselaError */
+  async trace(ask: TraceAsk, caller: Caller): Promise<Traced> {
+    const { home, pid } = readPid(ask.pid);
+    if (home !== null && home !== this.self) {
+      throw new TeselaError("E_USAGE", `process ${ask.pid} has another home node: trace it there`, { pid: ask.pid, node: home });
+    }
+    try {
+      authorizeTrace(caller, pid);
+    } catch (e) {
+      const own = ask.session !== null && this.tracers.get(ask.session) === caller.uid;
+      if (!own || toTeselaError(e).code !== "E_NOENT_PID") throw e;
+    }
+    const answer = await this.engine.trace({ pid, session: ask.session, close: ask.close === true });
+    if (answer.ended || ask.close) this.tracers.delete(answer.session);
+    else this.tracers.set(answer.session, caller.uid);
+    if (this.tracers.size > MAX_TRACERS) this.tracers.delete(this.tracers.keys().next().value as string);
+    return answer;
   }
 
   /** A node that is up, by number, name or address; `home` is this one. */

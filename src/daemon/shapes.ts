@@ -37,6 +37,42 @@ export interface EngineRow extends ProcessRow {
   readonly since?: number;
 }
 
+/** A line of `tesela trace`: a call that a process made while it was away. */
+export interface TraceLine {
+  /** Milliseconds of the Unix epoch. */
+  readonly at: number;
+  /** Where the process ran. */
+  readonly node: number;
+  readonly nr: number;
+  readonly name: string;
+  readonly args: readonly string[];
+  /** As strace(1) writes it; `?` where it is not known. */
+  readonly result: string;
+  /** Who answered: `home`, `engine`, `here` (the kernel where it ran), `back` (it went home to make it there). */
+  readonly route: "home" | "engine" | "here" | "back";
+  /** Milliseconds in all, and those that home's kernel took. */
+  readonly ms: number;
+  readonly homeMs: number;
+}
+
+/** What is asked for again and again while somebody traces. */
+export interface TraceAsk {
+  /** As `4711` or `1:4711`. */
+  readonly pid: string;
+  /** From the answer before; null to begin. */
+  readonly session: string | null;
+  readonly close?: boolean;
+}
+
+export interface Traced {
+  readonly session: string;
+  readonly lines: readonly TraceLine[];
+  /** Calls that came faster than they were asked for. */
+  readonly lost: number;
+  readonly node: number;
+  readonly ended: boolean;
+}
+
 export type NodeState = "up" | "down";
 
 /** A row of `tesela nodes`. */

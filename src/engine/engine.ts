@@ -116,6 +116,10 @@ export class Engine implements AsyncDisposable {
           ...(l.channel.rtt !== undefined && { rttMs: Math.round(l.channel.rtt * 1000) / 1000 }),
         })),
       "POST /migrate": (b) => this.migrate(b),
+      "POST /trace": (b) => {
+        if (b.session !== null && typeof b.session !== "string") throw new TeselaError("E_USAGE", "'session' is no text");
+        return this.home.traces.poll(integer(b, "pid"), b.session, b.close === true);
+      },
       "POST /run": async (b) => {
         const pid = integer(b, "pid");
         const target = b.target === null ? null : integer(b, "target");

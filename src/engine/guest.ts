@@ -2,6 +2,7 @@ import { type Log, TeselaError } from "../base/mod.ts";
 import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { type CallTrace, planWatched } from "./call-trace.ts";
 import { Restart } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
@@ -38,6 +39,7 @@ export class Guest {
   clearTid: bigint;
   limits: Image["limits"];
   forwarded = 0;
+  trace: CallTrace | null = null;
   /** Set while the guest is wanted frozen; called once it is. */
   private onFrozen: (() => void) | null = null;
   private paused = false;
@@ -169,7 +171,7 @@ export class Guest {
       return;
     }
     const nr = this.regs.syscallNumber;
-    this.act(nr, planCall(nr, this.regs.args, this.memory, this.area, this.context));
+    this.act(nr, planWatched(this, nr));
   }
 
   private act(nr: number, plan: Plan): void {
@@ -257,6 +259,7 @@ export class Guest {
 
   /** Skips the call at this seccomp stop; the program gets `result`. */
   finishCall(result: bigint): void {
+    this.trace?.end(result);
     this.regs.set(Reg.rax, result);
     this.regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.tid, this.regs.bytes);

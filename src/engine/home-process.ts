@@ -13,6 +13,7 @@ import { openedOwnView } from "./own-view-files.ts";
 import { pieces } from "./release.ts";
 import { signalOf } from "./guest-build.ts";
 import { signalBit } from "./signals.ts";
+import type { HomeTimes } from "./traces.ts";
 
 const SIGTRAP = 5;
 const SIGCONT = 18;
@@ -59,6 +60,8 @@ export class HomeProcess {
   readonly exited: Promise<void>;
   private resolveExited: () => void = () => {};
   calls = 0;
+  /** Kept while somebody watches its calls. */
+  times: HomeTimes | null = null;
 
   constructor(o: { deputy: Deputy; ticket: number; tracees: Tracees; log: Log; onGone: (p: HomeProcess) => void }) {
     this.pid = o.deputy.pid;
@@ -249,7 +252,9 @@ export class HomeProcess {
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
     this.inFlight = { seq: frame.seq, hurried: frame.hurried };
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
+    this.times?.began(frame.seq);
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
+      this.times?.ended(frame.seq);
       this.inFlight = null;
       this.guarded(() => {
         if (result >= 0n && openedOwnView(this.pid, nr, result)) this.refuseOwnView(host, frame.seq, nr, result);

@@ -4,7 +4,8 @@ import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.t
 import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
 import { isEnd, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
-import type { Head } from "../wire/mod.ts";
+import type { Data, Head } from "../wire/mod.ts";
+import { numberOf } from "./asks.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
 import { BUFFER_BYTES, Deputy } from "./deputy.ts";
@@ -18,6 +19,7 @@ import type { Phase } from "./home-types.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { refusals, refuse } from "./refusals.ts";
+import { HomeTimes, Traces } from "./traces.ts";
 import { type Track, Tracks } from "./tracks.ts";
 
 export interface MoveResult {
@@ -48,6 +50,10 @@ export class Home implements HomeSide {
   private readonly parts: Parts;
   private readonly away = new Map<number, HomeProcess>();
   readonly tracks = new Tracks();
+  readonly traces = new Traces(
+    (pid, on) => this.watched(pid, on),
+    (pid) => this.tracks.find(pid)?.node ?? this.parts.node,
+  );
   readonly links: Links;
   private readonly hashes = new FileHashes();
   private nextTicket = 1 + Math.floor(Math.random() * 0x3fff_ffff);
@@ -56,7 +62,7 @@ export class Home implements HomeSide {
   constructor(parts: Parts) {
     this.parts = parts;
     this.links = new Links(parts.transport, this, parts.log);
-    this.asks = guestQuestions((ticket) => this.away.get(ticket), this.hashes);
+    this.asks = { ...guestQuestions((ticket) => this.away.get(ticket), this.hashes), traced: (link) => (p) => this.traced(link, p) };
   }
 
   process(ticket: number): HomeProcess | undefined {
@@ -292,7 +298,27 @@ export class Home implements HomeSide {
 
   private async go(link: Link, home: HomeProcess): Promise<void> {
     const { deputy, ticket } = home;
-    await link.asks.ask("go", { ticket, areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd }, this.parts.carry.stepMs);
+    const watched = this.traces.watched(home.pid);
+    home.times = watched ? (home.times ?? new HomeTimes()) : null;
+    const area = { areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd };
+    await link.asks.ask("go", { ticket, ...area, watched }, this.parts.carry.stepMs);
+  }
+
+  /** Somebody watches a process from now on, or nobody does any more. */
+  private watched(pid: number, on: boolean): void {
+    const home = this.tracks.find(pid)?.process;
+    if (!home) return;
+    home.times = on ? new HomeTimes() : null;
+    const link = home.host as Link | null;
+    link?.asks.ask("watch", { ticket: home.ticket, on }, this.parts.carry.stepMs).catch((e: unknown) => {
+      this.parts.log.info("a process is not watched where it runs", { pid, error: toTeselaError(e).message });
+    });
+  }
+
+  private traced(link: Link, p: Record<string, Data | undefined>): Data {
+    const home = this.away.get(numberOf(p, "ticket"));
+    if (home?.host === link) this.traces.take(home.pid, link.node, p.calls ?? null, numberOf(p, "lost"), home.times);
+    return null;
   }
 
   private watch(track: Track, home: HomeProcess): void {
@@ -340,6 +366,7 @@ export class Home implements HomeSide {
 
   private gone(p: HomeProcess): void {
     this.away.delete(p.ticket);
+    this.traces.gone(p.pid);
     const track = this.tracks.find(p.pid);
     if (track?.process === p) track.process = null;
     if (!proc.exists(p.pid)) this.tracks.forget(p.pid);

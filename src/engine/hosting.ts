@@ -3,6 +3,7 @@ import { ALPN, type Channel, type Transport } from "../io/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
+import { CallTrace, type TracedCall } from "./call-trace.ts";
 import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
@@ -134,6 +135,10 @@ export class Hosting {
         this.guest(home, numberOf(p, "ticket")).thaw();
         return null;
       },
+      watch: (p) => {
+        link.watch(this.guest(home, numberOf(p, "ticket")), p.on === true);
+        return null;
+      },
       send: async (p) =>
         this.sendOn(this.guest(home, numberOf(p, "ticket")), {
           node: numberOf(p, "node"),
@@ -201,6 +206,7 @@ export class Hosting {
       tracees: this.parts.tracees,
       log: this.parts.log,
     });
+    if (p.watched === true) link.watch(guest, true);
     this.guests.set(key, guest);
     link.guests.add(guest);
     guest.guarded(() => guest.go());
@@ -342,7 +348,15 @@ class ChannelHomeLink implements HomeLink {
     this.files = new IncomingFiles(parts.cache);
   }
 
+  /** Home wants to be told of its calls, or does no more. */
+  watch(guest: Guest, on: boolean): void {
+    const tell = (calls: readonly TracedCall[], lost: number): Promise<Data> =>
+      this.asks.ask("traced", { ticket: guest.ticket, lost, calls: calls.map((c) => ({ ...c })) }, this.parts.carry.stepMs);
+    guest.trace = on ? new CallTrace(guest.memory, tell) : null;
+  }
+
   call(guest: Guest, { seq, plan, continues, handlerWaits }: InFlight, sigmask: bigint): void {
+    guest.trace?.flew(seq);
     const length = callFrameBytes(plan.outs.length, plan.blob.length);
     const frame = codec.alloc("call", null, length);
     const { outs, blob } = plan;
@@ -364,6 +378,7 @@ class ChannelHomeLink implements HomeLink {
     this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64), nr });
   }
   exit(guest: Guest, code: number): void {
+    guest.trace?.close();
     this.channel.send("exit", { ticket: guest.ticket, code });
   }
   lost(guest: Guest, reason: string): void {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError } from "../../src/base/mod.ts";
-import type { Migrated, NodeRow, ProcessRow } from "../../src/daemon/mod.ts";
+import type { Migrated, NodeRow, ProcessRow, TraceLine } from "../../src/daemon/mod.ts";
 import { cannot, type HostProcess, startCluster, type TestCluster } from "./harness.ts";
 
 /** `run`, `migrate`, `ps` and `nodes`, as people and scripts use them, on one real cluster. */
@@ -195,4 +195,76 @@ test("killing teselad changes nothing for a process that is away", { skip }, asy
   await cluster.sh(1, "touch /tmp/stop");
   assert.equal((await p.ended).status, 0);
   await cluster.sh(1, "rm /tmp/stop");
+});
+
+/** Runs `tesela trace --json` on node 1 until it ends or is ended; its lines so far. */
+async function tracing(argv: readonly string[]): Promise<HostProcess & AsyncDisposable & { lines: TraceLine[] }> {
+  const p = ending(await cluster.spawn(1, argv as [string, ...string[]], { stdio: ["ignore", "pipe", "inherit"] }));
+  const lines: TraceLine[] = [];
+  let rest = "";
+  p.child.stdout?.on("data", (part: Buffer) => {
+    const all = (rest + part.toString()).split("\n");
+    rest = all.pop() ?? "";
+    lines.push(...all.map((line) => JSON.parse(line) as TraceLine));
+  });
+  return { ...p, lines, [Symbol.asyncDispose]: () => p[Symbol.asyncDispose]() };
+}
+
+test("trace: calls of a process while it is away, wherever that is, for its owner and root alone", { skip }, async () => {
+  const script = 'while read -r line; do echo "got $line"; cd /tmp; cd /no/such 2> /dev/null; done; exit 3';
+  await using p = ending(await cluster.spawn(1, [...asUser(4242), "sh", "-c", script]));
+  let said = "";
+  p.child.stdout?.on("data", (part: Buffer) => {
+    said += part;
+  });
+  const turn = async (text: string): Promise<void> => {
+    p.child.stdin?.write(`${text}\n`);
+    await until(`it answers ${text}`, async () => said.includes(`got ${text}\n`));
+  };
+  await turn("at home");
+  await cluster.tesela(1, "migrate", String(p.pid), "2");
+
+  const refused = await cluster.exec(1, [...asUser(77), "tesela", "trace", String(p.pid)]);
+  assert.deepEqual([refused.status, /only its owner and root may trace it/.test(refused.stderr)], [1, true], refused.stderr);
+  assert.match((await cluster.exec(2, ["tesela", "trace", `1:${p.pid}`])).stderr, /has another home node/);
+  assert.equal((await cluster.exec(1, ["tesela", "trace", "999999"])).status, 1);
+
+  await using mine = await tracing([...asUser(4242), "tesela", "trace", "--json", String(p.pid)]);
+  await until("it is watched", async () => {
+    await turn(`knock${mine.lines.length}`);
+    return mine.lines.length > 0;
+  });
+  const find = (name: string, text: string): TraceLine | undefined =>
+    mine.lines.find((l) => l.name === name && l.args.join(", ").includes(text));
+  await turn("first");
+  await until("seen", async () => find("chdir", "/no/such") !== undefined && find("write", "first") !== undefined);
+  const write = find("write", "first") as TraceLine;
+  assert.deepEqual([write.node, write.args, write.result, write.route], [2, ["1", '"got first\\n"', "10"], "10", "home"]);
+  assert.ok(write.homeMs > 0 && write.ms >= write.homeMs && Math.abs(write.at - Date.now()) < 60_000, JSON.stringify(write));
+  assert.equal(find("chdir", "/no/such")?.result, "-1 ENOENT");
+  assert.equal(find("read", '"f"')?.result, "1", "what was read is shown");
+
+  await cluster.tesela(1, "migrate", String(p.pid), "3");
+  await turn("second");
+  await until("seen from there", async () => find("write", "second")?.node === 3);
+
+  // In words, beside the other; ^C ends it and nothing else.
+  await using words = ending(await cluster.spawn(1, ["tesela", "trace", String(p.pid)]));
+  let text = "";
+  words.child.stdout?.on("data", (part: Buffer) => {
+    text += part;
+  });
+  await until("told in words", async () => {
+    await turn(`again${text.length}`);
+    return /^\d\d:\d\d:\d\d\.\d{3} 3 write\(1, "got again.*\) = \d+ <home [\d.]+ ms, [\d.]+ there>$/m.test(text);
+  });
+  words.child.kill("SIGINT");
+  assert.equal((await words.ended).status, 0);
+  await turn("third");
+  await until("the other still sees", async () => find("write", "third") !== undefined);
+
+  p.child.stdin?.end();
+  assert.equal((await p.ended).status, 3);
+  assert.equal((await mine.ended).status, 0, "it ends with the process");
+  assert.equal(mine.lines.at(-1)?.name, "exit_group");
 });
