@@ -13,6 +13,7 @@ import {
   type Vma,
 } from "../image/mod.ts";
 import { proc, type RawLimit } from "../sys/mod.ts";
+import { readClocks } from "./clocks.ts";
 import type { Deputy } from "./deputy.ts";
 import type { Frozen } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
@@ -139,6 +140,7 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
     ],
     limits: readMemoryLimits(deputy.pid),
     cpuUsed,
+    clocks: readClocks(),
     nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),
   };

@@ -19,6 +19,7 @@ import {
 import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
+import type { GuestClocks } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import type { PidSpace } from "./pid-space.ts";
 import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
@@ -46,6 +47,7 @@ const Args = { receive: 0, name: 0x200, mm: 0x300, altStack: 0x400, filterHead: 
 export interface BuildOptions {
   readonly image: Image;
   readonly huge: readonly { start: bigint; end: bigint }[];
+  readonly clocks: GuestClocks;
 }
 
 /**
@@ -56,14 +58,16 @@ export class GuestBuild implements Disposable {
   readonly tid: number;
   readonly image: Image;
   readonly space: PidSpace;
+  readonly clocks: GuestClocks;
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
 
-  private constructor(space: PidSpace, image: Image, tracees: Tracees) {
+  private constructor(space: PidSpace, { image, clocks }: BuildOptions, tracees: Tracees) {
     this.space = space;
     this.tid = space.spawn(image.pid);
     this.image = image;
+    this.clocks = clocks;
     this.tracees = tracees;
     this.pages = new PageWriter(this.tid);
   }
@@ -74,7 +78,7 @@ export class GuestBuild implements Disposable {
     const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
     const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
     if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
-    const build = new GuestBuild(zygote.space(), image, tracees);
+    const build = new GuestBuild(zygote.space(options.clocks.shift), options, tracees);
     try {
       build.mapVdso();
       build.mapAreas(vmas, zygote, cache);

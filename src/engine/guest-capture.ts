@@ -3,6 +3,7 @@ import { assert, least } from "../base/mod.ts";
 import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
+import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
 import { rewind } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
@@ -86,6 +87,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     ],
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
+    clocks: shifted(readClocks(), guest.clocks.shift),
     nice: proc.readStat(tid).nice,
     ids: image.ids,
   };

@@ -4,6 +4,7 @@ import { type FileHashes, MAX_MAPPED_FILE } from "../image/mod.ts";
 import { isErrno, libc } from "../sys/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import { bigintOf, numberOf } from "./asks.ts";
+import { readClocks } from "./clocks.ts";
 import { fetchDescriptor } from "./deputy.ts";
 import type { HomeProcess } from "./home-process.ts";
 import type { HomeSide, Link } from "./links.ts";
@@ -27,6 +28,7 @@ export function guestQuestions(process: (ticket: number) => HomeProcess | undefi
     return home;
   };
   return {
+    clocks: () => () => ({ ...readClocks() }),
     mapFile: () => (p) => mapFile(away(p), (p.args as Data[]).map(bigintOf), hashes),
     sendFile: (link) => (p) => sendFile(link, away(p), bigintOf(p.fd), hashes),
     /** A call that home makes beside the guest's own kernel, to stay in step with it. */

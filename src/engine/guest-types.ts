@@ -2,6 +2,7 @@ import type { Log } from "../base/mod.ts";
 import type { ForwardPlan } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
+import type { Shift } from "./clocks.ts";
 import type { Guest } from "./guest.ts";
 import type { PidSpace } from "./pid-space.ts";
 
@@ -55,12 +56,21 @@ export type GuestState =
   | { readonly kind: "frozen" }
   | { readonly kind: "gone" };
 
+/** Home's clocks, as a guest sees them. */
+export interface GuestClocks {
+  /** See clockName(). */
+  readonly name: string;
+  /** What its time namespace adds to our own; null where home's are ours. */
+  readonly shift: Shift | null;
+}
+
 export interface GuestOptions {
   readonly ticket: number;
   readonly home: number;
   readonly tid: number;
   readonly image: Image;
   readonly space: PidSpace;
+  readonly clocks: GuestClocks;
   readonly area: { readonly base: bigint; readonly size: number };
   readonly reservedFds: readonly number[];
   readonly link: HomeLink;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type Transport } from "../io/mod.ts";
 import type { Image } from "../image/mod.ts";
@@ -5,6 +6,7 @@ import type { Tracees } from "../sys/mod.ts";
 import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
 import { CallTrace, type TracedCall } from "./call-trace.ts";
 import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
+import { caughtUp, clocksOf, measureShift, notBefore, type Shift } from "./clocks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
 import { Guest } from "./guest.ts";
@@ -19,6 +21,7 @@ import type { Zygote } from "./zygote.ts";
 
 /** A process that has arrived waits this long for its home's word to run. */
 const GO_MS = 15_000;
+const LINK_POLL_MS = 5;
 
 interface Parts {
   readonly tracees: Tracees;
@@ -35,6 +38,8 @@ export class Hosting {
   private readonly parts: Parts;
   private readonly arrived = new Map<string, { build: GuestBuild; timer: NodeJS.Timeout }>();
   private readonly guests = new Map<string, Guest>();
+  /** By home. */
+  private readonly homes = new Map<number, Asks>();
 
   constructor(parts: Parts) {
     this.parts = parts;
@@ -64,10 +69,10 @@ export class Hosting {
   }
 
   private async receive(inbox: Inbox, head: Head<"offer">): Promise<void> {
-    const { cache, tracees, zygote, carry, facts } = this.parts;
+    const { cache, carry, facts } = this.parts;
     acceptable(head, facts);
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
-    const sink = new GuestSink(tracees, zygote, cache);
+    const sink = new GuestSink(this.parts, head, this.homeShift(head));
     const files = new IncomingFiles(cache);
     try {
       await receiveFrozen(inbox, sink, carry, (m) => files.take(m));
@@ -85,6 +90,24 @@ export class Hosting {
     } finally {
       files[Symbol.dispose]();
       sink[Symbol.dispose]();
+    }
+  }
+
+  /** What to add to our clocks to get a home's; null when they are the same. */
+  private async homeShift({ home, boot }: Head<"offer">): Promise<Shift | null> {
+    const { facts, carry } = this.parts;
+    if (boot === facts.boot) return null;
+    const asks = await this.asksOf(home);
+    return await measureShift(async () => clocksOf(await asks.ask("clocks", {}, carry.stepMs)));
+  }
+
+  /** The link on which a home talks to its guests here: it opens it before it sends one, on another connection. */
+  private async asksOf(home: number): Promise<Asks> {
+    for (let left = this.parts.carry.stepMs; ; left -= LINK_POLL_MS) {
+      const asks = this.homes.get(home);
+      if (asks) return asks;
+      if (left <= 0) throw new TeselaError("E_LINK", `node ${home} has no link to this node`);
+      await sleep(LINK_POLL_MS);
     }
   }
 
@@ -146,9 +169,13 @@ export class Hosting {
           port: numberOf(p, "port"),
         }),
     });
+    this.homes.set(home, asks);
     const link = new ChannelHomeLink(channel, asks, this.parts);
     channel.onMessage((m) => this.onMessage(m, home, link, asks));
-    void channel.closed.then((reason) => this.linkClosed(home, link, reason));
+    void channel.closed.then((reason) => {
+      if (this.homes.get(home) === asks) this.homes.delete(home);
+      this.linkClosed(home, link, reason);
+    });
   }
 
   private onMessage(m: Message, home: number, link: ChannelHomeLink, asks: Asks): void {
@@ -200,6 +227,7 @@ export class Hosting {
       tid: here.build.tid,
       image: here.build.image,
       space: here.build.space,
+      clocks: here.build.clocks,
       area: { base: bigintOf(p.areaBase), size: numberOf(p, "areaSize") },
       reservedFds: [numberOf(p, "reservedFd")],
       link,
@@ -257,13 +285,13 @@ export class Hosting {
 
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 
-function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { boot, cpu }: NodeFacts): Head<"offer"> {
+function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
   return {
     ticket: guest.ticket,
     home: guest.home,
     pid: guest.image.pid,
     vdso: guest.image.vdso?.hash ?? null,
-    boot,
+    boot: guest.clocks.name,
     cpu: [...cpu],
     bytes: guest.rss(),
     files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
@@ -272,18 +300,24 @@ function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { b
 
 /** A guest being put together from what comes over a connection. */
 class GuestSink implements Sink, Disposable {
-  private readonly tracees: Tracees;
-  private readonly zygote: Zygote;
-  private readonly cache: FileCache;
+  private readonly parts: Pick<Parts, "tracees" | "zygote" | "cache">;
+  private readonly clockName: string;
+  private readonly shift: Promise<Shift | null>;
   private build: GuestBuild | null = null;
 
-  constructor(tracees: Tracees, zygote: Zygote, cache: FileCache) {
-    this.tracees = tracees;
-    this.zygote = zygote;
-    this.cache = cache;
+  constructor(parts: Pick<Parts, "tracees" | "zygote" | "cache">, { boot }: Head<"offer">, shift: Promise<Shift | null>) {
+    this.parts = parts;
+    this.clockName = boot;
+    this.shift = shift;
+    // Asked for while the process is on its way: nobody may come to wait for it.
+    shift.catch(() => undefined);
   }
   async prepare(image: Image, huge: readonly { start: bigint; end: bigint }[]): Promise<readonly { start: bigint; end: bigint }[]> {
-    this.build = GuestBuild.start(this.tracees, this.zygote, this.cache, { image, huge });
+    const measured = await this.shift;
+    if (measured === null) await caughtUp(image.clocks);
+    const clocks = { name: this.clockName, shift: measured && notBefore(measured, image.clocks) };
+    const { tracees, zygote, cache } = this.parts;
+    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, clocks });
     return [];
   }
   write(chunk: Parameters<Sink["write"]>[0]): void {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { TeselaError } from "../base/mod.ts";
+import { canShiftClocks, clockName } from "./clocks.ts";
 import { hashVdso } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
@@ -11,7 +12,7 @@ export interface NodeFacts {
   /** CPU features, as /proc/cpuinfo names them. */
   readonly cpu: ReadonlySet<string>;
   readonly vdso: string | null;
-  /** This boot of the kernel. */
+  /** Names the clocks that count from boot: clockName(). */
   readonly boot: string;
   /** No guests are taken. */
   blocked: boolean;
@@ -23,8 +24,7 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 export function readNodeFacts(node: number): NodeFacts {
   const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
   const vdso = proc.readMaps(process.pid).find((l) => l.name === "[vdso]");
-  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  return { node, boot, cpu: new Set(flags.split(" ")), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
+  return { node, boot: clockName(), cpu: new Set(flags.split(" ")), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
 }
 
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
@@ -33,9 +33,10 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
   if (offer.vdso !== null && offer.vdso !== facts.vdso) {
     throw new TeselaError("E_CANTMOVE", `node ${facts.node} runs another kernel`, { reasons: ["kernel_differs"] });
   }
-  // Until guests get a time namespace of their own, their monotonic clock would jump.
-  if (offer.boot !== facts.boot) {
-    throw new TeselaError("E_CANTMOVE", `node ${facts.node} has other monotonic clocks`, { reasons: ["clocks_differ"] });
+  if (offer.boot !== facts.boot && !canShiftClocks()) {
+    throw new TeselaError("E_CANTMOVE", `node ${facts.node} has other monotonic clocks and no time namespaces`, {
+      reasons: ["clocks_differ"],
+    });
   }
   const lacking = offer.cpu.filter((f) => !facts.cpu.has(f));
   if (lacking.length > 0) {

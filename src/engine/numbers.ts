@@ -33,6 +33,7 @@ export const Sys = {
   setresgid: 119,
   setTidAddress: 218,
   restartSyscall: 219,
+  clockGettime: 228,
   clockNanosleep: 230,
   exitGroup: 231,
   unshare: 272,

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { isOwnViewFile } from "../forward/mod.ts";
 import { libc, proc, SysError } from "../sys/mod.ts";
@@ -44,6 +44,7 @@ const CHECKS: readonly Check[] = [
   // It may have been opened here and be read there, where the same file would tell of the deputy.
   ({ pid, fds }) => (fds.some((f) => isOwnViewFile(f.target, pid)) ? "own_view" : null),
   ({ pid }) => (hasCpuLimit(pid) ? "cpu_limit" : null),
+  ({ pid }) => (hasOwnClocks(pid) ? "time_namespace" : null),
   ({ pid }) => (oddPersonality(pid) ? "personality" : null),
   ({ pid }) => (sharesMemory(pid) ? "clone_vm" : null),
   ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
@@ -69,6 +70,16 @@ function hasCpuLimit(pid: number): boolean {
   try {
     return (proc.readLimits(pid).get("Max cpu time")?.[0] ?? proc.NO_LIMIT) !== proc.NO_LIMIT;
   } catch {
+    return false;
+  }
+}
+
+/** In a time namespace that is not the engine's, where home's clocks are not its (time_namespaces(7)). */
+function hasOwnClocks(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/time`) !== readlinkSync("/proc/self/ns/time");
+  } catch {
+    // No such namespaces, or it is gone: then that is told.
     return false;
   }
 }

@@ -1,7 +1,8 @@
 import { closeSync, mkdirSync, readFileSync, writeSync } from "node:fs";
-import { assert, type Log } from "../base/mod.ts";
+import { assert, type Log, TeselaError } from "../base/mod.ts";
 import { type RawCall, SKELETON_BASE, SKELETON_DATA, SKELETON_DATA_SIZE, Stub, skeletonElf } from "../image/mod.ts";
 import { isErrno, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
+import { type Shift, writeOffsets } from "./clocks.ts";
 import { Sys } from "./numbers.ts";
 import { PidSpace } from "./pid-space.ts";
 import { place, runList } from "./skeleton.ts";
@@ -17,6 +18,9 @@ const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0x80000;
 const CLONE_NEW = { ns: 0x20000, cgroup: 0x02000000, uts: 0x04000000, ipc: 0x08000000, net: 0x40000000 } as const;
+
+const CLONE_NEWTIME = 0x80;
+const NO_SHIFT: Shift = { monotonic: 0n, boot: 0n };
 
 /** The guest's end of the socket over which the engine hands it files to map. */
 export const GUEST_SOCKET = 0;
@@ -39,6 +43,7 @@ export class Zygote implements Disposable {
   /** Our end of the guests' socket. */
   readonly socket: number;
   private readonly tracees: Tracees;
+  private shifting = false;
 
   private constructor(tid: number, socket: number, tracees: Tracees) {
     this.tid = tid;
@@ -101,9 +106,25 @@ export class Zygote implements Disposable {
     if (isErrno(chroot)) log.warn("guests keep the host's root directory", { errno: Number(-chroot) });
   }
 
-  /** A place for a new guest. It dies with the engine. */
-  space(): PidSpace {
+  /**
+   * A place for a new guest. It dies with the engine.
+   * @param shift what is added to the clocks that count from boot
+   * @throws TeselaError E_NOMEM, E_CANTMOVE where clocks cannot be shifted
+   */
+  space(shift: Shift | null): PidSpace {
+    this.setClocks(shift);
     return PidSpace.start(this.tracees, this.tid);
+  }
+
+  /** The time namespace of the children to come. */
+  private setClocks(shift: Shift | null): void {
+    if (shift === null && !this.shifting) return;
+    const [r = 0n] = runList(this.tracees, this.tid, [{ nr: Sys.unshare, args: [CLONE_NEWTIME] }], true);
+    if (isErrno(r)) {
+      throw new TeselaError("E_CANTMOVE", `the kernel gives guests no time namespace: errno ${-r}`, { reasons: ["clocks_differ"] });
+    }
+    this.shifting = true;
+    writeOffsets(this.tid, shift ?? NO_SHIFT);
   }
 
   [Symbol.dispose](): void {

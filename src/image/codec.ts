@@ -59,6 +59,7 @@ const image = obj({
   as: limit,
   userUs: size,
   systemUs: size,
+  clocks: obj({ monotonic: u64, boot: u64 }),
   nice: range(-20, 19),
   ids: list(u32, 4),
 });
@@ -81,6 +82,7 @@ export function encodeImage(i: Image): Buffer {
     as: i.limits.as,
     userUs: i.cpuUsed.user,
     systemUs: i.cpuUsed.system,
+    clocks: i.clocks,
     nice: i.nice,
     ids: [i.ids.uid, i.ids.euid, i.ids.gid, i.ids.egid],
   };
@@ -136,6 +138,7 @@ export function decodeImage(bytes: Buffer): Image {
     threads: w.threads,
     limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
     cpuUsed: { user: w.userUs, system: w.systemUs },
+    clocks: w.clocks,
     nice: w.nice,
     ids: { uid, euid, gid, egid },
   };

@@ -69,6 +69,8 @@ export interface Image {
   readonly limits: Readonly<Record<"stack" | "data" | "as", readonly [bigint, bigint]>>;
   /** CPU used away from home so far, in microseconds of user and system time. */
   readonly cpuUsed: { readonly user: number; readonly system: number };
+  /** What its clocks showed when it had been frozen: it has seen nothing later. Nanoseconds. */
+  readonly clocks: { readonly monotonic: bigint; readonly boot: bigint };
   /** Its nice value at home, -20 to 19. */
   readonly nice: number;
   /** Ids that the guest's node answers from: real, effective and saved ids as the program sees them. */

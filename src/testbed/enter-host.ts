@@ -4,7 +4,15 @@ import { PACKAGE } from "./services.ts";
 import { type ClusterState, type HostState, isAlive, isRunning, type ProcessId } from "./state.ts";
 
 /** Flags of setns(2), clone(2). */
-const CLONE = { NEWNS: 0x20000, NEWUTS: 0x4000000, NEWIPC: 0x8000000, NEWUSER: 0x10000000, NEWPID: 0x20000000, NEWNET: 0x40000000 };
+const CLONE = {
+  NEWTIME: 0x80,
+  NEWNS: 0x20000,
+  NEWUTS: 0x4000000,
+  NEWIPC: 0x8000000,
+  NEWUSER: 0x10000000,
+  NEWPID: 0x20000000,
+  NEWNET: 0x40000000,
+};
 const HOST_NAMESPACES = CLONE.NEWNS | CLONE.NEWUTS | CLONE.NEWIPC | CLONE.NEWPID | CLONE.NEWNET;
 
 /** Marks whatever runs on a host, so that `down` finds it: the cluster's directory. */
@@ -65,7 +73,7 @@ export function launchOn(state: ClusterState, node: string | number, command: Ho
   const { pid } = host.init;
   const args = enterArguments({
     pid,
-    namespaces: HOST_NAMESPACES | (state.rootless ? CLONE.NEWUSER : 0),
+    namespaces: HOST_NAMESPACES | (state.rootless ? CLONE.NEWUSER : 0) | (host.clocks ? CLONE.NEWTIME : 0),
     cpu: host.cpu,
     nofile: command.nofile ?? null,
     ignored: command.ignored ?? 0n,

@@ -2,7 +2,7 @@
 # The one process that holds a local cluster together: PID 1 of a PID namespace in which everything of the cluster lives, in the
 # network namespace of the switch, with private mounts. When it ends, however it ends, the kernel ends all the rest.
 #
-#   keeper.sh DIRECTORY        DIRECTORY holds `plan` (a line a host: NUMBER NAME ADDRESS MAC CPU) and what host.sh needs
+#   keeper.sh DIRECTORY        DIRECTORY holds `plan` (a line a host: NUMBER NAME ADDRESS MAC CPU MONOTONIC BOOT) and what host.sh needs
 #
 # Says on stdout `keeper PID`, then what host.sh says, or `failed NAME` and why. Ends when stdin ends before the word `keep`:
 # a cluster that is not complete goes with the command that was making it.
@@ -41,13 +41,15 @@ link set v$1 master br0 up
 EOF
   pin=
   [ "$5" = - ] || pin="taskset -c $5"
-  $pin nsenter --net="$net" unshare --mount --pid --uts --ipc --fork --kill-child "$scripts/host.sh" "$dir" "$1" "$2" "$3"
+  time=
+  [ "$6" = - ] || time="--time --monotonic $6 --boottime $7"
+  $pin nsenter --net="$net" unshare $time --mount --pid --uts --ipc --fork --kill-child "$scripts/host.sh" "$dir" "$1" "$2" "$3"
 }
 
-while read -r number name address mac cpu; do
+while read -r number name address mac cpu monotonic boot; do
   (
     status=0
-    (set -e && host "$number" "$name" "$address" "$mac" "$cpu") >>"$dir/$name/log/boot.log" 2>&1 || status=$?
+    (set -e && host "$number" "$name" "$address" "$mac" "$cpu" "$monotonic" "$boot") >>"$dir/$name/log/boot.log" 2>&1 || status=$?
     echo "ended $name $status" >&4
   ) &
 done <"$dir/plan"

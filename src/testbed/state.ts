@@ -31,9 +31,17 @@ export interface HostState {
   readonly address: string;
   /** The core it is pinned to, or null. */
   readonly cpu: number | null;
+  /** How far its clocks are ahead of the machine's, when they are not the machine's. */
+  readonly clocks?: HostClocks | null;
   /** Directories of its memory control group. */
   readonly cgroups: readonly string[];
   readonly init: ProcessId | null;
+}
+
+/** Seconds, which may be negative: as if the host had been booted at another time. */
+export interface HostClocks {
+  readonly monotonic: number;
+  readonly boot: number;
 }
 
 /** A process, told from a later one with the same PID by its start in clock ticks since boot. */

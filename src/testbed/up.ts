@@ -23,6 +23,8 @@ export interface UpOptions {
   readonly hosts: number;
   /** One core for each host, in turn. */
   readonly pin?: boolean;
+  /** For host 1, 2, ...: clocks of its own (time_namespaces(7)); a host without has the machine's. */
+  readonly clocks?: readonly (st.HostClocks | null)[];
   /** Bytes a host may use. */
   readonly memory?: number;
   /** Programs to run on every host: all that the package has unless given. */
@@ -99,6 +101,7 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
     name: `h${id}`,
     address: `${HOSTS_NETWORK}.${id}`,
     cpu: options.pin ? (cpus[(id - 1) % cpus.length] ?? null) : null,
+    clocks: options.clocks?.[id - 1] ?? null,
   }));
   for (const host of planned)
     for (const sub of ["fs", "state", "log"]) mkdirSync(`${dir}/${host.name}/${sub}`, { recursive: true, mode: 0o755 });
@@ -145,7 +148,9 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
   };
   const quoted = Object.entries(settings).map(([key, value]) => `${key}='${value.replaceAll("'", "'\\''")}'\n`);
   writeFileSync(`${dir}/settings`, quoted.join(""));
-  const plan = planned.map((h) => [h.id, h.name, h.address, macOf(h.id), h.cpu ?? "-"].join(" "));
+  const plan = planned.map((h) =>
+    [h.id, h.name, h.address, macOf(h.id), h.cpu ?? "-", h.clocks?.monotonic ?? "-", h.clocks?.boot ?? "-"].join(" "),
+  );
   writeFileSync(`${dir}/plan`, `${plan.join("\n")}\n`);
   writeFileSync(`${dir}/hosts`, `127.0.0.1 localhost\n${planned.map((h) => `${h.address} ${h.name}\n`).join("")}`);
   const steps = planMirror({ ...files, root: !rootless, skip: [st.clustersDir()] });

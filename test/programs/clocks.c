@@ -1,7 +1,8 @@
 /*
- * clocks ROUNDS [LATE_MS [CPU]]: clocks only go forward, whoever is asked (the vdso or the kernel), and sleeps are never short and never
- * more than LATE_MS too long (default 5000; 0 does not look). With CPU 0 the CPU-time clocks are left alone. Prints `round N ok`; what is
- * wrong ends it with status 1.
+ * clocks ROUNDS [LATE_MS [CPU [JUMP_MS]]]: clocks only go forward, whoever is asked (the vdso or the kernel), and sleeps are never short
+ * and never more than LATE_MS too long (default 5000; 0 does not look). With CPU 0 the CPU-time clocks are left alone. With JUMP_MS, none
+ * of those that count from boot may drift that far from the wall clock, which must not be set meanwhile. Prints `round N ok`, and the
+ * most drift at the end; what is wrong ends it with status 1.
  */
 #include "common.h"
 #include <sys/resource.h>
@@ -18,9 +19,12 @@ static const struct {
     {CLOCK_MONOTONIC, "monotonic"}, {CLOCK_MONOTONIC_RAW, "monotonic raw"}, {CLOCK_MONOTONIC_COARSE, "monotonic coarse"},
     {CLOCK_BOOTTIME, "boot time"},  {CLOCK_PROCESS_CPUTIME_ID, "process"},  {CLOCK_THREAD_CPUTIME_ID, "thread"},
 };
+#define FROM_BOOT 4
 #define CLOCKS (sizeof clocks / sizeof *clocks)
 static uint64_t last[CLOCKS];
-static long late_ms, cpu_clocks;
+static int64_t first_lead[CLOCKS];
+static int64_t most_drift;
+static long late_ms, cpu_clocks, jump_ms;
 
 static uint64_t ask_kernel(clockid_t clock) {
     struct timespec t;
@@ -36,12 +40,28 @@ static void forward(int i, uint64_t now) {
     last[i] = now;
 }
 
+/* How far it is ahead of the wall clock, which is asked just before and just after. */
+static void steady(int i) {
+    int64_t before = now_ns(CLOCK_REALTIME), now = now_ns(clocks[i].clock), after = now_ns(CLOCK_REALTIME);
+    /* Something came in between: perhaps a move. */
+    if (after - before > (int64_t)NS_PER_MS) return;
+    if (first_lead[i] == 0) first_lead[i] = now - before;
+    int64_t drift = now - before - first_lead[i];
+    /* Coarse ones go by the tick. */
+    if (clocks[i].clock != CLOCK_MONOTONIC_COARSE && llabs(drift) > most_drift) most_drift = llabs(drift);
+    if (drift > jump_ms * (int64_t)NS_PER_MS || drift < -jump_ms * (int64_t)NS_PER_MS) {
+        dprintf(2, "clocks: %s jumped by %lld ns\n", clocks[i].name, (long long)drift);
+        exit(1);
+    }
+}
+
 static void watch(void) {
     for (size_t i = 0; i < CLOCKS; i++) {
         if (!cpu_clocks && (clocks[i].clock == CLOCK_PROCESS_CPUTIME_ID || clocks[i].clock == CLOCK_THREAD_CPUTIME_ID)) continue;
         forward(i, now_ns(clocks[i].clock));
         forward(i, ask_kernel(clocks[i].clock));
         forward(i, now_ns(clocks[i].clock));
+        if (jump_ms > 0 && i < FROM_BOOT) steady(i);
     }
 }
 
@@ -104,10 +124,11 @@ static void cpu_time(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) usage("clocks ROUNDS [LATE_MS [CPU]]");
+    if (argc < 2) usage("clocks ROUNDS [LATE_MS [CPU [JUMP_MS]]]");
     long rounds = number(argc, argv, 1, 0);
     late_ms = number(argc, argv, 2, 5000);
     cpu_clocks = number(argc, argv, 3, 1);
+    jump_ms = number(argc, argv, 4, 0);
     say("ready");
     for (long round = 1; round <= rounds; round++) {
         for (int i = 0; i < 2000; i++) watch();
@@ -117,5 +138,6 @@ int main(int argc, char **argv) {
         if (cpu_clocks) cpu_time();
         say("round %ld ok", round);
     }
+    if (jump_ms > 0) say("drift %lld us", (long long)most_drift / 1000);
     return 0;
 }
