@@ -1,4 +1,5 @@
 export * from "./commands.ts";
+export * from "./cpu-features.ts";
 export * from "./errno.ts";
 export * from "./errno-names.ts";
 export * from "./families.ts";

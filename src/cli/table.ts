@@ -20,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
       { long: "home", short: "h", help: "run at home" },
       { long: "node", short: "N", also: ["n"], value: "NODE", help: "start on that node; an error when it is not available" },
       { long: "one-of", short: "j", value: "LIST", help: "start on one of these nodes: 1-4,7" },
+      { long: "portable", help: "use the CPU features that all nodes have, so that any of them can take it" },
       { long: "force", short: "F", help: "with -N or -j: run at home when no such node is available" },
       { long: "best", short: "b", help: "start on the best node", lacks: BALANCER },
       { long: "unlock", short: "l", help: "may move by itself", lacks: BALANCER },
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     notes: [
       "The command becomes the program: same PID, same terminal, files, limits and signals, and its exit status.",
+      "--portable is for programs that leave the choice of CPU features to the GNU C library; it sets GLIBC_TUNABLES.",
       "Options end at the program's name. 127: no such program; 126: it cannot be executed.",
     ],
     examples: ["tesela run -N 2 bc -l", "tesela run -j 1-4,7 -F make"],

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { glibcBits } from "../abi/mod.ts";
 import { readQuota } from "./cgroup.ts";
 import { countList, FactSampler, toldLoad } from "./facts.ts";
 
@@ -53,6 +54,7 @@ test("facts: CPUs by affinity and quota, memory by the tighter limit, load for e
   using root = new Root({
     "proc/self/cgroup": "0::/x\n",
     "proc/self/status": "Name:\tx\nCpus_allowed_list:\t0-1,5\n",
+    "proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu pni avx vmx\n",
     "proc/meminfo": "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    500 kB\n",
     "sys/fs/cgroup/x/cpu.max": "200000 100000\n",
     "sys/fs/cgroup/x/memory.max": "409600\n",
@@ -62,7 +64,8 @@ test("facts: CPUs by affinity and quota, memory by the tighter limit, load for e
     "proc/8/task/8/stat": stat("R", 2),
     "proc/8/task/9/stat": stat("R", 2),
   });
-  assert.deepEqual(new FactSampler(root.path).sample(), { cpus: 2, speed: 10_000, load: 1.5, memTotal: 409_600, memFree: 400_000 });
+  const cpu = glibcBits(new Set(["pni", "avx"]));
+  assert.deepEqual(new FactSampler(root.path).sample(), { cpus: 2, speed: 10_000, cpu, load: 1.5, memTotal: 409_600, memFree: 400_000 });
   const real = new FactSampler().sample();
   assert.ok(real.cpus > 0 && real.memTotal > real.memFree && real.memFree > 0);
 });

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { glibcBits, programFeatures } from "../abi/mod.ts";
 import { KiB } from "../base/mod.ts";
 import { readQuota } from "./cgroup.ts";
 import { countRunnable } from "./runnable.ts";
@@ -15,17 +16,21 @@ export interface NodeFacts {
   /** Bytes. */
   readonly memTotal: number;
   readonly memFree: number;
+  /** CPU features that glibc chooses by: bits of GLIBC_FEATURES. */
+  readonly cpu?: number | undefined;
 }
 
 /** Samples this machine, or this namespace host: by its own /proc view, affinity and control groups. */
 export class FactSampler {
   private readonly root: string;
+  private readonly cpu: number;
   private told = 0;
   private first = true;
 
   /** @param root another place of /proc and /sys, for tests */
   constructor(root = "") {
     this.root = root;
+    this.cpu = glibcBits(readFeatures(root));
   }
 
   /** Call once a second: the load is an average that depends on it. */
@@ -38,13 +43,17 @@ export class FactSampler {
     const now = (countRunnable(this.root) * STANDARD_SPEED) / (STANDARD_SPEED * cpus);
     this.told = this.first ? now : toldLoad(this.told, now);
     this.first = false;
-    return { cpus, speed: STANDARD_SPEED, load: Math.round(this.told * 1000) / 1000, memTotal, memFree };
+    return { cpus, speed: STANDARD_SPEED, cpu: this.cpu, load: Math.round(this.told * 1000) / 1000, memTotal, memFree };
   }
 }
 
 /** What others hear rises at once and falls slowly, so that nobody sends work to a node that is about to be busy (as MOSIX). */
 export function toldLoad(old: number, now: number): number {
   return now >= old ? now : (7 * old + now) / 8;
+}
+
+function readFeatures(root: string): Set<string> {
+  return programFeatures(/^flags\s*:\s*(.*)$/m.exec(readFileSync(`${root}/proc/cpuinfo`, "latin1"))?.[1] ?? "");
 }
 
 /** CPUs that sched_setaffinity(2) allows this process. */

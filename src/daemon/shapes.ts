@@ -96,6 +96,8 @@ export interface NodeRow {
   /** Own processes that run elsewhere. */
   readonly away: number;
   readonly flags: readonly string[];
+  /** CPU features that glibc chooses by, as bits in the order of GLIBC_FEATURES; missing where they are not known. */
+  readonly cpu?: number | undefined;
 }
 
 /** GET /status of the engine. */

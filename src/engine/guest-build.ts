@@ -1,6 +1,7 @@
 import { setPriority } from "node:os";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
+  fitXstate,
   type Image,
   mapArea,
   MM_FIELDS,
@@ -19,7 +20,7 @@ import {
 import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
-import type { GuestClocks } from "./guest-types.ts";
+import type { GuestOrigin } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import type { PidSpace } from "./pid-space.ts";
 import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
@@ -47,7 +48,7 @@ const Args = { receive: 0, name: 0x200, mm: 0x300, altStack: 0x400, filterHead: 
 export interface BuildOptions {
   readonly image: Image;
   readonly huge: readonly { start: bigint; end: bigint }[];
-  readonly clocks: GuestClocks;
+  readonly origin: GuestOrigin;
 }
 
 /**
@@ -58,16 +59,16 @@ export class GuestBuild implements Disposable {
   readonly tid: number;
   readonly image: Image;
   readonly space: PidSpace;
-  readonly clocks: GuestClocks;
+  readonly origin: GuestOrigin;
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
 
-  private constructor(space: PidSpace, { image, clocks }: BuildOptions, tracees: Tracees) {
+  private constructor(space: PidSpace, { image, origin }: BuildOptions, tracees: Tracees) {
     this.space = space;
     this.tid = space.spawn(image.pid);
     this.image = image;
-    this.clocks = clocks;
+    this.origin = origin;
     this.tracees = tracees;
     this.pages = new PageWriter(this.tid);
   }
@@ -78,7 +79,7 @@ export class GuestBuild implements Disposable {
     const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
     const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
     if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
-    const build = new GuestBuild(zygote.space(options.clocks.shift), options, tracees);
+    const build = new GuestBuild(zygote.space(options.origin.shift), options, tracees);
     try {
       build.mapVdso();
       build.mapAreas(vmas, zygote, cache);
@@ -144,7 +145,7 @@ export class GuestBuild implements Disposable {
     ptrace.setSigmask(tid, ALL_BUT_TRAP);
     this.queuePending(thread);
     this.lockIn();
-    ptrace.setXstate(tid, thread.xstate);
+    ptrace.setXstate(tid, fitXstate(thread.xstate, ptrace.getXstate(tid)));
     ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
     ptrace.setSigmask(tid, thread.sigmask);
     this.pages[Symbol.dispose]();

@@ -56,12 +56,16 @@ export type GuestState =
   | { readonly kind: "frozen" }
   | { readonly kind: "gone" };
 
-/** Home's clocks, as a guest sees them. */
-export interface GuestClocks {
-  /** See clockName(). */
-  readonly name: string;
-  /** What its time namespace adds to our own; null where home's are ours. */
+/** What a guest keeps of the machine that it is from. */
+export interface GuestOrigin {
+  /** Names home's clocks: clockName(). */
+  readonly clockName: string;
+  /** What its time namespace adds to our own clocks; null where home's are ours. */
   readonly shift: Shift | null;
+  /** The CPU features that it may be using. */
+  readonly cpu: readonly string[];
+  /** It uses no others, whatever it finds. */
+  readonly portable: boolean;
 }
 
 export interface GuestOptions {
@@ -70,7 +74,7 @@ export interface GuestOptions {
   readonly tid: number;
   readonly image: Image;
   readonly space: PidSpace;
-  readonly clocks: GuestClocks;
+  readonly origin: GuestOrigin;
   readonly area: { readonly base: bigint; readonly size: number };
   readonly reservedFds: readonly number[];
   readonly link: HomeLink;

@@ -7,7 +7,7 @@ import { Restart } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
 import { forOne } from "./guard.ts";
-import type { GuestClocks, GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
+import type { GuestOrigin, GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
 import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
@@ -26,7 +26,7 @@ export class Guest {
   readonly tid: number;
   readonly image: Image;
   private readonly space: PidSpace;
-  readonly clocks: GuestClocks;
+  readonly origin: GuestOrigin;
   readonly memory: TraceeMemory;
   readonly dispositions: Dispositions;
   readonly regs = new Regs();
@@ -61,7 +61,7 @@ export class Guest {
     this.home = o.home;
     this.tid = o.tid;
     this.image = o.image;
-    this.clocks = o.clocks;
+    this.origin = o.origin;
     this.area = o.area;
     this.link = o.link;
     this.tracees = o.tracees;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError } from "../base/mod.ts";
-import { dropPages, type Image } from "../image/mod.ts";
+import { dropPages, fitXstate, type Image } from "../image/mod.ts";
 import { isEnd, isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
@@ -426,7 +426,7 @@ export class HomeProcess {
     await this.stopIdle();
     this.phase = "gone";
     try {
-      ptrace.setXstate(this.pid, frozen.xstate);
+      ptrace.setXstate(this.pid, fitXstate(frozen.xstate, ptrace.getXstate(this.pid)));
       const at = findSyscall(this.pid);
       injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
       injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);

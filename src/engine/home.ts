@@ -11,6 +11,7 @@ import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source
 import { caughtUp } from "./clocks.ts";
 import { BUFFER_BYTES, Deputy } from "./deputy.ts";
 import { guestQuestions } from "./guest-questions.ts";
+import { neededFeatures } from "./features.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
 import { type Frozen, freeze, isGone, resumeRegs } from "./freeze.ts";
@@ -291,7 +292,7 @@ export class Home implements HomeSide {
       pid,
       vdso: layout.vdso?.hash ?? null,
       boot: this.parts.facts.boot,
-      cpu: [...this.parts.facts.cpu],
+      ...neededFeatures(pid, this.parts.facts.cpu),
       bytes: proc.readStat(pid).rssPages * 4096,
       files: [...layout.files.values()].map(({ hash, size }) => ({ hash, size })),
     };

@@ -227,7 +227,7 @@ export class Hosting {
       tid: here.build.tid,
       image: here.build.image,
       space: here.build.space,
-      clocks: here.build.clocks,
+      origin: here.build.origin,
       area: { base: bigintOf(p.areaBase), size: numberOf(p, "areaSize") },
       reservedFds: [numberOf(p, "reservedFd")],
       link,
@@ -286,13 +286,16 @@ export class Hosting {
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 
 function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
+  const { portable } = guest.origin;
   return {
     ticket: guest.ticket,
     home: guest.home,
     pid: guest.image.pid,
     vdso: guest.image.vdso?.hash ?? null,
-    boot: guest.clocks.name,
-    cpu: [...cpu],
+    boot: guest.origin.clockName,
+    // What else it has found here it may be using by now.
+    cpu: portable ? [...guest.origin.cpu] : [...new Set([...guest.origin.cpu, ...cpu])],
+    ...(portable && { portable }),
     bytes: guest.rss(),
     files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
   };
@@ -301,13 +304,13 @@ function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { c
 /** A guest being put together from what comes over a connection. */
 class GuestSink implements Sink, Disposable {
   private readonly parts: Pick<Parts, "tracees" | "zygote" | "cache">;
-  private readonly clockName: string;
+  private readonly offered: Head<"offer">;
   private readonly shift: Promise<Shift | null>;
   private build: GuestBuild | null = null;
 
-  constructor(parts: Pick<Parts, "tracees" | "zygote" | "cache">, { boot }: Head<"offer">, shift: Promise<Shift | null>) {
+  constructor(parts: Pick<Parts, "tracees" | "zygote" | "cache">, offered: Head<"offer">, shift: Promise<Shift | null>) {
     this.parts = parts;
-    this.clockName = boot;
+    this.offered = offered;
     this.shift = shift;
     // Asked for while the process is on its way: nobody may come to wait for it.
     shift.catch(() => undefined);
@@ -315,9 +318,10 @@ class GuestSink implements Sink, Disposable {
   async prepare(image: Image, huge: readonly { start: bigint; end: bigint }[]): Promise<readonly { start: bigint; end: bigint }[]> {
     const measured = await this.shift;
     if (measured === null) await caughtUp(image.clocks);
-    const clocks = { name: this.clockName, shift: measured && notBefore(measured, image.clocks) };
+    const { boot, cpu, portable = false } = this.offered;
+    const origin = { clockName: boot, shift: measured && notBefore(measured, image.clocks), cpu, portable };
     const { tracees, zygote, cache } = this.parts;
-    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, clocks });
+    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin });
     return [];
   }
   write(chunk: Parameters<Sink["write"]>[0]): void {

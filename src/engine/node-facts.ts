@@ -4,12 +4,13 @@ import { TeselaError } from "../base/mod.ts";
 import { canShiftClocks, clockName } from "./clocks.ts";
 import { hashVdso } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { readFeatures } from "./features.ts";
 import type { Head } from "../wire/mod.ts";
 
 /** What decides whether a process of another machine can run on this one. */
 export interface NodeFacts {
   readonly node: number;
-  /** CPU features, as /proc/cpuinfo names them. */
+  /** What programs can use of the CPU, as /proc/cpuinfo names it. */
   readonly cpu: ReadonlySet<string>;
   readonly vdso: string | null;
   /** Names the clocks that count from boot: clockName(). */
@@ -22,9 +23,8 @@ export interface NodeFacts {
 const SPARE_BYTES = 64 * 1024 * 1024;
 
 export function readNodeFacts(node: number): NodeFacts {
-  const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
   const vdso = proc.readMaps(process.pid).find((l) => l.name === "[vdso]");
-  return { node, boot: clockName(), cpu: new Set(flags.split(" ")), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
+  return { node, boot: clockName(), cpu: readFeatures(), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
 }
 
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
@@ -40,7 +40,7 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
   }
   const lacking = offer.cpu.filter((f) => !facts.cpu.has(f));
   if (lacking.length > 0) {
-    throw new TeselaError("E_CANTMOVE", `node ${facts.node} lacks CPU features: ${lacking.slice(0, 8).join(" ")}`, {
+    throw new TeselaError("E_CANTMOVE", `node ${facts.node} lacks CPU features: ${someOf(lacking)}`, {
       reasons: ["cpu_features"],
     });
   }
@@ -49,6 +49,12 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
     throw new TeselaError("E_NOMEM", `node ${facts.node} has ${free} bytes free, the process needs ${offer.bytes}`);
   }
 }
+
+function someOf(names: readonly string[]): string {
+  const more = names.length - MAX_NAMED;
+  return names.slice(0, MAX_NAMED).join(" ") + (more > 0 ? ` and ${more} more` : "");
+}
+const MAX_NAMED = 8;
 
 /** What the cgroup still allows, or what the machine has, whichever is less. */
 function freeMemory(): number {

@@ -8,3 +8,4 @@ export * from "./stub.ts";
 export * from "./layout.ts";
 export * from "./pages.ts";
 export * from "./codec.ts";
+export * from "./xstate.ts";

@@ -48,6 +48,8 @@ export const MESSAGES = defineMessages({
     /** The running kernel's boot id: clocks of another boot differ. */
     boot: str(64),
     cpu: list(str(32), 1024),
+    /** It takes its CPU features from what it was started with, and uses no others that it finds. */
+    portable: opt(bool),
     bytes: size,
     files: list(obj({ hash: str(64), size }), 1024),
   }),
@@ -76,6 +78,8 @@ export const MESSAGES = defineMessages({
     guests: u32,
     away: u32,
     flags: list(str(16), 32),
+    /** Bits of GLIBC_FEATURES. */
+    cpu: opt(u32),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */

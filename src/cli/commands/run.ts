@@ -5,7 +5,9 @@ import { DONE, FAILED, type Invocation, USAGE } from "../command.ts";
 import { printError, write } from "../out.ts";
 import { parse } from "../parse.ts";
 import { quote, repairEnvironment, splitStrings } from "../run/environ.ts";
+
 import { findProgram } from "../run/find-program.ts";
+import { portableSettings } from "../run/portable.ts";
 import { place, readWanted } from "../run/place.ts";
 import { findCommand } from "../table.ts";
 
@@ -49,7 +51,8 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
   // env(1) would take a program with `=` in its name for a variable.
   const through = beyond.length > 0 && !name.includes("=") ? `env ${beyond.map(quote).join(" ")} ` : "";
   await place(call, wanted, shell, through === "" ? 1 : 2);
-  return [...lines, `shift ${args.length - call.operands.length}`, `exec ${through}"$@"`, ""].join("\n");
+  const settings = call.switches.has("portable") ? await portableSettings(process.env["GLIBC_TUNABLES"] ?? "") : [];
+  return [...lines, ...settings, `shift ${args.length - call.operands.length}`, `exec ${through}"$@"`, ""].join("\n");
 }
 
 /** Called without the launcher (`node src/cli/main.ts run ...`): becomes the launcher first. */
