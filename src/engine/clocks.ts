@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CLOCK } from "../abi/mod.ts";
-import { TeselaError } from "../base/mod.ts";
+import { type Log, TeselaError } from "../base/mod.ts";
 import { libc } from "../sys/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import { bigintOf } from "./asks.ts";
@@ -22,6 +22,8 @@ export interface Clocks {
 export type Shift = Clocks;
 
 const SECOND = 1_000_000_000n;
+/** Clocks that differ by more than a process can have been away are not the same clocks. */
+const MAX_AHEAD = 3600n * SECOND;
 const time = Buffer.alloc(16);
 const timeAt = libc.addressOf(time);
 
@@ -42,8 +44,11 @@ export const clocksOf = (answer: Data): Clocks => {
   return { monotonic: bigintOf(a.monotonic), boot: bigintOf(a.boot) };
 };
 
-/** Questions that a measurement asks: the best of some few is near to the truth, also when one meets a busy moment. */
+/** Questions that a measurement asks: the best of some few is near to the truth; more when all meet a busy moment. */
 const SAMPLES = 4;
+const MAX_SAMPLES = 12;
+/** An answer as quick as this leaves nothing to be gained, nanoseconds. */
+const QUICK = 1_000_000n;
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 /**
@@ -52,9 +57,11 @@ const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
  */
 export async function measureShift(ask: () => Promise<Clocks>): Promise<Shift> {
   let shift: Shift | null = null;
-  for (let i = 0; i < SAMPLES; i++) {
+  let quickest = MAX_AHEAD;
+  for (let i = 0; i < SAMPLES || (i < MAX_SAMPLES && quickest > QUICK); i++) {
     const asked = readClocks();
     const there = await ask();
+    quickest = least(quickest, readClocks().monotonic - asked.monotonic);
     const one = { monotonic: there.monotonic - asked.monotonic, boot: there.boot - asked.boot };
     shift = shift ? { monotonic: least(shift.monotonic, one.monotonic), boot: least(shift.boot, one.boot) } : one;
   }
@@ -67,9 +74,6 @@ export function notBefore(shift: Shift, seen: Clocks): Shift {
   const most = (a: bigint, b: bigint): bigint => (a > b ? a : b);
   return { monotonic: most(shift.monotonic, seen.monotonic - now.monotonic), boot: most(shift.boot, seen.boot - now.boot) };
 }
-
-/** Clocks that differ by more than a process can have been away are not the same clocks. */
-const MAX_AHEAD = 3600n * SECOND;
 
 /**
  * Waits until our clocks show what a process has `seen` on another node, whose idea of them was ahead by the error of a measurement, or
@@ -86,6 +90,14 @@ export async function caughtUp(seen: Clocks): Promise<number> {
     await sleep(Number(behind / 1_000_000n) + 1);
   }
 }
+
+/** The same at the end of a way home, where the wait may be worth a word. */
+export async function waitForHome(seen: Clocks, pid: number, log: Log): Promise<void> {
+  const waitedMs = Math.round(await caughtUp(seen));
+  if (waitedMs > LONG_WAIT_MS) log.warn("home's clocks were behind what a process had seen", { pid, waitedMs });
+}
+/** More than measurements of clocks explain. */
+const LONG_WAIT_MS = 50;
 
 const OFFSETS = "timens_offsets";
 

@@ -87,7 +87,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     ],
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
-    clocks: shifted(readClocks(), guest.origin.shift),
+    clocks: shifted(readClocks(), guest.options.origin.shift),
     nice: proc.readStat(tid).nice,
     ids: image.ids,
   };

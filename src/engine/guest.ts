@@ -7,11 +7,10 @@ import { Restart } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
 import { forOne } from "./guard.ts";
-import type { GuestOrigin, GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
+import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
 import { TraceeMemory } from "./guest-memory.ts";
 import { queueSignal } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
-import type { PidSpace } from "./pid-space.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
 import { Dispositions, type Effect, hasPendingFault, isFault, sentByEngine, signalBit } from "./signals.ts";
 
@@ -25,8 +24,7 @@ export class Guest {
   readonly home: number;
   readonly tid: number;
   readonly image: Image;
-  private readonly space: PidSpace;
-  readonly origin: GuestOrigin;
+  readonly options: GuestOptions;
   readonly memory: TraceeMemory;
   readonly dispositions: Dispositions;
   readonly regs = new Regs();
@@ -61,12 +59,11 @@ export class Guest {
     this.home = o.home;
     this.tid = o.tid;
     this.image = o.image;
-    this.origin = o.origin;
+    this.options = o;
     this.area = o.area;
     this.link = o.link;
     this.tracees = o.tracees;
     this.log = o.log;
-    this.space = o.space;
     this.memory = new TraceeMemory(o.tid);
     this.dispositions = new Dispositions(o.image.sigactions);
     const thread = o.image.threads[0];
@@ -149,7 +146,7 @@ export class Guest {
       case "killed":
         this.state = { kind: "gone" };
         this.tracees.release(this.tid);
-        this.space.leave();
+        this.options.space.leave();
         this.onFrozen?.();
         this.link.lost(this, s.kind === "killed" ? `the guest was killed by signal ${s.signal}` : `the guest exited with ${s.code}`);
         return;
@@ -485,7 +482,7 @@ export class Guest {
     if (this.state.kind === "gone") return;
     this.state = { kind: "gone" };
     libc.kill(this.tid, SIGKILL);
-    this.space.leave();
+    this.options.space.leave();
     // Whoever waits for it to freeze must learn that it never will.
     this.onFrozen?.();
     // Its death is still reported to us: a handler must take it so that it is not kept for later.

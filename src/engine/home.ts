@@ -8,7 +8,7 @@ import type { Data, Head } from "../wire/mod.ts";
 import { numberOf } from "./asks.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
-import { caughtUp } from "./clocks.ts";
+import { waitForHome } from "./clocks.ts";
 import { BUFFER_BYTES, Deputy } from "./deputy.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { neededFeatures } from "./features.ts";
@@ -413,9 +413,7 @@ export class Home implements HomeSide {
     if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
     await sink.land(image, thread);
     track.cpuUsed = image.cpuUsed;
-    const waited = await caughtUp(image.clocks);
-    if (waited > LONG_WAIT_MS)
-      this.parts.log.warn("home's clocks were behind what a process had seen", { pid: track.pid, waitedMs: round(waited) });
+    await waitForHome(image.clocks, track.pid, this.parts.log);
     home.deputy.setCommitted(false);
     // A poll goes on with the deputy's copy of its descriptors, which is given up: it begins anew.
     const restart = thread.restart && thread.restart.nr !== POLL ? thread.restart : null;
@@ -497,5 +495,3 @@ const COME_HOME_MS = 30_000;
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const SEND_MS = 120_000;
 const POLL = 7;
-/** More than measurements of clocks explain. */
-const LONG_WAIT_MS = 50;

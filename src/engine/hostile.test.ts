@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { TeselaError, toTeselaError } from "../base/mod.ts";
-import { encodeImage, MM_FIELDS, packRuns, SKELETON_BASE } from "../image/mod.ts";
+import { decodeImage, encodeImage, MM_FIELDS, packRuns, SKELETON_BASE, type ThreadImage } from "../image/mod.ts";
 import { ALPN, type Channel } from "../io/mod.ts";
 import { Asks } from "./asks.ts";
 import { Inbox } from "./carry.ts";
@@ -27,7 +27,7 @@ const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
       {
         tid: 7,
         regs: Buffer.alloc(216, 0xff),
-        xstate: Buffer.alloc(64, 0xff),
+        xstate: Buffer.alloc(576),
         sigmask: 0n,
         altStack: { sp: 0n, flags: 2, size: 0n },
         robustList: 0n,
@@ -83,6 +83,9 @@ test("a host takes no garbage, and its other guests do not notice", { skip, time
   await n.home.migrate(busy.pid, 2);
   assert.equal((await carried(n, Buffer.alloc(100, 0x9f), none)).code, "E_PROTOCOL");
   assert.equal((await carried(n, image({ threads: [] }), end)).code, "E_INTERNAL");
+  const thread = decodeImage(image()).threads[0] as ThreadImage;
+  const short = image({ threads: [{ ...thread, xstate: Buffer.alloc(64, 0xff) }] });
+  assert.match((await carried(n, short, end)).message, /extended registers of 64 bytes/);
   assert.match((await carried(n, image(), end)).message, /ptrace/, "registers that no thread can have");
   assert.equal((await carried(n, image(), pages(0x400000n, 4095))).code, "E_PROTOCOL");
   // Over the code that sets the guest up with the host's rights.

@@ -286,15 +286,15 @@ export class Hosting {
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 
 function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
-  const { portable } = guest.origin;
+  const { portable } = guest.options.origin;
   return {
     ticket: guest.ticket,
     home: guest.home,
     pid: guest.image.pid,
     vdso: guest.image.vdso?.hash ?? null,
-    boot: guest.origin.clockName,
+    boot: guest.options.origin.clockName,
     // What else it has found here it may be using by now.
-    cpu: portable ? [...guest.origin.cpu] : [...new Set([...guest.origin.cpu, ...cpu])],
+    cpu: portable ? [...guest.options.origin.cpu] : [...new Set([...guest.options.origin.cpu, ...cpu])],
     ...(portable && { portable }),
     bytes: guest.rss(),
     files: [...files].map(([hash, f]) => ({ hash, size: f.size })),

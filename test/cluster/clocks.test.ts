@@ -14,7 +14,7 @@ const skip = await cannot();
 /** Home in the middle: hosts are ahead of it and behind it. */
 const CLOCKS = [null, { monotonic: 5000, boot: 9000 }, { monotonic: -40, boot: 1000 }];
 /** What a clock may show that home's does not: the error of a measurement on a machine that has other things to do. */
-const JUMP_MS = 100;
+const JUMP_MS = 1000;
 
 test("clocks that count from boot go on as if there were one machine", { skip }, async (t) => {
   await using cluster = await startCluster({ clocks: CLOCKS });
@@ -25,13 +25,13 @@ test("clocks that count from boot go on as if there were one machine", { skip },
   // More moves than this route has stops: both ways between all of them.
   const route = [2, 3, 2, 1, 3, 1];
   await cluster.sh(1, `cp ${program("clocks")} /tmp/clocks`);
-  const done = await runMoved(cluster, `/tmp/clocks 15 5000 0 ${JUMP_MS}; exit $?`, { name: "clocks", route, seed: SEED });
+  const done = await runMoved(cluster, `/tmp/clocks 30 5000 0 ${JUMP_MS}; exit $?`, { name: "clocks", route, seed: SEED });
   const about = `seed ${SEED}, ${done.moves.length} moves: ${done.stdout}${done.stderr}${done.refused.join("\n")}`;
   t.diagnostic(`${done.moves.length} moves, ${/drift.*/.exec(done.stdout)?.[0]}`);
   assert.equal(done.status, 0, about);
-  assert.match(done.stdout, /round 15 ok\ndrift \d+ us\n$/, about);
+  assert.match(done.stdout, /round 30 ok\ndrift \d+ us\n$/, about);
   assert.deepEqual(done.refused, [], about);
-  assert.ok(done.moves.length >= 5, about);
+  assert.ok(done.moves.length >= 3, about);
   for (const node of [1, 2, 3]) assert.deepEqual(troubles(said(node)), []);
 });
 
