@@ -191,6 +191,9 @@ export class Home implements HomeSide {
     const frozen = await this.seizeAndFreeze(track);
     let home: HomeProcess | null = null;
     try {
+      // The offer takes a while: what it has begun since it was looked at keeps it here as well.
+      const reasons = refusals(pid, true);
+      if (reasons.length > 0) refuse(pid, reasons);
       await step(carry.faults, "freeze");
       const deputy = Deputy.enter(tracees, frozen, log);
       home = new HomeProcess({ deputy, ticket, tracees, log, onGone: (p) => this.gone(p) });

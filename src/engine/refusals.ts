@@ -30,13 +30,17 @@ const BOUND_FDS: readonly (readonly [string, string])[] = [
   ["anon_inode:[signalfd]", "signalfd"],
 ];
 
+const traced: Check = ({ status }) => (Number(proc.statusField(status, "TracerPid") ?? 0) !== 0 ? "traced" : null);
+/** It goes through all processes. */
+const tracer: Check = ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null);
+
 const CHECKS: readonly Check[] = [
   ({ stat }) => ((stat.field(9) & PF_KTHREAD) !== 0n ? "system" : null),
   ({ stat }) => (stat.state === "Z" || stat.state === "X" ? "ended" : null),
   ({ stat }) => (stat.state === "T" ? "stopped" : null),
   ({ pid }) => (is32Bit(pid) ? "code_32bit" : null),
   ({ stat }) => (stat.threads > 1 ? "threads" : null),
-  ({ status }) => (Number(proc.statusField(status, "TracerPid") ?? 0) !== 0 ? "traced" : null),
+  traced,
   ({ status }) => (Number(proc.statusField(status, "Seccomp") ?? 0) !== 0 ? "seccomp" : null),
   ({ status }) => (Number.parseInt(proc.statusField(status, "VmLck") ?? "0", 10) > 0 ? "mem_lock" : null),
   ({ stat }) => (ORDINARY_POLICIES.has(stat.field(41)) ? null : "rt_sched"),
@@ -47,9 +51,12 @@ const CHECKS: readonly Check[] = [
   ({ pid }) => (hasOwnClocks(pid) ? "time_namespace" : null),
   ({ pid }) => (oddPersonality(pid) ? "personality" : null),
   ({ pid }) => (sharesMemory(pid) ? "clone_vm" : null),
-  ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null),
+  tracer,
   ({ pid }) => (cpuTimers(pid) ? "cpu_timer" : null),
 ];
+
+/** Not asked about a frozen process: we trace it ourselves, and what it would trace goes on being traced from home. */
+const SETTLED: ReadonlySet<Check> = new Set([traced, tracer]);
 
 const EI_CLASS = 4;
 const ELFCLASS32 = 1;
@@ -94,15 +101,19 @@ function oddPersonality(pid: number): boolean {
   }
 }
 
-/** The named reasons, all of them; empty when nothing speaks against it. @throws TeselaError E_NOENT_PID */
-export function refusals(pid: number, ownTracer: boolean): string[] {
+/**
+ * The named reasons, all of them; empty when nothing speaks against it. `frozen`: asked about a process that we have stopped, quickly,
+ * for what it may have begun since it was asked about before. @throws TeselaError E_NOENT_PID
+ */
+export function refusals(pid: number, frozen: boolean): string[] {
   let facts: Facts;
   try {
     facts = { pid, stat: proc.readStat(pid), status: proc.readStatus(pid), fds: listFds(pid) };
   } catch (e) {
     throw new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause: e });
   }
-  return CHECKS.map((check) => check(facts)).filter((r): r is string => r !== null && !(ownTracer && r === "traced"));
+  const checks = frozen ? CHECKS.filter((check) => !SETTLED.has(check)) : CHECKS;
+  return checks.map((check) => check(facts)).filter((r): r is string => r !== null);
 }
 
 /** Kernel threads and ended processes have no table. */

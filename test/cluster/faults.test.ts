@@ -74,6 +74,20 @@ for (const at of OUT) {
   });
 }
 
+test("what it begins while it is offered keeps it home as well", { skip }, async () => {
+  await cluster.sh(1, `cp ${program("refuse-mlock")} /tmp/refuse-mlock`);
+  await using talk = await Talk.start(cluster, ["/tmp/refuse-mlock", "later"]);
+  await talk.next();
+  await arm(1, "offer", "wait", 1000);
+  const move = migrate(cluster, talk.pid, 2).catch(toTeselaError);
+  await untilReached(1, "offer");
+  talk.say("");
+  assert.equal(await talk.next(), "ready");
+  const refusal = await move;
+  assert.deepEqual("details" in refusal && [refusal.code, refusal.details.reasons], ["E_CANTMOVE", ["mem_lock"]]);
+  assert.equal(await cluster.sh(1, `sed -n 's/^TracerPid:\\t//p' /proc/${talk.pid}/status`), "0");
+});
+
 for (const at of BACK) {
   test(`coming home fails at '${at}': it runs on where it was`, { skip }, async () => {
     await using talk = await start();
