@@ -95,7 +95,11 @@ const THREAD_REGISTERS = oneOf(0, [
 const ROWS: readonly SyscallRow[] = [
   special(0, "read", [fd, filled(arg(2)), int], SLEEPS),
   special(1, "write", [fd, into(arg(2)), int], SLEEPS),
-  special(2, "open", [path, int, int], { blocking: true, part: true, note: "the process's own view in /proc brings it home" }),
+  special(2, "open", [path, int, int], {
+    blocking: true,
+    part: true,
+    note: "of its own files in /proc, those beyond maps, stat, statm, status, cmdline and environ bring it home",
+  }),
   special(3, "close", [fd]),
   home(4, "stat", [path, out(S.STAT.size)]),
   home(5, "fstat", [fd, out(S.STAT.size)]),
@@ -190,7 +194,11 @@ const ROWS: readonly SyscallRow[] = [
   home(82, "rename", [path, path]),
   home(83, "mkdir", [path, int]),
   home(84, "rmdir", [path]),
-  special(85, "creat", [path, int], { blocking: true, part: true, note: "the process's own view in /proc brings it home" }),
+  special(85, "creat", [path, int], {
+    blocking: true,
+    part: true,
+    note: "of its own files in /proc, those beyond maps, stat, statm, status, cmdline and environ bring it home",
+  }),
   home(86, "link", [path, path]),
   home(87, "unlink", [path]),
   home(88, "symlink", [path, path]),
@@ -377,7 +385,11 @@ const ROWS: readonly SyscallRow[] = [
   home(254, "inotify_add_watch", [fd, path, int]),
   home(255, "inotify_rm_watch", [fd, int]),
   back(256, "migrate_pages", "numa"),
-  special(257, "openat", [dirfd, path, int, int], { blocking: true, part: true, note: "the process's own view in /proc brings it home" }),
+  special(257, "openat", [dirfd, path, int, int], {
+    blocking: true,
+    part: true,
+    note: "of its own files in /proc, those beyond maps, stat, statm, status, cmdline and environ bring it home",
+  }),
   home(258, "mkdirat", [dirfd, path, int]),
   home(259, "mknodat", [dirfd, path, int, int]),
   home(260, "fchownat", [dirfd, path, int, int, int]),
@@ -486,7 +498,7 @@ const ROWS: readonly SyscallRow[] = [
   special(437, "openat2", [dirfd, path, into(arg(3), 4096), int], {
     blocking: true,
     part: true,
-    note: "the process's own view in /proc brings it home",
+    note: "of its own files in /proc, those beyond maps, stat, statm, status, cmdline and environ bring it home",
   }),
   home(438, "pidfd_getfd", [fd, int, int]),
   home(439, "faccessat2", [dirfd, path, int, int]),

@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError } from "../base/mod.ts";
 import { dropPages, fitXstate, type Image } from "../image/mod.ts";
-import { isEnd, isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, isErrno, libc, NO_SYSCALL, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
 import type { Verdict } from "./guest-types.ts";
-import { type CallFrame, outLengths } from "./hot-frames.ts";
+import { collect } from "./collect.ts";
+import { wantsCore } from "./core-files.ts";
+import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import type { HostLink, Phase } from "./home-types.ts";
-import { openedOwnView } from "./own-view-files.ts";
+import { OwnViewFiles } from "./own-view-files.ts";
 import { pieces } from "./release.ts";
 import { signalOf } from "./guest-build.ts";
 import { signalBit } from "./signals.ts";
@@ -60,6 +62,7 @@ export class HomeProcess {
   readonly exited: Promise<void>;
   private resolveExited: () => void = () => {};
   calls = 0;
+  private readonly ownView: OwnViewFiles;
   /** Kept while somebody watches its calls. */
   times: HomeTimes | null = null;
 
@@ -70,6 +73,7 @@ export class HomeProcess {
     this.tracees = o.tracees;
     this.log = o.log;
     this.onGone = o.onGone;
+    this.ownView = new OwnViewFiles(o.deputy, (strings) => this.host?.view(this.ticket, strings) ?? Promise.resolve(null));
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
     });
@@ -200,7 +204,7 @@ export class HomeProcess {
     const { signal } = this.held;
     this.held = null;
     try {
-      if (verdict === "deliver" && this.wantsCore(signal)) {
+      if (verdict === "deliver" && wantsCore(this.pid, signal)) {
         const info = ptrace.getSiginfo(this.pid);
         this.cutCall();
         this.goOn(0);
@@ -217,18 +221,12 @@ export class HomeProcess {
 
   /** The guest's own signal takes its default action: the process dies, or stops, of it here. */
   raise(signal: number, info: Uint8Array): void {
-    if (this.wantsCore(signal)) {
+    if (wantsCore(this.pid, signal)) {
       this.onHomeSignal(info);
       return;
     }
     this.through.set(signal, Buffer.from(info));
     libc.syscall("tgkill", Sys.tgkill, this.pid, this.pid, signal);
-  }
-
-  /** A core file must hold the program's memory, so it can be written at home only. */
-  private wantsCore(signal: number): boolean {
-    if (!DUMPING.has(signal)) return false;
-    return (proc.readLimits(this.pid).get("Max core file size")?.[0] ?? 0n) !== 0n;
   }
 
   // --- calls for the guest
@@ -250,15 +248,21 @@ export class HomeProcess {
     const tty = frame.sigmask & TTY_SIGNALS;
     if (tty !== this.ttyMask && !moving) void this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
-    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
+    const own = this.ownView.readBy(nr, frame);
+    if (own !== null) return void this.readOwnView(host, frame, nr, own);
+    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
     this.times?.began(frame.seq);
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.times?.ended(frame.seq);
       this.inFlight = null;
       this.guarded(() => {
-        if (result >= 0n && openedOwnView(this.pid, nr, result)) this.refuseOwnView(host, frame.seq, nr, result);
-        else host.reply(this.ticket, frame.seq, result, this.collect(frame, result));
+        if (result >= 0n && this.ownView.refuses(nr, result)) {
+          void this.deputy.call(Sys.close, result).then(
+            () => this.refuse(host, frame.seq, nr),
+            (e: unknown) => this.log.warn("a process ended in an open", { pid: this.pid, error: String(e) }),
+          );
+        } else host.reply(this.ticket, frame.seq, result, collect(this.pid, this.deputy.buffer, frame, result));
       });
       for (const wake of this.idle.splice(0)) wake();
     });
@@ -278,29 +282,23 @@ export class HomeProcess {
     }
   }
 
-  private refuseOwnView(host: HostLink, seq: number, nr: number, fd: bigint): void {
-    this.deputy.call(Sys.close, fd).then(
-      () => {
-        this.onBack("own_view", nr);
-        host.reply(this.ticket, seq, Restart.NOINTR, []);
-      },
-      (e: unknown) => this.log.warn("a process ended in an open", { pid: this.pid, error: String(e) }),
-    );
+  /** Only at home can it go on: it is brought there and makes the call again. */
+  private refuse(host: HostLink, seq: number, nr: number): void {
+    this.onBack("own_view", nr);
+    host.reply(this.ticket, seq, Restart.NOINTR, []);
   }
 
-  private collect(frame: CallFrame, result: bigint): Uint8Array[] {
-    if (frame.outs.length === 0) return [];
-    const lengths = outLengths(frame.outs, result);
-    const parts: Uint8Array[] = [];
-    frame.outs.forEach((out, i) => {
-      const n = lengths[i] ?? 0;
-      if (n === 0) return;
-      const bytes = Buffer.allocUnsafe(n);
-      const got = memory.readUpTo(this.pid, this.deputy.buffer + BigInt(out.offset), bytes);
-      if (got < n) bytes.fill(0, got);
-      parts.push(bytes);
+  /** A read of a file that shows the process itself: answered in the kernel's place. */
+  private async readOwnView(host: HostLink, frame: CallFrame, nr: number, path: string): Promise<void> {
+    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
+    const answer = await this.ownView.read(nr, frame, path).catch((e: unknown) => {
+      this.log.info("a process's own view cannot be told while it is away", { pid: this.pid, path, error: String(e) });
+      return null;
     });
-    return parts;
+    this.inFlight = null;
+    if (answer) host.reply(this.ticket, frame.seq, answer.result, [answer.bytes]);
+    else this.refuse(host, frame.seq, nr);
+    for (const wake of this.idle.splice(0)) wake();
   }
 
   private async setMask(mask: bigint): Promise<void> {
@@ -422,6 +420,7 @@ export class HomeProcess {
     await this.requeue(this.postponed.splice(0));
     // What it was told before without waiting for the result is done, too.
     await this.deputy.call(Sys.getpid);
+    await this.ownView.forget();
     const regs = resumeRegs(frozen);
     await this.stopIdle();
     this.phase = "gone";
@@ -494,4 +493,3 @@ export class HomeProcess {
 }
 
 const ROBUST_HEAD = 24;
-const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);

@@ -1,4 +1,5 @@
 import type { NodeId } from "../base/mod.ts";
+import type { Data } from "../wire/mod.ts";
 
 /** What a home process says to the node its guest runs on. */
 export interface HostLink {
@@ -7,6 +8,8 @@ export interface HostLink {
   signal(ticket: number, seq: number, info: Uint8Array): void;
   pause(ticket: number, paused: boolean): void;
   drop(ticket: number): void;
+  /** What the guest's files in /proc say there: those about its memory, or its arguments and environment. */
+  view(ticket: number, strings: boolean): Promise<Data>;
 }
 
 export type Phase =

@@ -12,6 +12,7 @@ import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.t
 import { Guest } from "./guest.ts";
 import type { HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
 import { GuestBuild } from "./guest-build.ts";
+import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
@@ -158,6 +159,7 @@ export class Hosting {
         this.guest(home, numberOf(p, "ticket")).thaw();
         return null;
       },
+      view: (p) => guestView(this.guest(home, numberOf(p, "ticket")), this.parts.cache, p.strings === true),
       watch: (p) => {
         link.watch(this.guest(home, numberOf(p, "ticket")), p.on === true);
         return null;

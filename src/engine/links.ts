@@ -1,7 +1,7 @@
 import type { Log, NodeId } from "../base/mod.ts";
 import { TeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
-import { codec, type Head, type Message } from "../wire/mod.ts";
+import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
 import { type AskHandler, Asks } from "./asks.ts";
 import { BUFFER_BYTES } from "./deputy.ts";
 import { forOne } from "./guard.ts";
@@ -9,6 +9,9 @@ import type { HomeProcess } from "./home-process.ts";
 import type { HostLink } from "./home-types.ts";
 import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
 import { siginfoOf } from "./signals.ts";
+
+/** Nothing on the other side waits for anything. */
+const VIEW_MS = 5000;
 
 /** What a home's link needs of its engine. */
 export interface HomeSide {
@@ -104,6 +107,9 @@ export class Link implements HostLink {
   }
   drop(ticket: number): void {
     this.channel.send("drop", { ticket });
+  }
+  view(ticket: number, strings: boolean): Promise<Data> {
+    return this.asks.ask("view", { ticket, strings }, VIEW_MS);
   }
 }
 

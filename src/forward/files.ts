@@ -16,7 +16,7 @@ import {
   tryWrite,
 } from "./forward.ts";
 import { Layout } from "./layout.ts";
-import { isOwnView } from "./own-view.ts";
+import { isOwnView, servedEntry } from "./own-view.ts";
 import { type Specials, unless } from "./special.ts";
 import { readString } from "./strings.ts";
 import type { FinishResult, GuestMemory, Plan, Planner } from "./types.ts";
@@ -27,7 +27,8 @@ export const OWN_VIEW = back("own_view");
 const opener = (pathArg: number): Planner | ReturnType<typeof unless> =>
   unless((args, mem, _area, ctx) => {
     const path = readString(mem, args[pathArg] ?? 0n, PATH_MAX);
-    return path !== null && isOwnView(path, ctx) ? OWN_VIEW : null;
+    if (path === null || !isOwnView(path, ctx)) return null;
+    return servedEntry(path.toString("latin1").replace(/\0.*$/s, ""), ctx) === null ? OWN_VIEW : null;
   });
 
 /**

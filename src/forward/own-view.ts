@@ -53,11 +53,22 @@ export function isOwnView(path: Uint8Array, ctx: CallContext): boolean {
   const text = Buffer.from(path.buffer, path.byteOffset, path.length).toString("latin1").replace(/\0.*$/s, "");
   // Nearly all paths end here.
   if (!text.startsWith("/") || !text.includes(PROC)) return false;
-  const [proc, who, what, tid, entry] = normalize(text);
+  const [proc, who, what, , entry] = normalize(text);
   if (proc !== "proc" || who === undefined) return false;
   if (who !== "self" && who !== "thread-self" && who !== String(ctx.pid) && who !== String(ctx.tid)) return false;
-  if (what === "task" && tid !== undefined) return entry === undefined || !TRUE_AT_HOME.has(entry);
-  return what === undefined || !TRUE_AT_HOME.has(what);
+  // Folders name the same things at home; what lies in them is looked at when it is opened.
+  if (what === "task") return entry !== undefined && !TRUE_AT_HOME.has(entry);
+  return what !== undefined && !TRUE_AT_HOME.has(what);
+}
+
+/** Entries that home puts together from what both kernels know of the process (src/engine/own-view-text.ts). */
+const PUT_TOGETHER = new Set(["cmdline", "environ", "maps", "stat", "statm", "status"]);
+
+/** The entry of /proc/PID that a path names, if it is one that home can answer for a process that is away. */
+export function servedEntry(path: string, ctx: Pick<CallContext, "pid" | "tid">): string | null {
+  const [proc, who, what, ...more] = normalize(path);
+  if (!path.startsWith("/") || proc !== "proc" || what === undefined || more.length > 0 || !PUT_TOGETHER.has(what)) return null;
+  return who === "self" || who === String(ctx.pid) ? what : null;
 }
 
 /** Folders among the entries: what is read in them is looked up again by path, or is as true at home. */

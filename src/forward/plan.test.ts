@@ -60,7 +60,9 @@ describe("routes", () => {
     ["shmat", plan(NR.shmat), "back sysv_shm"],
     ["own realtime", plan(NR.sched_setscheduler, 0, SCHED.FIFO, 0), "back realtime"],
     ["another's realtime", plan(NR.sched_setscheduler, 99, SCHED.FIFO, 0), "forward"],
-    ["own maps", plan(NR.openat, AT.FDCWD, path("/proc/self/maps"), 0), "back own_view"],
+    ["own maps", plan(NR.openat, AT.FDCWD, path("/proc/self/maps"), 0), "forward"],
+    ["own memory", plan(NR.openat, AT.FDCWD, path("/proc/self/mem"), 0), "back own_view"],
+    ["own maps as a thread", plan(NR.openat, AT.FDCWD, path("/proc/self/task/4712/maps"), 0), "back own_view"],
     ["own fd", plan(NR.open, path("/proc/self/fd/3"), 0), "forward"],
     ["another's maps", plan(NR.open, path("/proc/1/maps"), 0), "forward"],
     ["dup2 onto the deputy's", plan(NR.dup2, 3, 1023), "back descriptor_taken"],
@@ -103,11 +105,9 @@ describe("the process's own view of /proc", () => {
     "/proc//self/./status",
     "/proc/4711/mem",
     "/proc/thread-self/stat",
-    "/proc/self",
     "/proc/self/task/4712/stat",
     "/proc/4712/smaps",
     "/sys/../proc/self/maps",
-    "/proc/self/task",
     "/proc/1/../self/stat",
   ]) {
     test(`${text} is`, () => assert.ok(own(text)));
@@ -123,6 +123,9 @@ describe("the process's own view of /proc", () => {
     "",
     "/",
     "/proc/self/exe",
+    "/proc/self",
+    "/proc/self/task",
+    "/proc/self/task/4712",
     "/proc/self/task/4712/comm",
   ]) {
     test(`${text || "nothing"} is not`, () => assert.ok(!own(text)));

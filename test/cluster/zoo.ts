@@ -11,6 +11,8 @@ export interface Case extends Omit<MoveOptions, "cwd" | "env" | "seed"> {
   readonly least: number;
   /** What may bring the program home of its own. */
   readonly home?: readonly string[];
+  /** For what it may be that it cannot leave just then. */
+  readonly stays?: readonly string[];
 }
 
 /** Compiled ones, put on the host under their plain names. */
@@ -20,6 +22,7 @@ const COMPILED = [
   "clocks",
   "files",
   "files-musl",
+  "own-view",
   "pipes",
   "sendrecv",
   "spin",
@@ -112,6 +115,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   files: { name: "files", script: "files . 100 7", least: 5 },
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
   calls: { name: "calls", script: "calls . 24 7", gap: [20, 80], least: 5 },
+  "its own view": { name: "own-view", script: "own-view 100 10", gap: [20, 80], least: 5, stays: ["own_view"] },
   "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5, home: FORKS },
   "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },
   "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5, home: FORKS },

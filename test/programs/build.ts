@@ -36,6 +36,7 @@ export const PROGRAMS = {
   fpe: { source: "fpe.c", flags: ["-lm"] },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
+  "own-view": { source: "own-view.c" },
   pipes: { source: "pipes.c" },
   segv: { source: "segv.c" },
   sendrecv: { source: "sendrecv.c" },

@@ -67,6 +67,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["pipes", ["packets", "20"]],
   ["sendrecv", ["5"]],
   ["clocks", ["2"]],
+  ["own-view", ["5", "0", "mem"]],
   ["sigs-self", ["all", "1"]],
   ["segv", ["recover"]],
   ["segv", ["altstack"]],
