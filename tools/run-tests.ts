@@ -23,7 +23,7 @@ const GRACE_SECONDS = 6;
 
 const SUITES: Record<string, Suite> = {
   unit: { folders: ["src", "tools", "test/programs"], concurrency: Math.max(2, availableParallelism()), guardSeconds: 120 },
-  cluster: { folders: ["test/cluster"], concurrency: 1, guardSeconds: 1200 },
+  cluster: { folders: ["test/cluster", "test/zoo"], concurrency: 1, guardSeconds: 1200 },
 };
 
 /** Paths of a suite's test files; with filters only those that contain one of them. */

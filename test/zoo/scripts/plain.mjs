@@ -1,0 +1,41 @@
+import { execFile, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { gunzipSync, gzipSync } from "node:zlib";
+
+const data = process.env.DATA;
+const digest = createHash("sha256");
+for await (const part of createReadStream(`${data}/text`, { end: 4_000_000 })) digest.update(part);
+console.log(digest.digest("hex"));
+const list = JSON.parse(await readFile(`${data}/data.json`, "utf8"));
+list.sort((a, b) => a.value - b.value || a.id - b.id);
+console.log(list[777].name, JSON.stringify(list).length);
+const packed = gzipSync(JSON.stringify(list));
+console.log(packed.length, gunzipSync(packed).length);
+await mkdir("d");
+await Promise.all(Array.from({ length: 40 }, (_, i) => writeFile(`d/${i}`, "x".repeat(i * 100))));
+await rename("d/7", "d/seven");
+console.log((await readdir("d")).length);
+await rm("d", { recursive: true });
+const server = createServer((request, response) => sleep(2).then(() => response.end(`you said ${request.url}`))).listen(0, "127.0.0.1");
+await once(server, "listening");
+const answers = await Promise.all(
+  Array.from({ length: 60 }, (_, i) => fetch(`http://127.0.0.1:${server.address().port}/${i}`).then((r) => r.text())),
+);
+console.log(createHash("md5").update(answers.join()).digest("hex"));
+server.closeAllConnections();
+server.close();
+console.log((await promisify(execFile)("sh", ["-c", "seq 1000 | tail -n 1"])).stdout);
+const child = spawn("sort", ["-rn"]);
+child.stdin.end(Array.from({ length: 3000 }, (_, i) => (i * 7919) % 3001).join("\n"));
+const out = createHash("md5");
+for await (const part of child.stdout) out.update(part);
+console.log(out.digest("hex"));
+let n = 0;
+for (let i = 0; i < 6e7; i++) n = (n * 31 + i) | 0;
+console.log(n);

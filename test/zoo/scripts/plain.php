@@ -1,0 +1,25 @@
+<?php
+$text = file_get_contents(getenv("DATA") . "/text", false, null, 0, 3000000);
+$count = array_count_values(preg_split('/\s+/', trim($text)));
+arsort($count);
+ksort($count);
+echo count($count), " ", md5(json_encode($count)), "\n";
+$h = 5381;
+for ($i = 0; $i < 8000000; $i++) $h = ($h * 33 + $i) & 0xffffff;
+echo $h, "\n";
+$p = proc_open(["sort", "-n"], [["pipe", "r"], ["pipe", "w"]], $pipes);
+for ($i = 0; $i < 3000; $i++) fwrite($pipes[0], ($i * 7919 % 3001) . "\n");
+fclose($pipes[0]);
+echo md5(stream_get_contents($pipes[1])), " ", proc_close($p), "\n";
+echo gzuncompress(gzcompress("abc")), " ", shell_exec("expr 6 '*' 7");
+usleep(200000);
+$xs = range(1, 200000);
+shuffle($xs);
+sort($xs);
+echo array_sum($xs), "\n";
+$f = tmpfile();
+fwrite($f, str_repeat("line\n", 50000));
+rewind($f);
+$n = 0;
+while (fgets($f) !== false) $n++;
+echo $n, "\n";

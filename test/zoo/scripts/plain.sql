@@ -1,0 +1,12 @@
+create table t(a integer primary key, b text);
+begin;
+with recursive c(x) as (select 1 union all select x + 1 from c where x < 60000) insert into t select x, hex(x * 7919) from c;
+commit;
+create index i on t(b);
+select count(*), sum(length(b)) from t;
+update t set b = b || a where a % 3 = 0;
+select count(distinct b), min(b), max(b) from t;
+delete from t where a % 5 = 0;
+select group_concat(b) from (select b from t order by b desc limit 4);
+vacuum;
+pragma integrity_check;

@@ -1,0 +1,72 @@
+// tidy: table
+import type { Program } from "../program.ts";
+
+/** Languages and their run-time systems. */
+export const LANGUAGES: readonly Program[] = [
+  { name: "python3", packages: ["python3"], needs: ["python3"], script: "python3 $ZOO/plain.py" },
+  { name: "python3 threads", packages: ["python3"], needs: ["python3"], turns: 2, script: "python3 $ZOO/threads.py", fast: true },
+  { name: "python3 multiprocessing", packages: ["python3"], needs: ["python3"], script: "python3 $ZOO/multi.py", fast: true },
+  { name: "python3 asyncio", packages: ["python3"], needs: ["python3"], turns: 2, script: "python3 $ZOO/async.py", fast: true },
+  { name: "python3 subprocess", packages: ["python3"], needs: ["python3"], turns: 2, script: "python3 $ZOO/sub.py", fast: true },
+  { name: "node", packages: ["nodejs"], needs: ["node"], script: "node $ZOO/plain.mjs" },
+  { name: "node workers", packages: ["nodejs"], needs: ["node"], script: "node $ZOO/workers.mjs" },
+  { name: "perl", packages: ["perl"], needs: ["perl"], script: "perl $ZOO/plain.pl", fast: true },
+  { name: "ruby", packages: ["ruby"], needs: ["ruby"], script: "ruby $ZOO/plain.rb" },
+  { name: "lua", packages: ["lua5.4"], needs: ["lua5.4"], turns: 2, script: "lua5.4 $ZOO/plain.lua" },
+  { name: "luajit", packages: ["luajit"], needs: ["luajit"], script: "luajit $ZOO/plain.lua" },
+  { name: "php", packages: ["php-cli"], needs: ["php"], turns: 2, script: "php $ZOO/plain.php" },
+  {
+    name: "javac, java",
+    packages: ["default-jdk-headless"],
+    needs: ["javac", "java"],
+    script: "javac -d . $ZOO/Plain.java && java -Xmx256m -cp . Plain",
+  },
+  {
+    name: "java GC",
+    packages: ["default-jdk-headless"],
+    needs: ["javac", "java"],
+    prepare: "javac -d . $ZOO/Garbage.java",
+    script: "java -Xmx96m -XX:+UseG1GC -cp $TOP Garbage && java -Xmx96m -XX:+UseSerialGC -cp $TOP Garbage",
+  },
+  {
+    name: "go",
+    packages: ["golang-go"],
+    needs: ["go"],
+    prepare: "GOCACHE=/tmp/zoo/go GOFLAGS=-mod=mod GO111MODULE=off go build -o plain $ZOO/plain.go",
+    script: "$TOP/plain",
+  },
+  {
+    name: "go build",
+    packages: ["golang-go"],
+    needs: ["go"],
+    prepare: "GOCACHE=/tmp/zoo/go GO111MODULE=off go build -o /dev/null $ZOO/plain.go",
+    script:
+      "GOCACHE=/tmp/zoo/go GO111MODULE=off go vet $ZOO/plain.go && GOCACHE=/tmp/zoo/go GO111MODULE=off go build -a -o plain $ZOO/small.go && ./plain",
+    compare: { note: "build folder names are random", replace: [[/go-build\d+/g, "go-build"]] },
+  },
+  { name: "rust", packages: ["rustc"], needs: ["rustc"], script: "rustc -O -o plain $ZOO/plain.rs && ./plain" },
+  {
+    name: "ocaml",
+    packages: ["ocaml-nox"],
+    needs: ["ocamlopt"],
+    script: "cp $ZOO/plain.ml . && ocamlfind ocamlopt plain.ml -o p 2>/dev/null || ocamlopt plain.ml -o p && ./p && ocaml plain.ml",
+  },
+  { name: "guile", packages: ["guile-3.0"], needs: ["guile"], turns: 3, script: "GUILE_AUTO_COMPILE=0 guile $ZOO/plain.scm" },
+  { name: "sbcl", packages: ["sbcl"], needs: ["sbcl"], turns: 3, script: "sbcl --script $ZOO/plain.lisp" },
+  { name: "tcl", packages: ["tcl"], needs: ["tclsh"], turns: 3, script: "tclsh $ZOO/plain.tcl" },
+  { name: "erlang", packages: ["erlang-base"], needs: ["escript"], script: "escript $ZOO/plain.erl" },
+  { name: "R", packages: ["r-base-core"], needs: ["Rscript"], turns: 2, script: "Rscript --vanilla $ZOO/plain.R" },
+  { name: "octave", packages: ["octave"], needs: ["octave"], turns: 2, script: "octave --no-gui --no-history --norc $ZOO/plain.m" },
+  { name: "gawk", packages: ["gawk"], needs: ["gawk"], turns: 2, script: "gawk -f $ZOO/plain.awk $DATA/text" },
+  { name: "mawk", packages: ["mawk"], needs: ["mawk"], turns: 2, script: "mawk -f $ZOO/plain.awk $DATA/text" },
+  { name: "original-awk", packages: ["original-awk"], needs: ["original-awk"], script: "original-awk -f $ZOO/plain.awk $DATA/text" },
+  { name: "bc", packages: ["bc"], needs: ["bc"], script: `echo "scale=1500; 4*a(1)" | bc -l` },
+  {
+    name: "dc",
+    packages: ["dc"],
+    needs: ["dc"],
+    script: `dc -e '[d1-d1<F*]dsFxs. 1 [d2*d 7 %r lAx]sA 3000 k 2 v p 3 v p 1900 [d1-d1<F*]dsFx p' 2>&1 | md5sum`,
+  },
+  { name: "gfortran", packages: ["gfortran"], needs: ["gfortran"], turns: 2, script: "gfortran -O2 $ZOO/plain.f90 -o f && ./f" },
+  { name: "clisp", packages: ["clisp"], needs: ["clisp"], script: "clisp -q -C $ZOO/plain.lisp" },
+];
