@@ -306,7 +306,7 @@ export class Home implements HomeSide {
     const watched = this.traces.watched(home.pid);
     home.times = watched ? (home.times ?? new HomeTimes()) : null;
     const area = { areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd };
-    await link.asks.ask("go", { ticket, ...area, watched }, this.parts.carry.stepMs);
+    await link.asks.ask("go", { ticket, ...area, watched, cpus: this.parts.facts.cpus }, this.parts.carry.stepMs);
   }
 
   /** Somebody watches a process from now on, or nobody does any more. */

@@ -8,6 +8,7 @@ import { CallTrace, type TracedCall } from "./call-trace.ts";
 import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { caughtUp, clocksOf, measureShift, notBefore, type Shift } from "./clocks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
+import { keepBelow } from "./cpus.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
 import { Guest } from "./guest.ts";
 import type { HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
@@ -221,6 +222,7 @@ export class Hosting {
     const key = keyOf(home, ticket);
     const here = this.arrived.get(key);
     if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
+    if (typeof p.cpus === "number") keepBelow(here.build.tid, p.cpus);
     this.arrived.delete(key);
     clearTimeout(here.timer);
     const guest = new Guest({

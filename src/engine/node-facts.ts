@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { TeselaError } from "../base/mod.ts";
+import { possibleCpus } from "./cpus.ts";
 import { canShiftClocks, clockName } from "./clocks.ts";
 import { hashVdso } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
@@ -15,6 +16,8 @@ export interface NodeFacts {
   readonly vdso: string | null;
   /** Names the clocks that count from boot: clockName(). */
   readonly boot: string;
+  /** How many CPUs its machine can have: programs of other nodes are told no higher numbers than their own has. */
+  readonly cpus: number;
   /** No guests are taken. */
   blocked: boolean;
 }
@@ -24,7 +27,14 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 
 export function readNodeFacts(node: number): NodeFacts {
   const vdso = proc.readMaps(process.pid).find((l) => l.name === "[vdso]");
-  return { node, boot: clockName(), cpu: readFeatures(), vdso: vdso ? hashVdso(process.pid, vdso) : null, blocked: false };
+  return {
+    node,
+    boot: clockName(),
+    cpu: readFeatures(),
+    cpus: possibleCpus(),
+    vdso: vdso ? hashVdso(process.pid, vdso) : null,
+    blocked: false,
+  };
 }
 
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */

@@ -25,6 +25,7 @@ export const socketpair = libc.func("int socketpair(int, int, int, void *)") as 
 export const close = libc.func("int close(int)") as (fd: number) => number;
 export const kill = libc.func("int kill(int, int)") as (pid: number, sig: number) => number;
 export const prlimit = libc.func("int prlimit(int, int, void *, void *)") as (pid: number, res: number, set: Buf, get: Buf) => number;
+export const schedSetaffinity = libc.func("int sched_setaffinity(int, size_t, void *)") as (pid: number, bytes: number, set: Buf) => number;
 export const memfdCreate = libc.func("int memfd_create(const char *, uint)") as (name: string, flags: number) => number;
 export const fcntl = libc.func("fcntl", "int", ["int", "int", "size_t"]) as (fd: number, cmd: number, arg: N) => number;
 /** glibc's malloc: gives its free pages back. */
