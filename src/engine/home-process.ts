@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError } from "../base/mod.ts";
 import { dropPages, fitXstate, type Image } from "../image/mod.ts";
-import { isEnd, isErrno, libc, NO_SYSCALL, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, isErrno, libc, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
@@ -469,7 +469,8 @@ export class HomeProcess {
 
   /** The guest is lost, and with it the program: the process ends as if killed. */
   kill(reason: string): void {
-    if (this.phase === "gone") return;
+    // What somebody else has ended loses its user area with good reason.
+    if (this.phase === "gone" || !proc.exists(this.pid)) return;
     this.log.error("a process lost its user area and was killed", { pid: this.pid, reason });
     libc.kill(this.pid, 9);
   }

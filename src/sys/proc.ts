@@ -170,11 +170,14 @@ export function openProc(pid: number, file: string, flags: "r" | "r+" = "r"): Di
   };
 }
 
-/** Whether there is such a process that has not ended: a zombie has. */
+const FLAGS_FIELD = 9;
+/** Set as soon as a task is on its way out, some time before it is a zombie (include/linux/sched.h). */
+const PF_EXITING = 0x4n;
+/** Whether there is such a process that has not ended: a zombie has, and one whose end has begun. */
 export function exists(pid: number): boolean {
   try {
-    const { state } = readStat(pid);
-    return state !== "Z" && state !== "X";
+    const stat = readStat(pid);
+    return stat.state !== "Z" && stat.state !== "X" && (stat.field(FLAGS_FIELD) & PF_EXITING) === 0n;
   } catch {
     return false;
   }

@@ -180,6 +180,19 @@ test("the host's engine is killed after the commit: the process dies of SIGKILL 
   await healthy();
 });
 
+test("a process that somebody kills while it comes home was not lost", { skip }, async () => {
+  await using talk = await start();
+  await migrate(cluster, talk.pid, 2);
+  await arm(1, "land", "wait", 500);
+  const move = migrate(cluster, talk.pid, 1).catch(toTeselaError);
+  await untilReached(1, "land");
+  process.kill(talk.outerPid, "SIGKILL");
+  assert.equal((await talk.ended).signal, "SIGKILL");
+  const error = await move;
+  assert.equal("code" in error && error.code, "E_GONE");
+  assert.doesNotMatch(cluster.log(1, "tesela-engine"), new RegExp(`"message":"a process lost its user area[^\\n]*"pid":${talk.pid}`));
+});
+
 test("home's engine is killed while a process is away: the process ends, nothing hangs", { skip }, async () => {
   await using talk = await start();
   await using waiting = await Talk.start(cluster, ["cat"]);
