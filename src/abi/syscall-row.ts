@@ -94,6 +94,8 @@ export interface RowOptions {
   readonly restart?: boolean;
   readonly note?: string;
   readonly part?: boolean;
+  /** All forms of it bring the process home, though it is not routed so. */
+  readonly home?: boolean;
   readonly native?: readonly (readonly Condition[])[];
 }
 
@@ -104,7 +106,7 @@ const row =
     name,
     args,
     route,
-    status: route === "back" ? "home" : o.part ? "part" : "full",
+    status: route === "back" || o.home ? "home" : o.part ? "part" : "full",
     ...(route === "local" ? { native: o.native ?? "always" } : o.native ? { native: o.native } : {}),
     blocking: o.blocking ?? false,
     restartOnEintr: o.restart ?? false,

@@ -37,6 +37,9 @@ import * as S from "./structs.ts";
 import { CLOCK } from "./time.ts";
 
 const mask = addr;
+/** What the engines do not do together yet: the kernel at home does it, once the process is there. */
+const CHILD = { home: true, note: "brings it home: it makes its child there" } as const;
+const PROGRAM = { home: true, note: "brings it home: it becomes the other program there" } as const;
 const WAITS = { blocking: true } as const;
 /** May end with EINTR though no handler ran, see signal(7). */
 const SLEEPS = { blocking: true, restart: true } as const;
@@ -165,10 +168,10 @@ const ROWS: readonly SyscallRow[] = [
   special(53, "socketpair", [int, int, int, out(8)]),
   special(54, "setsockopt", [fd, int, int, into(arg32(4)), int], { part: true, note: "options that point to more memory bring it home" }),
   special(55, "getsockopt", [fd, int, int, shape, shape], { part: true, note: "options that map memory bring it home" }),
-  engine(56, "clone", [int, addr, addr, addr, int]),
-  engine(57, "fork"),
-  engine(58, "vfork"),
-  engine(59, "execve", [path, addr, addr]),
+  engine(56, "clone", [int, addr, addr, addr, int], CHILD),
+  engine(57, "fork", [], CHILD),
+  engine(58, "vfork", [], CHILD),
+  engine(59, "execve", [path, addr, addr], PROGRAM),
   engine(60, "exit", [int]),
   home(61, "wait4", [int, outIfPositive(4), int, outIfPositive(S.RUSAGE_BUF.size)], WAITS),
   special(62, "kill", [int, int], { note: "to itself: the engine" }),
@@ -467,7 +470,7 @@ const ROWS: readonly SyscallRow[] = [
   home(319, "memfd_create", [string(250), int]),
   back(320, "kexec_file_load", "kexec"),
   back(321, "bpf", "bpf"),
-  engine(322, "execveat", [dirfd, path, addr, addr, int]),
+  engine(322, "execveat", [dirfd, path, addr, addr, int], PROGRAM),
   back(323, "userfaultfd", "userfaultfd"),
   local(324, "membarrier", [int, int, int]),
   back(325, "mlock2", "mlock"),
@@ -493,7 +496,7 @@ const ROWS: readonly SyscallRow[] = [
   home(432, "fsmount", [fd, int, int]),
   home(433, "fspick", [dirfd, path, int]),
   home(434, "pidfd_open", [int, int]),
-  engine(435, "clone3", [addr, int]),
+  engine(435, "clone3", [addr, int], CHILD),
   special(436, "close_range", [int, int, int]),
   special(437, "openat2", [dirfd, path, into(arg(3), 4096), int], {
     blocking: true,
