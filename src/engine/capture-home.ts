@@ -123,7 +123,7 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
     vdso: layout.vdso,
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
-    pending: [],
+    pending: frozen.pending.shared,
     threads: [
       {
         tid: frozen.tid,
@@ -134,7 +134,7 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
         robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
         clearTid,
         rseq: frozen.rseq,
-        pending: [],
+        pending: frozen.pending.own,
         restart: frozen.restart,
       },
     ],

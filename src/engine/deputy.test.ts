@@ -24,7 +24,7 @@ async function there(tracees: Tracees, pid: number, act: (home: HomeProcess) => 
   ptrace.interrupt(pid);
   const frozen = await freeze(tracees, pid);
   const deputy = Deputy.enter(tracees, frozen, log);
-  const home = new HomeProcess({ deputy, ticket: 1, tracees, log, onGone: () => {} });
+  const home = new HomeProcess({ deputy, frozen, ticket: 1, tracees, log, onGone: () => {} });
   ptrace.cont(pid);
   if (act !== NOTHING) await captureAtHome(deputy, frozen, readLayout(pid, hashes, [deputy.extent]), { user: 0, system: 0 });
   await act(home);

@@ -11,8 +11,8 @@ import {
   Stub,
   stubCode,
 } from "../image/mod.ts";
-import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, type Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
-import { repeatRegs } from "./freeze.ts";
+import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
+import { isRestart, repeatRegs } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 
 /** Where things are in the pages that Tesela maps into a process at home, as offsets from their base. */
@@ -39,6 +39,9 @@ const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0x80000;
 const F_DUPFD_CLOEXEC = 1030;
 const SIGSTOP = 19;
+const SIG_SETMASK = 2;
+/** Offset in the scratch pages. */
+const MASK_AT = 0x1000n;
 
 /** Who waits for a call's result; the call fails when the process ends before it has one. */
 interface Waiter {
@@ -52,6 +55,8 @@ export interface FrozenThread extends FrameState {
   readonly tid: number;
   /** A call that only home's kernel can finish; `regs` stand behind it. */
   readonly restart: { nr: number } | null;
+  /** A SIGSTOP has come since. */
+  stopRequested: boolean;
 }
 
 /**
@@ -102,7 +107,7 @@ export class Deputy {
     const { tid } = frozen;
     const at = findSyscall(tid);
     const base = freeBase(tid);
-    const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, tid, at, frozen.regs, nr, args);
+    const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, frozen, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);
     const inside: number[] = [];
@@ -171,6 +176,15 @@ export class Deputy {
     });
   }
 
+  async setMask(mask: bigint): Promise<void> {
+    const word = Buffer.alloc(8);
+    word.writeBigUInt64LE(mask);
+    // Not in the buffer, which may hold the next call's data already, nor where signals are laid out meanwhile.
+    const at = this.scratch + MASK_AT;
+    this.poke(at, word);
+    await this.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8);
+  }
+
   /** The hot path: a request that is packed already. Nothing is done when the process ends in the middle of it. */
   invoke(request: Uint8Array, done: (result: bigint) => void): void {
     this.waiting.push({ done, fail: UNHEARD.fail });
@@ -195,9 +209,15 @@ export class Deputy {
     this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.committed), word);
   }
 
-  /** Where a thread's instruction pointer tells that it is in the call it was sent, not in the loop's own. */
-  get callReturn(): bigint {
-    return this.base + BigInt(Stub.callReturn);
+  /** At a stop that has interrupted a call: its result, a restart code, is what it ends with. False when it is in no such call. */
+  cutCall(): boolean {
+    const regs = new Regs();
+    ptrace.getRegs(this.pid, regs.bytes);
+    if (regs.get(Reg.rip) !== this.base + BigInt(Stub.callReturn) || regs.syscallNumber < 0) return false;
+    if (!isRestart(regs.result)) return false;
+    regs.set(Reg.origRax, NO_SYSCALL);
+    ptrace.setRegs(this.pid, regs.bytes);
+    return true;
   }
 
   /** Closes the engine's end. The thread must not be running the loop any more, or be meant to leave it. */
@@ -246,24 +266,29 @@ function mustCall(name: string, result: bigint): bigint {
  * Runs one call in a stopped thread at an address that holds a `syscall` instruction, and puts its registers back.
  * Should the engine die within these microseconds the program is lost; nothing else of a move has that window.
  */
-export function injectAt(tracees: Tracees, tid: number, at: bigint, regs: Regs, nr: number, args: readonly (bigint | number)[]): bigint {
+export function injectAt(
+  tracees: Tracees,
+  thread: Pick<FrozenThread, "tid" | "stopRequested">,
+  at: bigint,
+  regs: Regs,
+  nr: number,
+  args: readonly (bigint | number)[],
+): bigint {
+  const { tid } = thread;
   const call = regs.clone();
   call.setCall(at, nr, args);
   ptrace.setRegs(tid, call.bytes);
-  let stopped = false;
   for (let stops = 0; stops < 2; ) {
     ptrace.contToSyscall(tid);
     const s = tracees.wait(tid);
     if (s.kind === "syscall") stops++;
-    else if (s.kind === "signal" && s.signal === SIGSTOP) stopped = true;
+    else if (s.kind === "signal" && s.signal === SIGSTOP) thread.stopRequested = true;
     else if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", `process ${tid} ended`);
     else assert(s.kind === "event", `unexpected stop ${JSON.stringify(s)} while setting up process ${tid}`);
   }
   ptrace.getRegs(tid, call.bytes);
   const result = call.result;
   ptrace.setRegs(tid, regs.bytes);
-  // The one signal that cannot be blocked waits until the process can be stopped by it.
-  if (stopped) libc.kill(tid, SIGSTOP);
   return result;
 }
 

@@ -1,7 +1,8 @@
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
-import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
+import type { Cut } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import { hasPendingFault } from "./signals.ts";
 
@@ -25,7 +26,7 @@ const EINTR_WITHOUT_HANDLER: ReadonlySet<number> = new Set([
   281 /* epoll_pwait */, 288 /* accept4 */, 299 /* recvmmsg */, 307 /* sendmmsg */, 441 /* epoll_pwait2 */,
 ]);
 
-/** Calls whose restart block holds no pointer into the program, so home's kernel may finish them for a guest. */
+/** Calls whose restart block holds no pointer that matters, see {@link restOfSleep}: home's kernel may finish them for a guest. */
 const RESTARTED_AT_HOME: ReadonlySet<number> = new Set([35 /* nanosleep */, 230 /* clock_nanosleep */]);
 
 export interface Frozen extends FrozenThread {
@@ -33,6 +34,8 @@ export interface Frozen extends FrozenThread {
   readonly sigmask: bigint;
   readonly rseq: RseqConfiguration | null;
   readonly restart: { nr: number } | null;
+  /** Signals that wait, in the process's queue and the thread's; they stay there. */
+  readonly pending: { readonly shared: readonly Uint8Array[]; readonly own: readonly Uint8Array[] };
 }
 
 /** Waits for a tracee's next stop on the event loop. */
@@ -119,8 +122,9 @@ export function describe(tid: number): Frozen {
   ptrace.setSigmask(tid, ALL_SIGNALS);
   const rseq = readRseq(tid);
   const restart = rewind(regs);
+  const pending = { shared: ptrace.peekSiginfo(tid, true), own: ptrace.peekSiginfo(tid, false) };
   if (rseq) leaveCriticalSection(tid, rseq, regs);
-  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart };
+  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */
@@ -130,10 +134,11 @@ export function resumeRegs(frozen: { regs: Regs; restart: { nr: number } | null 
   return regs;
 }
 
-/** The same for a thread whose restart block is lost: the call begins anew. */
+/** The same where the restart block is lost and the kernel does not look at an interrupted call: it begins anew. */
 export function repeatRegs(frozen: { regs: Regs; restart: { nr: number } | null }): Regs {
   const regs = frozen.regs.clone();
   if (frozen.restart) Regs.repeat(regs, frozen.restart.nr);
+  else if (regs.syscallNumber >= 0 && isRestart(regs.result)) Regs.repeat(regs, regs.syscallNumber);
   return regs;
 }
 /**
@@ -142,27 +147,57 @@ export function repeatRegs(frozen: { regs: Regs; restart: { nr: number } | null 
  */
 const KEEP_STACK = { sp: 0n, flags: 3, size: 0n } as const;
 
+/** Whether a result is the kernel's own mark of an interrupted call, which no program ever sees. */
+export const isRestart = (result: bigint): boolean => RESTARTS.has(result);
+const RESTARTS: ReadonlySet<bigint> = new Set(Object.values(Restart));
+
 /**
- * Sets an interrupted call to be made again. Returns the call's number when only the kernel that began it can go on
- * with it (its time has partly passed): then the registers stand behind the call, waiting for a result.
+ * Makes an interrupted call of registers at a stop fit for any kernel: whichever lets the thread go on ends the call for a
+ * signal that it delivers first, as SA_RESTART says, and begins it again when there is none. Returns the call's number when only the
+ * kernel that began it can go on with it (its time has partly passed): then the registers stand behind the call, waiting for a result.
  */
 export function rewind(regs: Regs): { nr: number } | null {
   const nr = regs.syscallNumber;
   if (nr < 0) return null;
   const result = regs.result;
-  regs.set(Reg.origRax, NO_SYSCALL);
   if (result === Restart.BLOCK && RESTARTED_AT_HOME.has(nr)) {
+    regs.set(Reg.origRax, NO_SYSCALL);
     regs.set(Reg.rax, BigInt(EINTR));
     return { nr };
   }
-  const again =
-    result === Restart.SYS ||
-    result === Restart.NOINTR ||
-    result === Restart.NOHAND ||
-    result === Restart.BLOCK ||
-    (result === EINTR && EINTR_WITHOUT_HANDLER.has(nr));
-  if (again) Regs.repeat(regs, nr);
+  if (result === Restart.BLOCK || (result === EINTR && EINTR_WITHOUT_HANDLER.has(nr))) regs.set(Reg.rax, Restart.NOHAND);
+  else if (!isRestart(result)) regs.set(Reg.origRax, NO_SYSCALL);
   return null;
+}
+
+/** Of a thread that stands before a call: shows it as interrupted in that call, with the kernel's mark of it. */
+export function setInterrupted(regs: Regs, { rip, nr, result }: Cut): void {
+  if (regs.get(Reg.rip) !== rip || regs.get(Reg.rax) !== BigInt(nr) || regs.syscallNumber >= 0) return;
+  regs.set(Reg.rip, regs.get(Reg.rip) + SYSCALL_INSN);
+  regs.set(Reg.origRax, BigInt(nr));
+  regs.set(Reg.rax, result);
+}
+
+/** The same of registers that show it. */
+export function cutOf(regs: Regs): Cut | null {
+  const { syscallNumber: nr, result } = regs;
+  return nr >= 0 && isRestart(result) ? { rip: regs.get(Reg.rip) - SYSCALL_INSN, nr, result } : null;
+}
+
+/** Where relative sleeps have their time and what is left of it when they are interrupted: indices of arguments. */
+const SLEEPS: Readonly<Record<number, { readonly time: number; readonly left: number }>> = {
+  [Sys.nanosleep]: { time: 0, left: 1 },
+  [Sys.clockNanosleep]: { time: 2, left: 3 },
+};
+
+/** The arguments with which an interrupted sleep sleeps for the rest, where it has told the program how much that is. */
+export function restOfSleep(nr: number, args: readonly bigint[]): bigint[] | null {
+  const at = SLEEPS[nr];
+  const left = at ? (args[at.left] ?? 0n) : 0n;
+  if (!at || left === 0n) return null;
+  const again = [...args];
+  again[at.time] = left;
+  return again;
 }
 
 /** True for the error of a ptrace request on a task that is gone or was never stopped. */

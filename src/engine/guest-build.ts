@@ -20,6 +20,7 @@ import {
 import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
+import { queueSignal } from "./guest-inject.ts";
 import type { GuestOrigin } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import type { PidSpace } from "./pid-space.ts";
@@ -143,8 +144,8 @@ export class GuestBuild implements Disposable {
       ...threadCalls(tid, thread),
     ]);
     ptrace.setSigmask(tid, ALL_BUT_TRAP);
-    this.queuePending(thread);
     this.lockIn();
+    this.queuePending(thread);
     ptrace.setXstate(tid, fitXstate(thread.xstate, ptrace.getXstate(tid)));
     ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
     ptrace.setSigmask(tid, thread.sigmask);
@@ -153,11 +154,10 @@ export class GuestBuild implements Disposable {
   }
 
   private queuePending(thread: ThreadImage): void {
-    const all = [...this.image.pending, ...thread.pending];
-    for (const info of all) {
-      const at = place(this.tid, Args.actions, info);
-      runList(this.tracees, this.tid, [{ nr: Sys.rtTgsigqueueinfo, args: [this.image.pid, this.image.pid, signalOf(info), at] }]);
-    }
+    const all = [...thread.pending, ...this.image.pending];
+    if (all.length === 0) return;
+    const self = { tid: this.tid, image: this.image, tracees: this.tracees, trapPending: true };
+    for (const info of all) queueSignal(self, info);
   }
 
   /** Gives up what is left of the host's rights. */
@@ -198,6 +198,7 @@ export class GuestBuild implements Disposable {
   }
 }
 
+export const SIGTRAP = 5;
 /** All but SIGTRAP: a blocked one would lose its disposition at the skeleton's int3 (kernel/signal.c, force_sig_info_to_task). */
 export const ALL_BUT_TRAP = 0xffff_ffff_ffff_ffefn;
 export const signalOf = (siginfo: Uint8Array): number => Buffer.from(siginfo.buffer, siginfo.byteOffset, 4).readInt32LE(0);

@@ -5,6 +5,7 @@ import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
+import { Restart } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 import { place, SKELETON_ARGS } from "./skeleton.ts";
 import { GUEST_SOCKET } from "./zygote.ts";
@@ -119,6 +120,8 @@ function exit(guest: Guest): void {
   // Should it be carried off before home has heard, it ends where it goes on.
   guest.rewindCall();
   guest.state = { kind: "waiting", why: "exit" };
+  // What has come meanwhile is too late, and home must not wait for it.
+  guest.signals.answer(null);
   guest.link.exit(guest, Number(BigInt.asIntN(32, guest.regs.args[0] ?? 0n)));
 }
 
@@ -138,7 +141,9 @@ function sigaction(guest: Guest, nr: number): void {
     blob: action,
     finish: (result) => {
       if (result !== 0n) return { done: result };
-      guest.setAction(Number(signal), action);
+      // A signal that came in between is the old handler's.
+      if (guest.signals.undelivered) return { done: Restart.NOINTR };
+      guest.signals.setAction(Number(signal), action);
       return { again: { kind: "local" } };
     },
   });

@@ -5,10 +5,11 @@ import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
 import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
-import { rewind } from "./freeze.ts";
+import { rewind, setInterrupted } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
+import { isThreadDirected } from "./signals.ts";
 import { SKELETON_ARGS } from "./skeleton.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
@@ -63,14 +64,15 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
   const brk = injectCall(guest, Sys.brk, [0]);
   const regs = new Regs();
   ptrace.getRegs(tid, regs.bytes);
+  if (guest.cut) setInterrupted(regs, guest.cut);
   const restart = guest.restart ?? rewind(regs);
   return {
     pid: image.pid,
     vmas: layout.vmas,
     vdso: image.vdso,
     mm: { ...image.mm, brk },
-    sigactions: guest.dispositions.bytes,
-    pending: [...guest.trueInfos(ptrace.peekSiginfo(tid, true)), ...left],
+    sigactions: guest.signals.dispositions.bytes,
+    pending: [...ptrace.peekSiginfo(tid, true), ...left.filter((i) => !isThreadDirected(i))],
     threads: [
       {
         tid: before.tid,
@@ -81,7 +83,7 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
         robustList: robustList(tid),
         clearTid: guest.clearTid,
         rseq: readRseq(tid),
-        pending: guest.trueInfos(ptrace.peekSiginfo(tid, false)),
+        pending: [...ptrace.peekSiginfo(tid, false), ...left.filter(isThreadDirected)],
         restart,
       },
     ],

@@ -1,22 +1,35 @@
 import { assert, TeselaError } from "../base/mod.ts";
 import { SKELETON_BASE, Stub, stubCode } from "../image/mod.ts";
-import { memory, ptrace, Regs } from "../sys/mod.ts";
-import type { Guest } from "./guest.ts";
+import { memory, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { ALL_SIGNALS } from "./freeze.ts";
 import { ALL_BUT_TRAP, signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
+import { isThreadDirected } from "./signals.ts";
 import { place } from "./skeleton.ts";
 
 const SIGTRAP = 5;
+
+/** A stopped guest that can be made to do calls of ours. */
+export interface Injectable {
+  readonly tid: number;
+  readonly tracees: Tracees;
+  /** A SIGTRAP of the program's own may wait in its queue, where our calls must not let it out. */
+  trapPending: boolean;
+}
+
 const CALL_AT = SKELETON_BASE + BigInt(Stub.one);
 /** A guest that had other code here could make calls that its filter forbids, or never come back to us. */
 const CALL_CODE = stubCode().subarray(Stub.one, Stub.one + 3);
+/** The filter's stop for the call, and one that was asked for by an interrupt. */
+const MAX_STOPS = 3;
 
 /**
  * Makes a stopped guest do one call of ours, at any stop but a signal-delivery-stop whose signal is still wanted, and puts
- * its registers and mask back. The guest's filter stops the call like its own, and it is let through.
+ * its registers and mask back. The guest's filter stops the call like its own, and it is let through. Afterwards the guest is
+ * in a stop from which its kernel looks at its signals again, and at an interrupted call in its registers.
  */
-export function injectCall(guest: Pick<Guest, "tid" | "tracees">, nr: number, args: readonly (bigint | number)[]): bigint {
-  const { tid, tracees } = guest;
+export function injectCall(guest: Injectable, nr: number, args: readonly (bigint | number)[]): bigint {
+  const { tid } = guest;
   const code = Buffer.alloc(CALL_CODE.length);
   memory.readUpTo(tid, CALL_AT, code);
   if (!code.equals(CALL_CODE))
@@ -24,31 +37,66 @@ export function injectCall(guest: Pick<Guest, "tid" | "tracees">, nr: number, ar
   const saved = new Regs();
   ptrace.getRegs(tid, saved.bytes);
   const mask = ptrace.getSigmask(tid);
-  ptrace.setSigmask(tid, ALL_BUT_TRAP);
   const regs = saved.clone();
   regs.setCall(CALL_AT, nr, args);
+  const result = guest.trapPending ? runQuietly(guest, regs) : runToTrap(guest, regs);
+  ptrace.setRegs(tid, saved.bytes);
+  ptrace.setSigmask(tid, mask);
+  return result;
+}
+
+/** The quick way: the skeleton's int3 behind the call ends it, by a SIGTRAP that must be let in. */
+function runToTrap({ tid, tracees }: Injectable, regs: Regs): bigint {
+  ptrace.setSigmask(tid, ALL_BUT_TRAP);
   ptrace.setRegs(tid, regs.bytes);
   for (let stops = 0; ; stops++) {
     ptrace.cont(tid);
-    const s = tracees.wait(tid);
-    if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", "the guest ended");
+    const s = live(tracees.wait(tid));
     if (s.kind === "signal" && s.signal === SIGTRAP) break;
-    // The filter's stop for this call, and one that was asked for by an interrupt.
-    assert(s.kind === "event" && stops < 3, `a call in a guest ends (${JSON.stringify(s)})`);
+    assert(s.kind === "event" && stops < MAX_STOPS, `a call in a guest ends (${JSON.stringify(s)})`);
   }
   ptrace.getRegs(tid, regs.bytes);
-  ptrace.setRegs(tid, saved.bytes);
-  ptrace.setSigmask(tid, mask);
   return regs.result;
+}
+
+/** With all signals blocked: from one system-call stop to the next, then to a stop of our own. */
+function runQuietly({ tid, tracees }: Injectable, regs: Regs): bigint {
+  ptrace.setSigmask(tid, ALL_SIGNALS);
+  ptrace.setRegs(tid, regs.bytes);
+  const here = new Regs();
+  for (let stops = 0; stops < 2; ) {
+    ptrace.contToSyscall(tid);
+    if (live(tracees.wait(tid)).kind !== "syscall") continue;
+    ptrace.getRegs(tid, here.bytes);
+    // Where it stood in a call of its own, that one is skipped, and its end is told first.
+    if (here.get(Reg.rip) === CALL_AT + SYSCALL_INSN) stops++;
+  }
+  ptrace.interrupt(tid);
+  for (let trapped = false; !trapped; ) {
+    ptrace.cont(tid);
+    const s = live(tracees.wait(tid));
+    trapped = s.kind === "event" && s.event === ptrace.Event.STOP;
+  }
+  return here.result;
+}
+
+function live(s: WaitStatus): WaitStatus {
+  if (s.kind === "exited" || s.kind === "killed") throw new TeselaError("E_GONE", "the guest ended");
+  return s;
 }
 
 const EAGAIN = -11n;
 
-/** Puts a signal, with all it says, into the guest's own queue. */
-export function queueSignal(guest: Pick<Guest, "tid" | "tracees" | "image">, info: Uint8Array): void {
+/** Puts a signal, with all it says, into the guest's own queue: the process's or the thread's, as it was sent. */
+export function queueSignal(guest: Injectable & { readonly image: { readonly pid: number } }, info: Uint8Array): void {
+  const signal = signalOf(info);
+  const self = guest.image.pid;
   const at = place(guest.tid, 0, info);
-  const result = injectCall(guest, Sys.rtTgsigqueueinfo, [guest.image.pid, guest.image.pid, signalOf(info), at]);
+  if (signal === SIGTRAP) guest.trapPending = true;
+  const result = isThreadDirected(info)
+    ? injectCall(guest, Sys.rtTgsigqueueinfo, [self, self, signal, at])
+    : injectCall(guest, Sys.rtSigqueueinfo, [self, signal, at]);
   assert(result === 0n || result === EAGAIN, `a signal is queued (${result})`);
   // No room in the host's queue (RLIMIT_SIGPENDING): as where a process sends it, the signal comes without what it says.
-  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [guest.image.pid, guest.image.pid, signalOf(info)]);
+  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [self, self, signal]);
 }

@@ -39,6 +39,16 @@ export interface InFlight {
   readonly continues: boolean;
   /** A signal has come whose handler runs once the call is over. */
   handlerWaits: boolean;
+  /** It does not wait, for a signal is pending that its own mask lets in. */
+  readonly atOnce: boolean;
+}
+
+/** A call that was interrupted while it waited. */
+export interface Cut {
+  /** Of its `syscall` instruction. */
+  readonly rip: bigint;
+  readonly nr: number;
+  readonly result: bigint;
 }
 
 export type GuestState =

@@ -3,20 +3,22 @@ import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } f
 import type { Image } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
-import { Restart } from "./freeze.ts";
-import { signalOf } from "./guest-build.ts";
-import { engineCall } from "./guest-calls.ts";
+import { cutOf, isRestart, Restart, restOfSleep, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
-import type { GuestOptions, GuestState, HomeLink, InFlight, Verdict } from "./guest-types.ts";
+import { SIGTRAP, signalOf } from "./guest-build.ts";
+import { engineCall } from "./guest-calls.ts";
+import type { Cut, GuestOptions, GuestState, HomeLink, InFlight } from "./guest-types.ts";
 import { TraceeMemory } from "./guest-memory.ts";
-import { queueSignal } from "./guest-inject.ts";
+import { injectCall } from "./guest-inject.ts";
+import { GuestSignals } from "./guest-signals.ts";
 import { Sys } from "./numbers.ts";
+import { hasPendingFault, isFault } from "./signals.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
-import { Dispositions, type Effect, hasPendingFault, isFault, sentByEngine, signalBit } from "./signals.ts";
 
 const SIGKILL = 9;
-const SIGRTMIN = 32;
 const EINTR = 4n;
+const SIGSET_BYTES = 8n;
+const SYSCALL = Buffer.from([0x0f, 0x05]);
 
 /** A process's user area running here: it computes, and every call that is not its own affair goes home. */
 export class Guest {
@@ -26,7 +28,7 @@ export class Guest {
   readonly image: Image;
   readonly options: GuestOptions;
   readonly memory: TraceeMemory;
-  readonly dispositions: Dispositions;
+  readonly signals: GuestSignals;
   readonly regs = new Regs();
   readonly link: HomeLink;
   readonly log: Log;
@@ -43,16 +45,16 @@ export class Guest {
   private onFrozen: (() => void) | null = null;
   private paused = false;
   private seq = 0;
-  /** siginfo of signals that home sent and the guest's kernel is about to deliver, by signal number, in order. */
-  private readonly expected = new Map<number, Uint8Array[]>();
-  /** Signals that came while the guest cannot take them into its own queue: blocked ones during a call. */
-  private deferred: Uint8Array[] = [];
-  /** Signals that home is waiting to hear about, for the next stop. */
-  private asked: { seq: number; info: Uint8Array }[] = [];
-  /** A call that a handler interrupts: how the guest's kernel has to see it when it delivers. */
-  private interrupted: { nr: number; result: bigint } | null = null;
+  trapPending: boolean;
+  /** A call whose wait has a mask of its own and is ended by a signal: rt_sigsuspend(2) stands in for it until that is delivered. */
+  private standIn: Regs | null = null;
   /** Set for a call that is begun again by home's kernel. */
   restart: { nr: number } | null;
+  /**
+   * The call before which the guest stands, at `rip`, waited at home until it was interrupted with this result, and has not been
+   * made since: a signal ends it, wherever the guest is when that comes.
+   */
+  cut: Cut | null = null;
 
   constructor(o: GuestOptions) {
     this.ticket = o.ticket;
@@ -65,8 +67,9 @@ export class Guest {
     this.tracees = o.tracees;
     this.log = o.log;
     this.memory = new TraceeMemory(o.tid);
-    this.dispositions = new Dispositions(o.image.sigactions);
+    this.signals = new GuestSignals(this, o.image.sigactions);
     const thread = o.image.threads[0];
+    this.trapPending = [...o.image.pending, ...(thread?.pending ?? [])].some((info) => signalOf(info) === SIGTRAP);
     this.restart = thread?.restart ?? null;
     this.clearTid = thread?.clearTid ?? 0n;
     this.limits = o.image.limits;
@@ -98,17 +101,6 @@ export class Guest {
     return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
   }
 
-  /** What a pending signal says: those that the engine queued with tgkill(2) came from elsewhere. */
-  trueInfo(info: Uint8Array, expected: Map<number, Uint8Array[]> = this.expected): Uint8Array {
-    return (sentByEngine(info) ? expected.get(signalOf(info))?.shift() : undefined) ?? info;
-  }
-
-  /** The same for all that are pending, which stay so: should the move fail, they are delivered here. */
-  trueInfos(infos: readonly Uint8Array[]): Uint8Array[] {
-    const expected = new Map([...this.expected].map(([signal, list]) => [signal, [...list]]));
-    return infos.map((info) => this.trueInfo(info, expected));
-  }
-
   /** A move has failed: goes on if it was frozen already, and is not frozen any more if not. */
   thaw(): void {
     this.onFrozen = null;
@@ -118,23 +110,34 @@ export class Guest {
   /** Lets a finished build, or a frozen guest, run. */
   go(): void {
     this.onFrozen = null;
+    ptrace.getRegs(this.tid, this.regs.bytes);
+    this.cut ??= cutOf(this.regs);
     if (this.restart) {
       const { nr } = this.restart;
       this.restart = null;
-      ptrace.getRegs(this.tid, this.regs.bytes);
       // As at the call's own stop, so that it ends or is repeated as any other.
       this.regs.set(Reg.origRax, BigInt(nr));
+      if (signalWaits(this.tid)) {
+        this.regs.set(Reg.rax, Restart.NOHAND);
+        ptrace.setRegs(this.tid, this.regs.bytes);
+        this.resume(0);
+        return;
+      }
       this.repeatAtHome(nr);
       return;
     }
     this.resume(0);
   }
 
-  /** Home's kernel goes on with a sleep or a poll that it began: restart_syscall(2) with the same data in place. */
+  /**
+   * Home's kernel goes on with a sleep or a poll that it began: restart_syscall(2) with the same data in place. A sleep that
+   * tells the program how much is left begins with that: home's kernel remembers where to write it, and that may be gone.
+   */
   private repeatAtHome(nr: number): void {
-    const plan = planCall(nr, this.regs.args, this.memory, this.area, this.context);
+    const rest = restOfSleep(nr, this.regs.args);
+    const plan = planCall(nr, rest ?? this.regs.args, this.memory, this.area, this.context);
     if (plan.kind !== "forward") throw new TeselaError("E_INTERNAL", `call ${nr} cannot be restarted at home`);
-    this.forward(nr, { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] });
+    this.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] });
   }
 
   // --- stops
@@ -170,7 +173,17 @@ export class Guest {
       return;
     }
     const nr = this.regs.syscallNumber;
-    this.act(nr, planWatched(this, nr));
+    const plan = planWatched(this, nr);
+    // What has come meanwhile meets a call that home makes; before any other it is delivered.
+    if (plan.kind !== "forward" && plan.kind !== "engine") {
+      this.signals.answer(null);
+      if (this.signals.undelivered) {
+        this.rewindCall();
+        this.resume(0);
+        return;
+      }
+    }
+    this.act(nr, plan);
   }
 
   private act(nr: number, plan: Plan): void {
@@ -201,7 +214,7 @@ export class Guest {
       return;
     }
     this.state = { kind: "waiting", why: `${reason} (call ${nr})` };
-    this.answerAsked();
+    this.signals.answer(null);
     this.link.back(this, reason, nr);
   }
 
@@ -214,15 +227,23 @@ export class Guest {
     ptrace.setRegs(this.tid, this.regs.bytes);
   }
 
-  forward(nr: number, plan: ForwardPlan): void {
-    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: false });
+  forward(nr: number, wanted: ForwardPlan): void {
+    let plan = wanted;
+    const ends = wanted.sigmask !== undefined && this.signals.waitEnds(wanted.sigmask);
+    if (ends) {
+      // The wait is over as it begins, unless what it waits for is there already.
+      const atOnce = planCall(nr, this.regs.args, this.memory, this.area, { ...this.context, atOnce: true });
+      if (atOnce.kind === "forward") plan = atOnce;
+    }
+    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: ends, atOnce: ends });
   }
 
   private fly(flight: InFlight): void {
     this.forwarded++;
     this.state = { kind: "calling", flight };
     this.link.call(this, flight, ptrace.getSigmask(this.tid));
-    this.answerAsked();
+    // Home hears of the call first, and ends it when a handler waits for that.
+    if (!this.onFrozen) this.signals.answer(flight);
   }
 
   /** Home's answer to the call in flight. */
@@ -235,7 +256,7 @@ export class Guest {
       return;
     }
     let r = result;
-    if (r === -EINTR && flight.plan.restartOnEintr && !flight.handlerWaits) r = Restart.NOINTR;
+    if (r === -EINTR && flight.plan.restartOnEintr && !flight.handlerWaits) r = Restart.NOHAND;
     const due = outLengths(flight.plan.outs, r).reduce((sum, n) => sum + n, 0);
     if (out.length !== due) {
       if (!isRestart(r)) throw new TeselaError("E_PROTOCOL", `home answered call ${flight.nr} with ${out.length} bytes in place of ${due}`);
@@ -251,7 +272,7 @@ export class Guest {
       else this.act(flight.nr, next);
       return;
     }
-    const done = finished.done;
+    const done = finished.done === 0n && flight.atOnce ? Restart.NOHAND : finished.done;
     if (isRestart(done)) this.interruptedCall(flight, done);
     else this.finishCall(done);
   }
@@ -259,6 +280,7 @@ export class Guest {
   /** Skips the call at this seccomp stop; the program gets `result`. */
   finishCall(result: bigint): void {
     this.trace?.end(result);
+    this.cut = null;
     this.regs.set(Reg.rax, result);
     this.regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.tid, this.regs.bytes);
@@ -271,142 +293,128 @@ export class Guest {
    */
   private interruptedCall(flight: InFlight, result: bigint): void {
     if (flight.handlerWaits) {
-      this.waitMaskThenDeliver(flight, result);
+      this.deliverInto(flight, result);
       return;
     }
-    if (result === Restart.BLOCK && this.onFrozen && RESTARTABLE_AWAY.has(flight.nr)) {
+    if (result === Restart.BLOCK && RESTARTABLE_AWAY.has(flight.nr)) {
+      if (!this.onFrozen) {
+        this.repeatAtHome(flight.nr);
+        return;
+      }
       this.restart = { nr: flight.nr };
       this.finishCall(-EINTR);
       return;
     }
     this.rewindCall();
+    // With that result home has not made it: it may have waited before.
+    if (result !== Restart.NOINTR) {
+      this.cut = { rip: this.regs.get(Reg.rip), nr: flight.nr, result: result === Restart.BLOCK ? Restart.NOHAND : result };
+    }
     this.settle();
   }
 
-  /** ppoll and its like wait with another mask: rt_sigsuspend with that mask delivers just as they would have. */
-  private waitMaskThenDeliver(flight: InFlight, result: bigint): void {
-    if (flight.plan.sigmaskPtr !== undefined && flight.plan.sigmaskPtr !== 0n) {
+  /** The signal-delivery-stop comes first thing, wanted frozen or not: a handler that ends a call has begun before the guest moves. */
+  private deliverInto(flight: InFlight, result: bigint): void {
+    this.signals.flush();
+    // From the call's own stop the call would be made here.
+    injectCall(this, Sys.getpid, []);
+    this.regs.set(Reg.rax, result === Restart.BLOCK ? Restart.NOHAND : result);
+    ptrace.setRegs(this.tid, this.regs.bytes);
+    const mask = flight.plan.sigmaskPtr ?? 0n;
+    if (mask !== 0n) {
+      this.regs.set(Reg.rax, Restart.NOHAND);
+      this.standIn = this.regs.clone();
       const regs = this.regs.clone();
-      this.savedArgs = { rdi: regs.get(Reg.rdi), rsi: regs.get(Reg.rsi) };
-      regs.set(Reg.origRax, BigInt(Sys.rtSigsuspend));
-      regs.set(Reg.rdi, flight.plan.sigmaskPtr);
-      regs.set(Reg.rsi, 8n);
+      regs.set(Reg.rdi, mask);
+      regs.set(Reg.rsi, SIGSET_BYTES);
+      Regs.repeat(regs, Sys.rtSigsuspend);
       ptrace.setRegs(this.tid, regs.bytes);
-      this.interrupted = { nr: flight.nr, result: Restart.NOHAND };
-      this.state = { kind: "running" };
-      ptrace.cont(this.tid);
-      return;
     }
-    this.interrupted = { nr: flight.nr, result };
-    this.rewindCall();
-    if (!this.onFrozen) this.answerAsked();
-    this.resume(0);
+    this.state = { kind: "running" };
+    ptrace.cont(this.tid);
   }
 
   /** An interrupt of ours, or a stop that means nothing here. */
   private onTrap(): void {
     // A signal that belongs to what the thread was doing comes first: this stop was asked for at the same moment.
-    if (this.interrupted || hasPendingFault(this.tid)) {
+    if (hasPendingFault(this.tid)) {
       ptrace.cont(this.tid);
       return;
     }
     ptrace.getRegs(this.tid, this.regs.bytes);
-    if (this.onFrozen || this.paused) {
-      this.settle();
+    if (this.standIn) {
+      if (this.regs.syscallNumber !== Sys.rtSigsuspend || signalWaits(this.tid)) {
+        ptrace.cont(this.tid);
+        return;
+      }
+      // What was to end the wait is gone: the call is made again, with its usual mask.
+      this.endStandIn();
+      ptrace.setSigmask(this.tid, ptrace.getSigmask(this.tid));
+      this.rewindCall();
+    }
+    if (this.onFrozen && signalWaits(this.tid)) {
+      // The interrupted call, if there is one, must see its handler run here: a signal's stop comes first, then another of these.
+      ptrace.cont(this.tid);
       return;
     }
-    const handled = this.answerAsked();
+    if (!this.onFrozen && !this.paused && this.signals.isAsked && this.standsBeforeCall()) {
+      // The signal ends the call if that waits: the program may be past its own look at what has come.
+      ptrace.cont(this.tid);
+      return;
+    }
+    const handled = !this.onFrozen && this.signals.answer(null);
     // Our interrupt ends these with EINTR though no handler runs.
     if (!handled && this.regs.syscallNumber === Sys.rtSigtimedwait && this.regs.result === -EINTR) this.rewindCall();
-    this.resume(0);
+    this.settle();
   }
 
   /** Signal-delivery-stop: a signal of home's, or the program's own fault. */
   private onSignal(signal: number): void {
-    const got = ptrace.getSiginfo(this.tid);
-    const siginfo = this.trueInfo(got);
-    if (siginfo !== got) ptrace.setSiginfo(this.tid, siginfo);
-    ptrace.getRegs(this.tid, this.regs.bytes);
-    const effect = this.dispositions.effect(signal);
-    if (this.interrupted) {
-      const { nr, result } = this.interrupted;
-      this.interrupted = null;
-      if (this.regs.get(Reg.origRax) === NO_SYSCALL) this.regs.set(Reg.rip, this.regs.get(Reg.rip) + SYSCALL_INSN);
-      this.restoreArgs();
-      this.regs.set(Reg.origRax, BigInt(nr));
-      this.regs.set(Reg.rax, result);
+    this.cut = null;
+    if (this.standIn) {
+      this.endStandIn();
       ptrace.setRegs(this.tid, this.regs.bytes);
-    }
-    // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
+    } else ptrace.getRegs(this.tid, this.regs.bytes);
+    const effect = this.signals.dispositions.effect(signal);
     if (effect === "handler" || effect === "ignore") {
-      if (effect === "handler") this.dispositions.delivered(signal);
-      // What home asks about meanwhile waits for the next stop: nothing may be queued here, or this signal loses what it says.
-      this.resume(signal);
+      if (effect === "handler") this.signals.dispositions.delivered(signal);
+      // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
+      this.run(signal);
       return;
     }
+    const info = ptrace.getSiginfo(this.tid);
     if (this.onFrozen) {
       // A fault is raised by its instruction again, wherever that is then.
-      if (!isFault(siginfo)) this.deferred.push(Buffer.from(siginfo));
+      if (!isFault(info)) this.signals.keep(info);
       this.settle();
       return;
     }
     this.state = effect === "stop" ? { kind: "stopped" } : { kind: "waiting", why: `signal ${signal}` };
-    this.link.raise(this, signal, siginfo);
+    this.signals.answer(null);
+    this.link.raise(this, signal, info);
   }
 
-  private savedArgs: { rdi: bigint; rsi: bigint } | null = null;
-  private restoreArgs(): void {
-    if (!this.savedArgs) return;
-    this.regs.set(Reg.rdi, this.savedArgs.rdi);
-    this.regs.set(Reg.rsi, this.savedArgs.rsi);
-    this.savedArgs = null;
+  /** Whether the thread's next step is a call that home makes, as it is after a move that has met one. */
+  private standsBeforeCall(): boolean {
+    const { regs } = this;
+    if (regs.syscallNumber >= 0 || !this.memory.readUpTo(regs.get(Reg.rip), SYSCALL.length).equals(SYSCALL)) return false;
+    const nr = Number(BigInt.asIntN(32, regs.get(Reg.rax)));
+    return planCall(nr, regs.args, this.memory, this.area, this.context).kind === "forward";
+  }
+
+  private endStandIn(): void {
+    if (this.standIn) this.regs.bytes.set(this.standIn.bytes);
+    this.standIn = null;
   }
 
   // --- signals from home
 
   /** A signal that arrived at home, which waits for {@link HomeLink.verdict}. */
   signal(seq: number, info: Uint8Array): void {
-    this.asked.push({ seq, info });
-    if (this.onFrozen || this.state.kind === "frozen") this.postponeAsked();
+    this.signals.ask(seq, info);
+    if (this.onFrozen || this.state.kind === "frozen") this.signals.postpone();
     else if (this.state.kind === "running") ptrace.interrupt(this.tid);
-    else this.answerAsked();
-  }
-
-  /** Decides about every signal that home has asked about. The guest is stopped. */
-  private answerAsked(): boolean {
-    let handled = false;
-    for (const { seq, info } of this.asked.splice(0)) {
-      const verdict = this.decide(info);
-      handled ||= verdict === "handled";
-      this.link.verdict(this, seq, verdict);
-    }
-    return handled;
-  }
-
-  private postponeAsked(): void {
-    for (const { seq } of this.asked.splice(0)) this.link.verdict(this, seq, "later");
-  }
-
-  private decide(info: Uint8Array): Verdict {
-    const signal = signalOf(info);
-    const calling = this.state.kind === "calling" ? this.state.flight : null;
-    const mask = calling?.plan.sigmask ?? ptrace.getSigmask(this.tid);
-    if ((mask & signalBit(signal)) !== 0n) {
-      if (this.state.kind === "running") queueSignal(this, info);
-      else this.deferred.push(info);
-      return "none";
-    }
-    const effect: Effect = this.dispositions.effect(signal);
-    if (effect === "ignore") return "none";
-    if (effect !== "handler") return "deliver";
-    if (calling) calling.handlerWaits = true;
-    const list = this.expected.get(signal) ?? [];
-    // A standard signal that is pending already is not queued twice (signal(7)).
-    if (signal < SIGRTMIN && list.length > 0) return "handled";
-    list.push(info);
-    this.expected.set(signal, list);
-    libc.syscall("tgkill", Sys.tgkill, this.tid, this.tid, signal);
-    return "handled";
+    else this.signals.answer(this.state.kind === "calling" ? this.state.flight : null);
   }
 
   /** Home's job control: while paused, the guest does not run. */
@@ -414,12 +422,6 @@ export class Guest {
     this.paused = paused;
     if (paused && this.state.kind === "running") ptrace.interrupt(this.tid);
     if (!paused && this.state.kind === "stopped") this.resume(0);
-  }
-
-  /** The program's own change of an action: signals that are on their way to a handler no more are forgotten. */
-  setAction(signal: number, action: Uint8Array): void {
-    this.dispositions.set(signal, action);
-    if (this.dispositions.effect(signal) === "ignore") this.expected.delete(signal);
   }
 
   // --- stopping and going on
@@ -433,19 +435,17 @@ export class Guest {
       done();
       return;
     }
+    this.signals.answer(null);
     if (this.paused) {
       this.state = { kind: "stopped" };
-      this.answerAsked();
       return;
     }
-    this.answerAsked();
     this.resume(0);
   }
 
+  /** Goes on, with a signal to deliver or with all that has come. */
   resume(signal: number): void {
-    this.state = { kind: "running" };
-    // At a signal-delivery-stop no call can be made in between: the next stop is asked for.
-    if (signal === 0) for (const info of this.deferred.splice(0)) queueSignal(this, info);
+    if (signal === 0) this.signals.flush();
     this.run(signal);
   }
 
@@ -456,8 +456,9 @@ export class Guest {
 
   private run(signal: number): void {
     this.state = { kind: "running" };
+    // Asked for while it stands: not one instruction of the program runs before that stop.
+    if (this.signals.due || this.onFrozen || this.paused) ptrace.interrupt(this.tid);
     ptrace.cont(this.tid, signal);
-    if (this.asked.length > 0 || this.deferred.length > 0 || this.onFrozen || this.paused) ptrace.interrupt(this.tid);
   }
 
   /**
@@ -466,7 +467,7 @@ export class Guest {
    */
   async freeze(): Promise<Uint8Array[]> {
     if (this.state.kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    this.postponeAsked();
+    this.signals.postpone();
     if (this.state.kind !== "frozen") {
       await new Promise<void>((resolve) => {
         this.onFrozen = resolve;
@@ -475,7 +476,7 @@ export class Guest {
       });
     }
     if ((this.state as GuestState).kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    return [...this.deferred];
+    return this.signals.left();
   }
 
   kill(): void {
@@ -491,8 +492,6 @@ export class Guest {
     });
   }
 }
-
-const isRestart = (result: bigint): boolean => result <= Restart.SYS && result >= Restart.BLOCK;
 
 /** Calls whose restart at home needs nothing but their data in the same place again. */
 const RESTARTABLE_AWAY: ReadonlySet<number> = new Set([7 /* poll */, Sys.nanosleep, Sys.clockNanosleep]);

@@ -1,33 +1,30 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError } from "../base/mod.ts";
-import { dropPages, fitXstate, type Image } from "../image/mod.ts";
-import { isEnd, isErrno, libc, NO_SYSCALL, proc, ptrace, Reg, Regs, type Tracees, type WaitStatus } from "../sys/mod.ts";
-import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
-import { ALL_SIGNALS, type Frozen, isGone, pendingSignals, Restart, resumeRegs, signalWaits } from "./freeze.ts";
-import { forOne } from "./guard.ts";
-import type { Verdict } from "./guest-types.ts";
+import { fitXstate, type Image } from "../image/mod.ts";
+import { isEnd, libc, proc, ptrace, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { collect } from "./collect.ts";
 import { wantsCore } from "./core-files.ts";
+import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
+import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs, signalWaits } from "./freeze.ts";
+import { forOne } from "./guard.ts";
+import type { Verdict } from "./guest-types.ts";
+import type { HomeOptions, HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
+import { isInOrder, putBack, putFirst } from "./home-queue.ts";
 import { Sys } from "./numbers.ts";
-import type { HostLink, Phase } from "./home-types.ts";
 import { OwnViewFiles } from "./own-view-files.ts";
-import { pieces } from "./release.ts";
-import { signalOf } from "./guest-build.ts";
-import { signalBit } from "./signals.ts";
+import { Postponed } from "./postponed.ts";
+import { giveBack, leaveMemory } from "./release.ts";
+import { STOPPING } from "./signals.ts";
 import type { HomeTimes } from "./traces.ts";
 
 const SIGTRAP = 5;
-const SIGCONT = 18;
 const SIGSTOP = 19;
 const SI_CODE = 8;
 const SI_TKILL = -6;
-/** A deputy that is to end its call is interrupted again after so long. */
-const INTERRUPT_MS = 20;
-const SIG_SETMASK = 2;
+/** A deputy that is to end its call is interrupted again after so long: it begins one within microseconds. */
+const CUT_AGAIN_MS = 1;
 /** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
 const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
-const RSEQ_FLAG_UNREGISTER = 1;
 
 /** The original task of a process that is, or is about to be, away. */
 export class HomeProcess {
@@ -48,14 +45,16 @@ export class HomeProcess {
   private held: { seq: number; signal: number } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  private inFlight: { readonly seq: number /** It must not wait for anything. */; readonly hurried: boolean } | null = null;
-  /** Calls that came while memory is given back: one of them might block the deputy for long. */
+  private inFlight: { readonly seq: number } | null = null;
+  /** Calls that came during {@link beforeCalls}. */
   private departing: CallFrame[] | null = null;
   private ttyMask = 0n;
   private stopped = false;
-  /** Signals that came while the guest was on the move. */
-  private postponed: Buffer[] = [];
-  private stopRequested = false;
+  readonly postponed: Postponed;
+  /** A signal that stops was delivered for the guest, which waits to hear whether it did. */
+  private stopAsked = false;
+  /** The call in flight is to be ended. */
+  private cutting = false;
   /** Someone waits for the deputy to stop in order to take it over. */
   private taking: { resolve: () => void; reject: (e: Error) => void } | null = null;
   private idle: (() => void)[] = [];
@@ -66,13 +65,14 @@ export class HomeProcess {
   /** Kept while somebody watches its calls. */
   times: HomeTimes | null = null;
 
-  constructor(o: { deputy: Deputy; ticket: number; tracees: Tracees; log: Log; onGone: (p: HomeProcess) => void }) {
+  constructor(o: HomeOptions) {
     this.pid = o.deputy.pid;
     this.deputy = o.deputy;
     this.ticket = o.ticket;
     this.tracees = o.tracees;
     this.log = o.log;
     this.onGone = o.onGone;
+    this.postponed = new Postponed(o.frozen.stopRequested);
     this.ownView = new OwnViewFiles(o.deputy, (strings) => this.host?.view(this.ticket, strings) ?? Promise.resolve(null));
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
@@ -129,13 +129,14 @@ export class HomeProcess {
     if (own && info.readInt32LE(SI_CODE) === SI_TKILL) {
       this.through.delete(signal);
       ptrace.setSiginfo(this.pid, own);
+      // Nothing comes of a stop in a process group that nobody would continue: then there is a trap instead.
+      this.stopAsked = STOPPING.has(signal);
       this.goOn(signal);
       return;
     }
     if (this.phase !== "away" || !this.host) {
       // All are blocked while the process moves; these were on their way before.
-      if (signal === SIGSTOP) this.stopRequested = true;
-      else this.postponed.push(info);
+      this.postponed.keep(info);
       ptrace.cont(this.pid);
       return;
     }
@@ -150,12 +151,13 @@ export class HomeProcess {
 
   /** From a signal's stop; who wants to take the deputy over waits for another. */
   private goOn(signal: number): void {
+    if (this.taking || this.stopAsked || this.cutting) ptrace.interrupt(this.pid);
     ptrace.cont(this.pid, signal);
-    if (this.taking) ptrace.interrupt(this.pid);
   }
 
   private onGroupStop(): void {
     this.stopped = true;
+    this.stopAsked = false;
     this.host?.pause(this.ticket, true);
     ptrace.listen(this.pid);
     this.taking?.reject(this.isStoppedError());
@@ -167,8 +169,9 @@ export class HomeProcess {
   }
 
   private onTrap(): void {
-    if (this.stopped) {
+    if (this.stopped || this.stopAsked) {
       this.stopped = false;
+      this.stopAsked = false;
       this.host?.pause(this.ticket, false);
     }
     const { taking } = this;
@@ -181,21 +184,33 @@ export class HomeProcess {
       this.phase = "moving";
       ptrace.setSigmask(this.pid, ALL_SIGNALS);
     }
-    if (this.phase === "moving" || this.inFlight?.hurried) this.cutCall();
+    if (taking || this.cutting) this.cutInFlight();
     ptrace.cont(this.pid);
     this.taking = null;
     taking?.resolve();
   }
 
-  /** Ends a call in flight that this stop has interrupted: its result, a restart code, goes to the guest. */
-  private cutCall(): void {
-    const regs = new Regs();
-    ptrace.getRegs(this.pid, regs.bytes);
-    if (regs.get(Reg.rip) !== this.deputy.callReturn || regs.syscallNumber < 0) return;
-    const r = regs.result;
-    if (r > Restart.SYS || r < Restart.BLOCK) return;
-    regs.set(Reg.origRax, NO_SYSCALL);
-    ptrace.setRegs(this.pid, regs.bytes);
+  /** A handler waits for the end of the call that its guest has sent, made here already or not. */
+  private endCall(): void {
+    if (this.departing) this.departing = this.departing.map((frame) => ({ ...frame, hurried: true }));
+    this.cutInFlight();
+  }
+
+  /** At a stop: ends the call in flight, if there is one. The deputy may not have begun it yet: then it is stopped again. */
+  private cutInFlight(): void {
+    this.cutting = false;
+    if (this.inFlight && !this.deputy.cutCall()) this.cutSoon();
+  }
+
+  /** The call in flight must not wait for anything. */
+  private cutSoon(): void {
+    const { inFlight } = this;
+    this.cutting = true;
+    setTimeout(() => {
+      if (this.inFlight === inFlight && this.cutting && this.phase !== "gone" && !this.stopped && !this.held) {
+        this.guarded(() => ptrace.interrupt(this.pid));
+      }
+    }, CUT_AGAIN_MS);
   }
 
   /** The guest's answer to a signal that it was asked about. */
@@ -206,13 +221,12 @@ export class HomeProcess {
     try {
       if (verdict === "deliver" && wantsCore(this.pid, signal)) {
         const info = ptrace.getSiginfo(this.pid);
-        this.cutCall();
         this.goOn(0);
         this.onHomeSignal(info);
         return;
       }
-      if (verdict === "later") this.postponed.push(ptrace.getSiginfo(this.pid));
-      if (verdict === "handled") this.cutCall();
+      if (verdict === "later") this.postponed.keep(ptrace.getSiginfo(this.pid));
+      if (verdict === "handled") this.endCall();
       this.goOn(verdict === "deliver" ? signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;
@@ -230,6 +244,11 @@ export class HomeProcess {
   }
 
   // --- calls for the guest
+
+  /** @throws TeselaError E_GONE: it may have ended in any pause of a move */
+  mustLive(): void {
+    if (this.phase === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+  }
 
   /** Makes a call for the guest. While the process moves it is told to make it again, unless it is half done. */
   call(frame: CallFrame): void {
@@ -251,11 +270,12 @@ export class HomeProcess {
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     const own = this.ownView.readBy(nr, frame);
     if (own !== null) return void this.readOwnView(host, frame, nr, own);
-    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
+    this.inFlight = { seq: frame.seq };
     this.times?.began(frame.seq);
     this.deputy.invoke(Buffer.from(frame.request), (result) => {
       this.times?.ended(frame.seq);
       this.inFlight = null;
+      this.cutting = false;
       this.guarded(() => {
         if (result >= 0n && this.ownView.refuses(nr, result)) {
           void this.deputy.call(Sys.close, result).then(
@@ -266,20 +286,7 @@ export class HomeProcess {
       });
       for (const wake of this.idle.splice(0)) wake();
     });
-    if (moving || frame.hurried) this.hurry(frame.seq).catch((e: unknown) => this.whileGoing(e));
-  }
-
-  /** An error of something that nobody waits for: the end of the process is none. */
-  private whileGoing(e: unknown): void {
-    if (!isGone(e)) this.kill(`its home lost track of it: ${String(e)}`);
-  }
-
-  /** Interrupts a call until it is over. Interrupted once, the deputy may still have been on its way into the call. */
-  private async hurry(seq: number): Promise<void> {
-    while (this.inFlight?.seq === seq) {
-      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), sleep(INTERRUPT_MS)]);
-      if (this.inFlight?.seq === seq && (this.phase as Phase) !== "gone") ptrace.interrupt(this.pid);
-    }
+    if (moving || frame.hurried) this.cutSoon();
   }
 
   /** Only at home can it go on: it is brought there and makes the call again. */
@@ -290,7 +297,7 @@ export class HomeProcess {
 
   /** A read of a file that shows the process itself: answered in the kernel's place. */
   private async readOwnView(host: HostLink, frame: CallFrame, nr: number, path: string): Promise<void> {
-    this.inFlight = { seq: frame.seq, hurried: frame.hurried };
+    this.inFlight = { seq: frame.seq };
     const answer = await this.ownView.read(nr, frame, path).catch((e: unknown) => {
       this.log.info("a process's own view cannot be told while it is away", { pid: this.pid, path, error: String(e) });
       return null;
@@ -303,12 +310,7 @@ export class HomeProcess {
 
   private async setMask(mask: bigint): Promise<void> {
     this.ttyMask = mask;
-    const word = Buffer.alloc(8);
-    word.writeBigUInt64LE(mask);
-    // The scratch page: the buffer may hold the next call's data already.
-    const at = this.deputy.scratch;
-    this.deputy.poke(at, word);
-    await this.deputy.call(Sys.rtSigprocmask, SIG_SETMASK, at, 0, 8).catch(() => {
+    await this.deputy.setMask(mask).catch(() => {
       // It ends: its mask matters no more.
     });
   }
@@ -317,26 +319,25 @@ export class HomeProcess {
 
   /** The process is away from now on: its memory here is given back, its signals are asked about. */
   async depart(host: HostLink, image: Image): Promise<void> {
+    this.mustLive();
     this.host = host;
     this.phase = "away";
     this.deputy.setCommitted(true);
-    this.departing ??= [];
     const thread = image.threads[0];
-    const list = [
-      ...(thread?.rseq
-        ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }]
-        : []),
-      { nr: Sys.setRobustList, args: [0, ROBUST_HEAD] },
-      { nr: Sys.setTidAddress, args: [0] },
-    ];
-    const diet = this.deputy.calls(list);
-    const unblocked = this.unblock();
-    try {
-      await diet;
-      await unblocked;
+    await this.beforeCalls(async () => {
+      await this.deputy.calls(leaveMemory(thread));
       await this.release(image);
+      await this.unblock([...image.pending, ...(thread?.pending ?? [])]);
+    });
+  }
+
+  /** Does work while the guest's calls wait: each sets the signal mask that it comes with, and one might block the deputy for long. */
+  private async beforeCalls(work: () => Promise<void>): Promise<void> {
+    this.departing ??= [];
+    try {
+      await work();
     } finally {
-      const waiting = this.departing ?? [];
+      const waiting = this.departing;
       this.departing = null;
       for (const frame of waiting) this.call(frame);
     }
@@ -349,44 +350,53 @@ export class HomeProcess {
 
   /** On from one node to another: home has nothing to do but to listen elsewhere. */
   async redirect(host: HostLink): Promise<void> {
+    this.mustLive();
     this.host = host;
     this.phase = "away";
-    await this.unblock();
+    await this.beforeCalls(() => this.unblock());
   }
 
-  /** From now on its signals are asked about: its guest runs. */
-  private async unblock(): Promise<void> {
-    const stop = this.wantsStop();
-    await this.requeue(this.postponed.splice(0));
-    await this.setMask(0n);
+  /** From now on its signals are asked about: its guest runs, and has those in its own queue that it left home with. */
+  private async unblock(known: readonly Uint8Array[] = []): Promise<void> {
+    await putFirst(this.deputy, this.postponed.take(), known, this.log);
+    // A stop first, while a continuation that comes behind it is still kept: then the deputy goes on with its mask.
+    const stop = this.postponed.takeStop(this.pid);
     if (stop) libc.kill(this.pid, SIGSTOP);
+    const unblocked = this.setMask(0n);
+    if (!stop) await unblocked;
   }
 
-  /** Gives the pages back, but those with the arguments and the environment, which ps(1) reads. */
+  /** Gives the pages back, for as long as it is away. */
   async release(image: Image): Promise<void> {
-    const keepFrom = image.mm.argStart & ~0xfffn;
-    const keepTo = (image.mm.envEnd + 0xfffn) & ~0xfffn;
-    for (const piece of pieces(image.vmas, keepFrom, keepTo)) {
-      if (this.phase !== "away") return;
-      const call = dropPages(piece);
-      const r = await this.deputy.call(call.nr, ...call.args);
-      if (isErrno(r)) this.log.warn("memory at home was not given back", { pid: this.pid, start: piece.start, errno: Number(-r) });
-    }
+    await giveBack(this.deputy, image, () => this.phase === "away", this.log);
   }
 
   /** Ends what the deputy is doing and takes it over for a move; calls that come meanwhile are sent back. */
   async takeOver(): Promise<void> {
-    if (this.phase === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+    this.mustLive();
     if (this.stopped) throw this.isStoppedError();
     await new Promise<void>((resolve, reject) => {
       this.taking = { resolve, reject };
       // Held by a signal, it traps once the guest has said what becomes of that.
       ptrace.interrupt(this.pid);
     });
-    if (this.inFlight) await this.hurry(this.inFlight.seq);
-    if ((this.phase as Phase) === "gone") throw new TeselaError("E_GONE", `process ${this.pid} ended`);
+    if (this.inFlight) await new Promise<void>((resolve) => this.idle.push(resolve));
+    this.mustLive();
     // A mask that it was told to set before may have come after the stop.
     await this.setMask(ALL_SIGNALS);
+  }
+
+  /** Begins a call and interrupts it, so that its restart block is this kernel's own: for a sleep that goes on here. */
+  async beginAndCut(nr: number, args: readonly bigint[]): Promise<bigint> {
+    const result = this.deputy.call(nr, ...args);
+    this.inFlight = { seq: -1 };
+    this.cutSoon();
+    try {
+      return await result;
+    } finally {
+      this.inFlight = null;
+      this.cutting = false;
+    }
   }
 
   /** The deputy is not taken over after all. */
@@ -394,46 +404,48 @@ export class HomeProcess {
     this.taking = null;
   }
 
-  /** A signal that came while the process was on its way home already. */
-  postpone(info: Uint8Array): void {
-    this.postponed.push(Buffer.from(info));
-  }
-
   /** A move that failed: the process stays where it was. `thaw` makes the guest run, which must be before it is asked about signals. */
   async resumeAway(thaw: () => Promise<unknown>): Promise<void> {
     if (this.phase !== "moving") return;
     this.deputy.setCommitted(true);
     this.phase = "away";
-    await thaw();
-    await this.unblock();
+    await this.beforeCalls(async () => {
+      await thaw();
+      await this.unblock();
+    });
   }
 
-  /** Whether a SIGSTOP that was held back still stands: a later SIGCONT, blocked with all signals, undoes it (signal(7)). */
-  private wantsStop(): boolean {
-    const wanted = this.stopRequested && (pendingSignals(this.pid) & signalBit(SIGCONT)) === 0n;
-    this.stopRequested = false;
-    return wanted;
-  }
-
-  /** Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be. */
-  async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">): Promise<void> {
-    await this.requeue(this.postponed.splice(0));
-    // What it was told before without waiting for the result is done, too.
-    await this.deputy.call(Sys.getpid);
+  /**
+   * Makes it an ordinary, untraced process again that goes on with these registers. Its memory is as it should be.
+   * @param pending signals that its guest had pending
+   */
+  async leave(frozen: Pick<Frozen, "regs" | "xstate" | "sigmask" | "restart">, pending: readonly Uint8Array[] = []): Promise<void> {
     await this.ownView.forget();
+    let older: readonly Uint8Array[] = [...pending, ...this.postponed.take()];
     const regs = resumeRegs(frozen);
-    await this.stopIdle();
+    for (;;) {
+      older = await putBack(this.deputy, older, this.log);
+      // What it was told before without waiting for the result is done, too.
+      await this.deputy.call(Sys.getpid);
+      await this.stopIdle();
+      const late = this.postponed.take();
+      older = [...older, ...late];
+      if (older.length === 0) break;
+      if (late.length === 0 && isInOrder([...ptrace.peekSiginfo(this.pid, false), ...ptrace.peekSiginfo(this.pid, true)], older)) break;
+      ptrace.cont(this.pid);
+    }
     this.phase = "gone";
     try {
       ptrace.setXstate(this.pid, fitXstate(frozen.xstate, ptrace.getXstate(this.pid)));
       const at = findSyscall(this.pid);
-      injectAt(this.tracees, this.pid, at, regs, Sys.close, [this.deputy.fd]);
-      injectAt(this.tracees, this.pid, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
+      const thread = { tid: this.pid, stopRequested: this.postponed.stopRequested };
+      injectAt(this.tracees, thread, at, regs, Sys.close, [this.deputy.fd]);
+      injectAt(this.tracees, thread, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
+      this.postponed.stopRequested = thread.stopRequested;
       ptrace.setRegs(this.pid, regs.bytes);
       ptrace.setSigmask(this.pid, frozen.sigmask);
-      const stop = this.wantsStop();
+      if (this.postponed.takeStop(this.pid)) libc.kill(this.pid, SIGSTOP);
       ptrace.detach(this.pid);
-      if (stop) libc.kill(this.pid, SIGSTOP);
     } catch (e) {
       // Half a process cannot be left: registers that no thread can have came from a peer, or it has ended.
       libc.kill(this.pid, 9);
@@ -481,16 +493,4 @@ export class HomeProcess {
       // It ends in the middle of this call: that is what was asked for.
     });
   }
-
-  /** Signals for the process that its guest had pending, back into its own queue; they are blocked for now. */
-  async requeue(infos: readonly Uint8Array[]): Promise<void> {
-    for (const info of infos) {
-      this.deputy.poke(this.deputy.scratch, info);
-      const r = await this.deputy.call(Sys.rtTgsigqueueinfo, this.pid, this.pid, signalOf(info), this.deputy.scratch);
-      if (isErrno(r))
-        this.log.warn("a pending signal was lost on the way home", { pid: this.pid, signal: signalOf(info), errno: Number(-r) });
-    }
-  }
 }
-
-const ROBUST_HEAD = 24;

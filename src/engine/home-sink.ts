@@ -89,14 +89,13 @@ export class HomeSink implements Sink, Disposable {
   }
 
   /** What must not be there, or not twice, should the process stay away after all: the last thing before it goes on at home. */
-  async land(image: Image, thread: ThreadImage): Promise<void> {
+  async land(thread: ThreadImage): Promise<void> {
     const { deputy } = this.process;
     await this.run("restoring the process at home", [{ nr: Sys.setRobustList, args: [thread.robustList, ROBUST_HEAD] }]);
     // Answers with the thread's id, whatever the address.
     await deputy.call(Sys.setTidAddress, thread.clearTid);
     if (thread.rseq)
       await this.run("restoring rseq", [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, 0, thread.rseq.signature] }]);
-    await this.process.requeue([...image.pending, ...thread.pending]);
   }
 
   private async run(what: string, calls: readonly RawCall[]): Promise<void> {

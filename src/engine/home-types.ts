@@ -1,4 +1,8 @@
-import type { NodeId } from "../base/mod.ts";
+import type { Log, NodeId } from "../base/mod.ts";
+import type { Tracees } from "../sys/mod.ts";
+import type { Deputy } from "./deputy.ts";
+import type { Frozen } from "./freeze.ts";
+import type { HomeProcess } from "./home-process.ts";
 import type { Data } from "../wire/mod.ts";
 
 /** What a home process says to the node its guest runs on. */
@@ -19,3 +23,12 @@ export type Phase =
   | "away"
   /** Ended, or left alone again. */
   | "gone";
+
+export interface HomeOptions {
+  readonly deputy: Deputy;
+  readonly frozen: Pick<Frozen, "stopRequested">;
+  readonly ticket: number;
+  readonly tracees: Tracees;
+  readonly log: Log;
+  readonly onGone: (p: HomeProcess) => void;
+}

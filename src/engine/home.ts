@@ -3,7 +3,7 @@ import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
 import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
-import { isEnd, proc, ptrace, Regs, type Tracees } from "../sys/mod.ts";
+import { libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import type { Data, Head } from "../wire/mod.ts";
 import { numberOf } from "./asks.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
@@ -14,13 +14,16 @@ import { guestQuestions } from "./guest-questions.ts";
 import { neededFeatures } from "./features.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
-import { type Frozen, freeze, isGone, resumeRegs } from "./freeze.ts";
+import { type Frozen, isGone, pendingSignals, resumeRegs } from "./freeze.ts";
+import { howItGoesOn } from "./home-landing.ts";
 import { HomeProcess } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import type { Phase } from "./home-types.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { refusals, refuse } from "./refusals.ts";
+import { letGo, seizeAndFreeze } from "./seize.ts";
+import { signalBit } from "./signals.ts";
 import { HomeTimes, Traces } from "./traces.ts";
 import { type Track, Tracks } from "./tracks.ts";
 
@@ -152,7 +155,7 @@ export class Home implements HomeSide {
         this.parts.log.warn("a program starts at home instead", { pid, node: target, error: toTeselaError(e).message });
         if (track.seized) {
           track.seized = false;
-          this.letGo(pid);
+          letGo(this.parts.tracees, pid);
         }
       });
     });
@@ -188,7 +191,7 @@ export class Home implements HomeSide {
     const { pid } = track;
     const { carry, tracees, log } = this.parts;
     const start = performance.now();
-    const frozen = await this.seizeAndFreeze(track);
+    const frozen = await seizeAndFreeze(tracees, track);
     let home: HomeProcess | null = null;
     try {
       // The offer takes a while: what it has begun since it was looked at keeps it here as well.
@@ -196,13 +199,14 @@ export class Home implements HomeSide {
       if (reasons.length > 0) refuse(pid, reasons);
       await step(carry.faults, "freeze");
       const deputy = Deputy.enter(tracees, frozen, log);
-      home = new HomeProcess({ deputy, ticket, tracees, log, onGone: (p) => this.gone(p) });
+      home = new HomeProcess({ deputy, frozen, ticket, tracees, log, onGone: (p) => this.gone(p) });
       ptrace.cont(pid);
       await step(carry.faults, "capture");
       const layout = readLayout(pid, this.hashes, [deputy.extent]);
       const image = await captureAtHome(deputy, frozen, layout, track.cpuUsed);
       const bytes = await sendFrozen(inbox, source, { image, layout }, carry);
       await step(carry.faults, "go");
+      home.mustLive();
       this.away.set(ticket, home);
       this.watch(track, home);
       home.host = link;
@@ -230,57 +234,15 @@ export class Home implements HomeSide {
       } else {
         this.parts.tracees.release(track.pid);
         ptrace.setRegs(track.pid, resumeRegs(frozen).bytes);
+        const continued = (pendingSignals(track.pid) & signalBit(SIGCONT)) !== 0n;
         ptrace.setSigmask(track.pid, frozen.sigmask);
         ptrace.detach(track.pid);
+        if (frozen.stopRequested && !continued) libc.kill(track.pid, SIGSTOP);
       }
     } catch (e) {
       if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
         this.parts.log.error("a process could not be put back", { pid: track.pid, error: String(e) });
     }
-  }
-
-  private async seizeAndFreeze(track: Track): Promise<Frozen> {
-    const { pid } = track;
-    const { tracees } = this.parts;
-    const atExec = track.seized;
-    track.seized = false;
-    try {
-      if (!atExec) ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
-    } catch (e) {
-      throw new TeselaError(isGone(e) ? "E_GONE" : "E_CANTMOVE", `process ${pid} cannot be traced: ${(e as Error).message}`, {
-        reasons: ["traced"],
-      });
-    }
-    try {
-      ptrace.interrupt(pid);
-      // Out of execve(2), whose return would still write a register.
-      if (atExec) ptrace.cont(pid);
-      return await freeze(tracees, pid);
-    } catch (e) {
-      this.letGo(pid);
-      throw e;
-    }
-  }
-
-  /** Detaches from a process that was stopped, or will stop some time: a running one cannot be left. */
-  private letGo(pid: number): void {
-    const { tracees } = this.parts;
-    const detach = (signal = 0): boolean => {
-      try {
-        ptrace.detach(pid, signal);
-        return true;
-      } catch (e) {
-        if (!isGone(e)) throw e;
-        return false;
-      }
-    };
-    if (detach()) {
-      tracees.release(pid);
-      return;
-    }
-    tracees.claim(pid, (s) => {
-      if (isEnd(s) || detach(s.kind === "signal" ? s.signal : 0)) tracees.release(pid);
-    });
   }
 
   private ticket(): number {
@@ -330,7 +292,7 @@ export class Home implements HomeSide {
     let coming = false;
     const comeHome = (reason: string, info: Uint8Array | null, nr?: number): void => {
       if (coming) {
-        if (info) home.postpone(info);
+        if (info) home.postponed.keep(info);
         return;
       }
       coming = true;
@@ -398,8 +360,7 @@ export class Home implements HomeSide {
       });
       came = image;
       await step(carry.faults, "land");
-      if (signal) await home.requeue([signal]);
-      await this.land(track, home, image, sink);
+      await this.land(track, home, image, sink, signal);
       link.drop(home.ticket);
       channel.close();
       return { bytes, freezeMs: performance.now() - start };
@@ -411,18 +372,16 @@ export class Home implements HomeSide {
     }
   }
 
-  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink): Promise<void> {
+  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink, signal: Uint8Array | null): Promise<void> {
     const thread = image.threads[0];
     if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
-    await sink.land(image, thread);
+    await sink.land(thread);
     track.cpuUsed = image.cpuUsed;
     await waitForHome(image.clocks, track.pid, this.parts.log);
     home.deputy.setCommitted(false);
-    // A poll goes on with the deputy's copy of its descriptors, which is given up: it begins anew.
-    const restart = thread.restart && thread.restart.nr !== POLL ? thread.restart : null;
-    const regs = Regs.from(thread.regs);
-    if (thread.restart && !restart) Regs.repeat(regs, thread.restart.nr);
-    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart });
+    const { regs, restart } = await howItGoesOn(home, thread);
+    const pending = [...thread.pending, ...image.pending, ...(signal ? [signal] : [])];
+    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart }, pending);
   }
 
   /** A move of an away process failed: its guest goes on where it is, if it still is. */
@@ -492,9 +451,10 @@ interface Move {
   readonly bytes: number;
   readonly freezeMs: number;
 }
+const SIGCONT = 18;
+const SIGSTOP = 19;
 const BUSY_POLL_MS = 2;
 const RETRY_MS = 200;
 const COME_HOME_MS = 30_000;
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const SEND_MS = 120_000;
-const POLL = 7;

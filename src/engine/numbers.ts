@@ -24,6 +24,7 @@ export const Sys = {
   kill: 62,
   fcntl: 72,
   rtSigtimedwait: 128,
+  rtSigqueueinfo: 129,
   rtSigsuspend: 130,
   sigaltstack: 131,
   prctl: 157,

@@ -1,4 +1,30 @@
-import type { Vma } from "../image/mod.ts";
+import type { Log } from "../base/mod.ts";
+import { dropPages, type Image, type RawCall, type ThreadImage, type Vma } from "../image/mod.ts";
+import { isErrno } from "../sys/mod.ts";
+import type { Deputy } from "./deputy.ts";
+import { Sys } from "./numbers.ts";
+
+const RSEQ_FLAG_UNREGISTER = 1;
+const ROBUST_HEAD = 24;
+
+/** What the kernel would fault on once the memory is gone. */
+export const leaveMemory = (thread: ThreadImage | undefined): RawCall[] => [
+  ...(thread?.rseq ? [{ nr: Sys.rseq, args: [thread.rseq.pointer, thread.rseq.size, RSEQ_FLAG_UNREGISTER, thread.rseq.signature] }] : []),
+  { nr: Sys.setRobustList, args: [0, ROBUST_HEAD] },
+  { nr: Sys.setTidAddress, args: [0] },
+];
+
+/** Gives a deputy's pages back while `goesOn`, but those with the arguments and the environment, which ps(1) reads. */
+export async function giveBack(deputy: Deputy, image: Image, goesOn: () => boolean, log: Log): Promise<void> {
+  const keepFrom = image.mm.argStart & ~0xfffn;
+  const keepTo = (image.mm.envEnd + 0xfffn) & ~0xfffn;
+  for (const piece of pieces(image.vmas, keepFrom, keepTo)) {
+    if (!goesOn()) return;
+    const call = dropPages(piece);
+    const r = await deputy.call(call.nr, ...call.args);
+    if (isErrno(r)) log.warn("memory at home was not given back", { pid: deputy.pid, start: piece.start, errno: Number(-r) });
+  }
+}
 
 /** Pages are given back in pieces, so that the guest's first calls do not wait behind a gigabyte. */
 const RELEASE_BYTES = 64n << 20n;

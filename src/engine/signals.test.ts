@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TeselaError } from "../base/mod.ts";
-import { Dispositions, isFault, sentByEngine, signalBit, siginfoOf } from "./signals.ts";
+import { isInOrder } from "./home-queue.ts";
+import { Dispositions, isFault, isSameSignal, isThreadDirected, signalBit, siginfoOf, without } from "./signals.ts";
 
 const ACTION = 32;
 function action(handler: bigint, flags = 0n): Buffer {
@@ -50,9 +51,30 @@ test("what a peer sends as a siginfo_t is one, or is refused", () => {
   }
 });
 
-test("faults and our own signals are told from others'", () => {
+test("faults are told from signals that somebody sent, and a thread's from its process's", () => {
   assert.ok(isFault(info(11, 1)));
   assert.ok(!isFault(info(11, 0)) && !isFault(info(11, -6)) && !isFault(info(17, 1)));
-  assert.ok(sentByEngine(info(10, -6)) && sentByEngine(info(10, -6, process.pid)));
-  assert.ok(!sentByEngine(info(10, -6, process.pid + 1)) && !sentByEngine(info(10, 0)) && !sentByEngine(info(10, -1)));
+  assert.ok(isThreadDirected(info(10, -6)));
+  assert.ok(!isThreadDirected(info(10, 0)) && !isThreadDirected(info(10, -1)));
+});
+
+test("a signal is the same when all it says is, but for a timer's overrun count", () => {
+  const timer = (overrun: number): Buffer => {
+    const b = info(14, -2, 7);
+    b.writeInt32LE(overrun, 20);
+    return b;
+  };
+  assert.ok(isSameSignal(timer(0), timer(5)));
+  assert.ok(!isSameSignal(timer(0), info(14, -2, 8)));
+  assert.ok(!isSameSignal(info(34, -1, 1), info(34, -1, 2)));
+  const [a, b, c] = [info(34, -1, 1), info(35, -1, 2), info(34, -1, 3)];
+  assert.deepEqual(without([a, b, a, c], [a, c]), [b, a]);
+});
+
+test("a queue is in order when the older ones of each real-time signal come first", () => {
+  const [first, second, other, standard] = [info(34, -1, 1), info(34, -1, 2), info(35, -1, 3), info(10, 0)];
+  assert.ok(isInOrder([other, first, standard, second], [first, second]));
+  assert.ok(!isInOrder([second, first], [first, second]));
+  assert.ok(!isInOrder([second], [first]));
+  assert.ok(isInOrder([], [standard]), "a standard signal merges with one that has come");
 });

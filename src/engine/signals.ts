@@ -8,8 +8,35 @@ export type Effect = "ignore" | "handler" | "terminate" | "core" | "stop";
 const SIG_DFL = 0n;
 const SIG_IGN = 1n;
 const IGNORED_BY_DEFAULT: ReadonlySet<number> = new Set([17 /* CHLD */, 18 /* CONT */, 23 /* URG */, 28 /* WINCH */]);
-const STOPPING: ReadonlySet<number> = new Set([19 /* STOP */, 20 /* TSTP */, 21 /* TTIN */, 22 /* TTOU */]);
+export const STOPPING: ReadonlySet<number> = new Set([19 /* STOP */, 20 /* TSTP */, 21 /* TTIN */, 22 /* TTOU */]);
 const DUMPING: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31]);
+
+/** siginfo_t's si_code (sigaction(2)). */
+const SI_CODE = 8;
+const SI_TKILL = -6;
+const SI_TIMER = -2;
+
+const view = (info: Uint8Array): Buffer => Buffer.from(info.buffer, info.byteOffset, info.length);
+
+/** Sent to the one thread by tgkill(2), not to the process: the kernel keeps two queues. */
+export const isThreadDirected = (info: Uint8Array): boolean => view(info).readInt32LE(SI_CODE) === SI_TKILL;
+
+/** Whether two looks at a queue saw the same signal. A timer's overrun count changes while it waits. */
+export function isSameSignal(a: Uint8Array, b: Uint8Array): boolean {
+  const [x, y] = [view(a), view(b)];
+  if (x.readInt32LE(SI_CODE) !== SI_TIMER) return x.equals(y);
+  return x.subarray(0, 20).equals(y.subarray(0, 20)) && x.subarray(24, 32).equals(y.subarray(24, 32));
+}
+
+/** What `list` holds beside the signals of `known`, in order. */
+export function without(list: readonly Uint8Array[], known: readonly Uint8Array[]): Uint8Array[] {
+  const left = [...known];
+  return list.filter((info) => {
+    const i = left.findIndex((k) => isSameSignal(k, info));
+    if (i >= 0) left.splice(i, 1);
+    return i < 0;
+  });
+}
 
 /** A siginfo_t as a peer sent it: whole, and of a signal that there is. @throws TeselaError E_PROTOCOL */
 export function siginfoOf(payload: Uint8Array): Buffer {
@@ -56,8 +83,8 @@ const FAULTS: ReadonlySet<number> = new Set([4, 7, 8, 11]);
 
 /** Tells a fault from a signal that somebody sent: positive codes are the kernel's own (sigaction(2), si_code). */
 export function isFault(siginfo: Uint8Array): boolean {
-  const info = Buffer.from(siginfo.buffer, siginfo.byteOffset, siginfo.length);
-  return FAULTS.has(info.readInt32LE(0)) && info.readInt32LE(8) > 0;
+  const info = view(siginfo);
+  return FAULTS.has(info.readInt32LE(0)) && info.readInt32LE(SI_CODE) > 0;
 }
 
 /**
@@ -66,11 +93,3 @@ export function isFault(siginfo: Uint8Array): boolean {
  * (kernel/signal.c, dequeue_synchronous_signal).
  */
 export const hasPendingFault = (tid: number): boolean => ptrace.peekSiginfo(tid, false).some(isFault);
-
-const SI_TKILL = -6;
-/** Tells what this engine sent to a guest with tgkill(2): it is not in the guest's PID namespace, so its PID is 0 there. */
-export function sentByEngine(siginfo: Uint8Array): boolean {
-  const info = Buffer.from(siginfo.buffer, siginfo.byteOffset, siginfo.length);
-  const sender = info.readInt32LE(16);
-  return info.readInt32LE(8) === SI_TKILL && (sender === 0 || sender === process.pid);
-}

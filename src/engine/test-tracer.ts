@@ -35,7 +35,7 @@ async function seize(pid: number, how: string): Promise<void> {
   ptrace.interrupt(pid);
   const frozen = await freeze(tracees, pid);
   const deputy = Deputy.enter(tracees, frozen, log);
-  void new HomeProcess({ deputy, ticket: 1, tracees, log, onGone: () => {} });
+  void new HomeProcess({ deputy, frozen, ticket: 1, tracees, log, onGone: () => {} });
   ptrace.cont(pid);
   if (how !== "enter") await captureAtHome(deputy, frozen, readLayout(pid, new FileHashes(), [deputy.extent]), { user: 0, system: 0 });
   if (how.startsWith("committed")) deputy.setCommitted(true);

@@ -56,6 +56,9 @@ function putTime(layout: Layout, mem: GuestMemory, address: bigint): TimeLimit |
   return bytes === null ? undefined : { address, offset: layout.put(bytes) };
 }
 
+/** Places a time limit of nothing. */
+const noTime = (layout: Layout): bigint => layout.address(layout.put(Buffer.alloc(TIMESPEC.size)));
+
 const poller =
   (nr: number): Planner =>
   (args, mem, area, ctx): Plan => {
@@ -75,8 +78,8 @@ const poller =
     let timeout: Timeout = { kind: "ms", relative: true, argIndex: 2 };
     if (nr === NR.ppoll) {
       mask = readMask(mem, args[3] ?? 0n, args[4] ?? 0n);
-      time = putTime(layout, mem, args[2] ?? 0n);
-      a[2] = time === null ? 0n : time === undefined ? BAD_ADDRESS : layout.address(time.offset);
+      time = ctx.atOnce ? null : putTime(layout, mem, args[2] ?? 0n);
+      a[2] = ctx.atOnce ? noTime(layout) : time === null ? 0n : time === undefined ? BAD_ADDRESS : layout.address(time.offset);
       a[3] = 0n;
       if (time) timeout = { kind: "timespec", relative: true, areaOffset: time.offset };
     }
@@ -149,8 +152,8 @@ const selector =
       s.offset = layout.put(s.set.subarray(0, travels));
       a[s.index] = layout.address(s.offset);
     }
-    const time = putTime(layout, mem, args[4] ?? 0n);
-    a[4] = time === null ? 0n : time === undefined ? BAD_ADDRESS : layout.address(time.offset);
+    const time = ctx.atOnce ? null : putTime(layout, mem, args[4] ?? 0n);
+    a[4] = ctx.atOnce ? noTime(layout) : time === null ? 0n : time === undefined ? BAD_ADDRESS : layout.address(time.offset);
     const mask = nr === NR.pselect6 ? readMaskArg(mem, args[5] ?? 0n) : null;
     a[5] = 0n;
     if (layout.full) return TOO_BIG;
@@ -198,7 +201,7 @@ const epoller =
     if (nr === NR.epoll_pwait2) {
       timeout = null;
       const address = args[3] ?? 0n;
-      const time = address === 0n ? undefined : tryRead(mem, address, TIMESPEC.size);
+      const time = ctx.atOnce ? Buffer.alloc(TIMESPEC.size) : address === 0n ? undefined : tryRead(mem, address, TIMESPEC.size);
       if (time === null) a[3] = BAD_ADDRESS;
       if (time) {
         const areaOffset = layout.put(time);
@@ -206,6 +209,7 @@ const epoller =
         timeout = { kind: "timespec", relative: true, areaOffset };
       }
     }
+    if (nr === NR.epoll_pwait && ctx.atOnce) a[3] = 0n;
     const mask = nr === NR.epoll_wait ? null : readMask(mem, args[4] ?? 0n, args[5] ?? 0n);
     if (nr !== NR.epoll_wait) a[4] = 0n;
     const address = args[1] ?? 0n;

@@ -41,6 +41,8 @@ export interface CallContext {
   readonly tid: number;
   /** The deputy's own descriptors: to the program they look closed. */
   readonly reservedFds: readonly number[];
+  /** Calls that wait for descriptors with a mask of their own only look: a signal ends the wait as it begins. */
+  readonly atOnce?: boolean;
   /** CPU time of the process (`self`) or the thread used away from home, in nanoseconds: added to what home knows. */
   cpuAway?(who: "self" | "thread"): { readonly user: bigint; readonly system: bigint };
 }

@@ -1,10 +1,12 @@
 /** Programs on a terminal, and servers, that are moved while somebody uses them. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../programs/build.ts";
 import { cannot, startCluster, type TestCluster } from "./harness.ts";
-import { migrate, runMoved, runUnmoved, SEED } from "./move.ts";
-import { Talk } from "./talk.ts";
+import { toTeselaError } from "../../src/base/mod.ts";
+import { migrate, outerPid, randomFrom, runMoved, runUnmoved, SEED, whereIs } from "./move.ts";
+import { blocksIn, Talk } from "./talk.ts";
 
 const skip = await cannot();
 let cluster: TestCluster;
@@ -12,7 +14,7 @@ before(async () => {
   if (skip !== false) return;
   cluster = await startCluster({ n: 3 });
   await cluster.sh(1, "echo 'set enable-bracketed-paste off' > /tmp/inputrc");
-  for (const name of ["echo-server", "pipes"] as const) await cluster.sh(1, `cp ${program(name)} /tmp/${name}`);
+  for (const name of ["echo-server", "pipes", "sigs-script"] as const) await cluster.sh(1, `cp ${program(name)} /tmp/${name}`);
 });
 /** Readline without the escapes that it puts around pasted text. */
 const PLAIN = { INPUTRC: "/tmp/inputrc" };
@@ -84,6 +86,61 @@ test("bash itself, moved between its lines", { skip }, async () => {
   terminal.line("exit 9");
   assert.equal(await terminal.ended, 9);
 });
+
+const TIMES = 20;
+const MOVES = 4;
+/** Hang guard: a move takes as long as the machine does. */
+const MOST_TIMES = 200;
+const READ = 0;
+const SELECT = 23;
+const PSELECT6 = 270;
+const PYTHON_PROMPT = `import readline
+n = 0
+while True:
+  try: input('> ')
+  except KeyboardInterrupt:
+    n += 1; print('caught', n)`;
+/** Waits in the middle of which ^C comes, on all sides of a move: the call that waited ends for each. */
+const PROMPTS = [
+  ["a handler that lets read(2) fail", ["/tmp/sigs-script"], "act 2", /handled 2 [^\r]*\r\neintr/, READ],
+  ["bash's read, with a trap", ["bash", "-c", "trap 'echo caught' INT; while :; do read -r x; done"], "", /caught\r\n/, READ],
+  ["Python's input()", ["/usr/bin/python3", "-c", PYTHON_PROMPT], "", /caught \d+\r\n> /, SELECT],
+] as const;
+for (const [title, argv, first, taken, call] of PROMPTS) {
+  test(`^C at a prompt that moves is taken every time: ${title}`, { skip }, async (t) => {
+    await using terminal = await cluster.tty(1, argv);
+    if (first) terminal.line(first);
+    const outer = outerPid(cluster, 1, terminal.pid);
+    await blocksIn(outer, [call, PSELECT6]);
+    const random = randomFrom(SEED);
+    let done = false;
+    let moves = 0;
+    const moving = (async () => {
+      while (!done) {
+        const at = await whereIs(cluster, terminal.pid);
+        const to = [1, 2, 3].filter((n) => n !== at)[random() < 0.5 ? 0 : 1] as number;
+        await migrate(cluster, terminal.pid, to).then(
+          () => moves++,
+          (e: unknown) => assert.equal(toTeselaError(e).code, "E_BUSY", String(e)),
+        );
+        await sleep(40 * random());
+      }
+    })();
+    try {
+      for (let i = 0; i < TIMES || (moves < MOVES && i < MOST_TIMES); i++) {
+        await blocksIn(outer, [call, PSELECT6]);
+        await sleep(60 * random());
+        terminal.type("\x03");
+        await terminal.expect(taken);
+      }
+    } finally {
+      done = true;
+      await moving;
+    }
+    t.diagnostic(`seed ${SEED}: ${moves} moves`);
+    assert(moves >= MOVES, `only ${moves} moves`);
+  });
+}
 
 test("vi edits and saves a file across moves, and follows the window's size", { skip }, async () => {
   await cluster.sh(1, "printf 'first\\nsecond\\nthird\\n' > /tmp/text");

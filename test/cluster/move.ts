@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toTeselaError } from "../../src/base/mod.ts";
 import { ask } from "../../src/daemon/mod.ts";
@@ -60,6 +60,24 @@ export function findDescendant(outerPid: number, comm: string, nth = 0): { pid: 
     }
   }
   return null;
+}
+
+/** The PID of a host's process as this machine counts. @throws Error when there is none */
+export function outerPid(cluster: TestCluster, node: number, pid: number): number {
+  const init = cluster.state.hosts.find((h) => h.id === node)?.init?.pid;
+  const namespace = readlinkSync(`/proc/${init}/ns/pid`);
+  for (const name of readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
+    try {
+      const inner = /^NSpid:\t(.*)$/m
+        .exec(readFileSync(`/proc/${name}/status`, "utf8"))?.[1]
+        ?.split("\t")
+        .at(-1);
+      if (inner === String(pid) && readlinkSync(`/proc/${name}/ns/pid`) === namespace) return Number(name);
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  throw new Error(`node ${node} has no process ${pid}`);
 }
 
 /** Where an engine says that one of its node's processes runs. */

@@ -12,7 +12,8 @@ export type Step =
   | { readonly say: string; readonly until?: string }
   /** Lines up to one that begins so, of a command that waited. */
   | { readonly hear: string }
-  | { readonly send: "kill" | "queue" | "thread"; readonly signal: number; readonly value?: number }
+  /** `handled`: its handler runs at once, and has before the next step. */
+  | { readonly send: "kill" | "queue" | "thread"; readonly signal: number; readonly value?: number; readonly handled?: boolean }
   | { readonly move: number };
 
 export const say = (command: string): Step => ({ say: command, until: command.split(" ", 1)[0] as string });
@@ -63,6 +64,7 @@ export async function play(cluster: TestCluster, sender: Sender, steps: readonly
       // What the signal does to a call is told only if the call has begun.
       if (reading) await talk.blocksIn(READ);
       await sender.send(step.send, talk.pid, step.signal, step.value);
+      if (step.handled) await talk.until(new RegExp(`^handled ${step.signal}\\b`));
     } else if ("hear" in step) {
       await talk.until(new RegExp(`^${step.hear}\\b`));
       reading = true;
@@ -94,10 +96,13 @@ export function randomSession(seed: number, length: number): Step[] {
   const random = randomFrom(seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const signals = [...STANDARD, ...REAL_TIME];
+  const handled = new Set<number>();
   let mask = 0n;
   let value = 0;
   const steps: Step[] = [];
   const act = (signal: number, how: string): void => {
+    if (how === "d" || how === "i") handled.delete(signal);
+    else handled.add(signal);
     steps.push(say(`act ${signal} ${how}`));
   };
   const setMask = (m: bigint): void => {
@@ -107,7 +112,8 @@ export function randomSession(seed: number, length: number): Step[] {
   const some = (): bigint => signals.reduce((m, s) => (random() < 0.5 ? m | bit(s) : m), 0n);
   const send = (signal: number): void => {
     const how = signal >= 34 ? "queue" : pick(["kill", "thread", "queue"] as const);
-    steps.push(how === "queue" ? { send: how, signal, value: value++ } : { send: how, signal });
+    const common = { send: how, signal, handled: (mask & bit(signal)) === 0n && handled.has(signal) };
+    steps.push(how === "queue" ? { ...common, value: value++ } : common);
   };
   const maybeMove = (): void => {
     if (random() < 0.6) steps.push({ move: pick([1, 2, 3, 2, 3]) });

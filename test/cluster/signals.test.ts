@@ -2,16 +2,20 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../programs/build.ts";
 import { cannot, startCluster, type TestCluster } from "./harness.ts";
-import { migrate, runMoved, runUnmoved, SEED } from "./move.ts";
+import { listen, migrate, randomFrom, runMoved, runUnmoved, SEED, troubles, whereIs } from "./move.ts";
+import { play, randomSession, Sender } from "./signals-script.ts";
+import { processState, Talk } from "./talk.ts";
 
 const skip = await cannot();
 let cluster: TestCluster;
 before(async () => {
   if (skip !== false) return;
   cluster = await startCluster({ n: 3 });
-  for (const name of ["sigs", "sigs-self", "segv", "fpe", "abort"] as const) await cluster.sh(1, `cp ${program(name)} /tmp/${name}`);
+  for (const name of ["sigs", "sigs-self", "sigs-count", "sigs-script", "sigs-send", "segv", "fpe", "abort"] as const)
+    await cluster.sh(1, `cp ${program(name)} /tmp/${name}`);
 });
 after(async () => await cluster?.[Symbol.asyncDispose]());
 
@@ -32,6 +36,80 @@ for (const [title, name, script] of [
     t.diagnostic(`seed ${SEED}: ${have.moves.length} moves`);
     assert.equal(have.stdout, want.stdout);
     assert(have.moves.length >= 2, `only ${have.moves.length} moves`);
+  });
+}
+
+const REAL_TIME = [34, 35, 40, 63, 64] as const;
+const STANDARD = [1, 10, 12, 14, 23, 28] as const;
+/** Bursts of signals, some longer than the moves between them are apart. */
+const BURSTS = 40;
+const MOVES = 2;
+/** Hang guard: a move waits for a burst to be over. */
+const MOST_BURSTS = 200;
+const LONGEST_BURST = 30;
+
+test("storms of real-time signals: none is lost, each number's come in order, with what they say", { skip }, async (t) => {
+  const random = randomFrom(SEED);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
+  const quiet = listen(cluster);
+  await using counter = await Talk.start(cluster, ["/tmp/sigs-count", "120"]);
+  await counter.until(/^ready/);
+  await using sender = await Sender.start(cluster);
+  let done = false;
+  let moves = 0;
+  // What it says at its end tells more than that it could not be moved any more.
+  void counter.ended.then(() => {
+    done = true;
+  });
+  const moving = (async () => {
+    while (!done) {
+      const at = await whereIs(cluster, counter.pid);
+      await migrate(cluster, counter.pid, pick([1, 2, 3].filter((n) => n !== at))).then(
+        () => moves++,
+        (e: unknown) => assert.match(processState(counter.outerPid), /[XZ]/, String(e)),
+      );
+      await sleep(30 * random());
+    }
+  })();
+  const sent = new Map<number, number>();
+  try {
+    for (let burst = 0; (burst < BURSTS || (moves < MOVES && burst < MOST_BURSTS)) && !done; burst++) {
+      for (let n = Math.ceil(random() * LONGEST_BURST); n > 0 && !done; n--) {
+        const signal = pick(REAL_TIME);
+        const value = sent.get(signal) ?? 0;
+        if (await sender.send("queue", counter.pid, signal, value)) sent.set(signal, value + 1);
+        if (random() < 0.1) await sender.send(pick(["kill", "thread"] as const), counter.pid, pick(STANDARD));
+      }
+      await sleep(60 * random());
+    }
+  } finally {
+    done = true;
+    await moving;
+  }
+  await sender.send("kill", counter.pid, 15).catch(() => undefined);
+  const { status, lines } = await counter.end();
+  t.diagnostic(`seed ${SEED}: ${moves} moves, ${[...sent.values()].reduce((a, b) => a + b, 0)} signals`);
+  const counts = new Map(
+    lines.map((l) => l.split(" ")).flatMap(([word, n, count]) => (word === "count" ? [[Number(n), Number(count)]] : [])),
+  );
+  assert.equal(lines.at(-1), "sums ok", `${status}: ${lines.slice(-3).join(" | ")} ${counter.stderr}`);
+  for (const [signal, count] of sent) assert.equal(counts.get(signal), count, `signal ${signal}`);
+  assert(moves >= MOVES, `only ${moves} moves`);
+  assert.deepEqual(
+    [1, 2, 3].flatMap((n) => troubles(quiet(n))),
+    [],
+  );
+});
+
+for (const [i, length] of [300, 300, 300].entries()) {
+  test(`session ${i + 1} of signals, masks, waits and moves says what it says unmoved`, { skip }, async (t) => {
+    const seed = SEED + i;
+    const steps = randomSession(seed, length);
+    await using sender = await Sender.start(cluster);
+    const want = await play(cluster, sender, steps, false);
+    const have = await play(cluster, sender, steps, true);
+    t.diagnostic(`seed ${seed}: ${steps.length} steps`);
+    assert.deepEqual(have, want);
   });
 }
 
@@ -78,7 +156,16 @@ for (const [what, command, name] of PLACES) {
     await assert.rejects(migrate(cluster, pid, 3), /stopped/);
     await cluster.sh(1, `kill -CONT ${pid}`);
     if (what === "computing") while ((await used()) === stopped);
-    await migrate(cluster, pid, 3);
+    // The engine hears of it a moment after kill(1) has returned.
+    const moved = async (): Promise<boolean> =>
+      await migrate(cluster, pid, 3).then(
+        () => true,
+        (e: unknown) => {
+          assert.match(String(e), /stopped/);
+          return false;
+        },
+      );
+    while (!(await moved())) await sleep(20);
     await cluster.sh(1, `kill -KILL ${pid}`);
     await shell.ended;
   });

@@ -89,13 +89,7 @@ export class Talk implements AsyncDisposable {
 
   /** Waits until the process at home is in one of these system calls. */
   async blocksIn(...numbers: readonly number[]): Promise<void> {
-    const end = performance.now() + WAIT_MS;
-    for (;;) {
-      const text = unlessGone(() => readFileSync(`/proc/${this.outerPid}/syscall`, "utf8")) ?? "gone";
-      if (numbers.includes(Number.parseInt(text, 10)) && processState(this.outerPid) === "S") return;
-      if (performance.now() > end) throw new Error(`process ${this.pid} is not in system call ${numbers.join(" or ")} but: ${text}`);
-      await sleep(POLL_MS);
-    }
+    await blocksIn(this.outerPid, numbers);
   }
 
   private tail(): string {
@@ -106,6 +100,17 @@ export class Talk implements AsyncDisposable {
     unlessGone(() => process.kill(this.outerPid, "SIGKILL"));
     this.child.kill("SIGKILL");
     await this.ended;
+  }
+}
+
+/** Waits until a process of this machine is in one of these system calls. @throws Error when it does not come to that */
+export async function blocksIn(outerPid: number, numbers: readonly number[]): Promise<void> {
+  const end = performance.now() + WAIT_MS;
+  for (;;) {
+    const text = unlessGone(() => readFileSync(`/proc/${outerPid}/syscall`, "utf8")) ?? "gone";
+    if (numbers.includes(Number.parseInt(text, 10)) && processState(outerPid) === "S") return;
+    if (performance.now() > end) throw new Error(`process ${outerPid} is not in system call ${numbers.join(" or ")} but: ${text}`);
+    await sleep(POLL_MS);
   }
 }
 
