@@ -71,6 +71,6 @@ export const MEDIA: readonly Program[] = [
     packages: ["povray"],
     needs: ["povray"],
     turns: 3,
-    script: "povray -D +I$ZOO/plain.pov +Oo.ppm +FP +W160 +H120 +WT2 -GA > /dev/null 2>&1; echo $?; md5sum o.ppm",
+    script: "povray -D +I$ZOO/plain.pov +Oo.ppm +FP +W160 +H120 +WT1 -GA > /dev/null 2>&1; echo $?; md5sum o.ppm",
   },
 ];
