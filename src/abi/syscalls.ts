@@ -38,8 +38,11 @@ import { CLOCK } from "./time.ts";
 
 const mask = addr;
 /** What the engines do not do together yet: the kernel at home does it, once the process is there. */
-const CHILD = { home: true, note: "brings it home: it makes its child there" } as const;
-const PROGRAM = { home: true, note: "brings it home: it becomes the other program there" } as const;
+const CHILD = {
+  part: true,
+  note: "threads, and children in namespaces of their own or sharing more than memory until exec, bring it home",
+} as const;
+const PROGRAM = { part: true, note: "arguments that do not fit 1 MiB, and signals that are pending, bring it home" } as const;
 const WAITS = { blocking: true } as const;
 /** May end with EINTR though no handler ran, see signal(7). */
 const SLEEPS = { blocking: true, restart: true } as const;
@@ -169,8 +172,8 @@ const ROWS: readonly SyscallRow[] = [
   special(54, "setsockopt", [fd, int, int, into(arg32(4)), int], { part: true, note: "options that point to more memory bring it home" }),
   special(55, "getsockopt", [fd, int, int, shape, shape], { part: true, note: "options that map memory bring it home" }),
   engine(56, "clone", [int, addr, addr, addr, int], CHILD),
-  engine(57, "fork", [], CHILD),
-  engine(58, "vfork", [], CHILD),
+  engine(57, "fork"),
+  engine(58, "vfork"),
   engine(59, "execve", [path, addr, addr], PROGRAM),
   engine(60, "exit", [int]),
   home(61, "wait4", [int, outIfPositive(4), int, outIfPositive(S.RUSAGE_BUF.size)], WAITS),

@@ -3,6 +3,7 @@ import { assert, type Log, TeselaError } from "../base/mod.ts";
 import {
   buildSigframe,
   Exchange,
+  fitXstate,
   type FrameState,
   packCall,
   type RawCall,
@@ -42,6 +43,10 @@ const SIGSTOP = 19;
 const SIG_SETMASK = 2;
 /** Offset in the scratch pages. */
 const MASK_AT = 0x1000n;
+
+/** Children that it forks for its guest are traced from their first instruction; the program that it becomes is met at its start. */
+const DEPUTY_OPTIONS =
+  ptrace.Option.TRACESYSGOOD | ptrace.Option.TRACEFORK | ptrace.Option.TRACEVFORK | ptrace.Option.TRACECLONE | ptrace.Option.TRACEEXEC;
 
 /** Who waits for a call's result; the call fails when the process ends before it has one. */
 interface Waiter {
@@ -138,6 +143,7 @@ export class Deputy {
       regs.set(Reg.r15, base + DeputyMap.exchange);
       regs.set(Reg.origRax, NO_SYSCALL);
       ptrace.setRegs(tid, regs.bytes);
+      ptrace.setOptions(tid, DEPUTY_OPTIONS);
       const deputy = new Deputy(tid, base, fd, new Socket({ fd: engineEnd, readable: true, writable: true }));
       deputy.post([{ nr: Sys.close, args: [ours] }, ...(fd === theirs ? [] : [{ nr: Sys.close, args: [theirs] }])], UNHEARD);
       deputy.post([{ nr: Sys.mprotect, args: [base, 0x1000, PROT_RX] }], UNHEARD);
@@ -149,6 +155,11 @@ export class Deputy {
       call(Sys.munmap, base, DeputyMap.size);
       throw e;
     }
+  }
+
+  /** The deputy of a child that this one has forked: the same pages and descriptor, and a socket of its own. */
+  inherited(pid: number, engineEnd: number): Deputy {
+    return new Deputy(pid, this.base, this.fd, new Socket({ fd: engineEnd, readable: true, writable: true }));
   }
 
   /** Makes one call; resolves with the raw result, -errno included. @throws TeselaError E_GONE when the process ends instead */
@@ -191,6 +202,18 @@ export class Deputy {
     this.socket.write(request);
   }
 
+  /** The same, for who waits. @throws TeselaError E_GONE when the process ends, or becomes another program, instead */
+  callRaw(request: Uint8Array): Promise<bigint> {
+    return new Promise((resolve, reject) => {
+      if (this.closedReason) {
+        reject(this.closedReason);
+        return;
+      }
+      this.waiting.push({ done: resolve, fail: reject });
+      this.socket.write(Buffer.from(request));
+    });
+  }
+
   peek(at: bigint, length: number): Buffer {
     const out = Buffer.alloc(length);
     const n = memory.readUpTo(this.pid, at, out);
@@ -218,6 +241,21 @@ export class Deputy {
     regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.pid, regs.bytes);
     return true;
+  }
+
+  /**
+   * Ends the service of a thread that is stopped in the loop: it goes on with these registers once it is let go.
+   * @returns whether it is to stop for a SIGSTOP, which may have come just now
+   */
+  retire(tracees: Tracees, frozen: Pick<FrozenThread, "xstate"> & { sigmask: bigint }, regs: Regs, stopRequested: boolean): boolean {
+    const thread = { tid: this.pid, stopRequested };
+    ptrace.setXstate(this.pid, fitXstate(frozen.xstate, ptrace.getXstate(this.pid)));
+    const at = findSyscall(this.pid);
+    injectAt(tracees, thread, at, regs, Sys.close, [this.fd]);
+    injectAt(tracees, thread, at, regs, Sys.munmap, [this.base, this.extent.end - this.extent.start]);
+    ptrace.setRegs(this.pid, regs.bytes);
+    ptrace.setSigmask(this.pid, frozen.sigmask);
+    return thread.stopRequested;
   }
 
   /** Closes the engine's end. The thread must not be running the loop any more, or be meant to leave it. */

@@ -202,3 +202,6 @@ export function restOfSleep(nr: number, args: readonly bigint[]): bigint[] | nul
 
 /** True for the error of a ptrace request on a task that is gone or was never stopped. */
 export const isGone = (e: unknown): boolean => e instanceof SysError && e.code === "ESRCH";
+
+/** Calls whose restart at home needs nothing but their data in the same place again. */
+export const RESTARTABLE_AWAY: ReadonlySet<number> = new Set([7 /* poll */, Sys.nanosleep, Sys.clockNanosleep]);

@@ -4,6 +4,7 @@ import { SIGACTION_BYTES } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
+import { exec, fork } from "./guest-family.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Restart } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
@@ -34,12 +35,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   rt_tgsigqueueinfo: (guest, nr) => sendInfo(guest, nr, 3),
   setrlimit: (guest, nr) => limit(guest, nr, 0n, 0, 1, null),
   prlimit64: (guest, nr) => limit(guest, nr, guest.regs.args[0] ?? 0n, 1, 2, 3),
-  fork: (guest, nr) => guest.goBack(nr, "fork"),
-  vfork: (guest, nr) => guest.goBack(nr, "fork"),
-  clone: (guest, nr) => guest.goBack(nr, "clone"),
-  clone3: (guest, nr) => guest.goBack(nr, "clone"),
-  execve: (guest, nr) => guest.goBack(nr, "exec"),
-  execveat: (guest, nr) => guest.goBack(nr, "exec"),
+  fork,
+  vfork: fork,
+  clone: fork,
+  clone3: fork,
+  execve: exec,
+  execveat: exec,
 };
 
 export function engineCall(guest: Guest, name: string, nr: number): void {
@@ -48,8 +49,23 @@ export function engineCall(guest: Guest, name: string, nr: number): void {
   else guest.goBack(nr, name);
 }
 
+/**
+ * Before a call for which home's deputy works on behalf of the engines: what home asks about is answered first, or it would
+ * wait for that. False when a signal has come before the call: it is delivered, and the call is made again.
+ */
+export function standBy(guest: Guest): boolean {
+  guest.signals.answer(null);
+  if (guest.signals.undelivered) {
+    guest.rewindCall();
+    guest.settle();
+    return false;
+  }
+  guest.state = { kind: "busy" };
+  return true;
+}
+
 /** A call as it is, with data of its own in front. */
-function planned(nr: number, args: readonly bigint[], rest: Partial<ForwardPlan> & Pick<ForwardPlan, "finish">): ForwardPlan {
+export function planned(nr: number, args: readonly bigint[], rest: Partial<ForwardPlan> & Pick<ForwardPlan, "finish">): ForwardPlan {
   return { kind: "forward", nr, args: [...args], blob: EMPTY, outs: [], blocking: false, restartOnEintr: false, ...rest };
 }
 
@@ -153,7 +169,7 @@ function sigaction(guest: Guest, nr: number): void {
 /** A private file mapping: home maps the file too, and this node maps the same content. */
 function mapFile(guest: Guest, nr: number): void {
   const args = guest.regs.args;
-  guest.state = { kind: "busy" };
+  if (!standBy(guest)) return;
   guest.link
     .mapFile(guest, args)
     .then((answer) => {
@@ -178,7 +194,7 @@ function mapFile(guest: Guest, nr: number): void {
 }
 
 /** While home moves the process it answers nothing: the call is made again where it goes on. */
-function metMove(guest: Guest, e: unknown): boolean {
+export function metMove(guest: Guest, e: unknown): boolean {
   if (toTeselaError(e).code !== "E_BUSY") return false;
   guest.rewindCall();
   guest.settle();

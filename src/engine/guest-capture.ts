@@ -7,6 +7,7 @@ import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
 import { rewind, setInterrupted } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
+import type { Birth } from "./guest-types.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
 import { isThreadDirected } from "./signals.ts";
@@ -92,6 +93,24 @@ export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8A
     clocks: shifted(readClocks(), guest.options.origin.shift),
     nice: proc.readStat(tid).nice,
     ids: image.ids,
+  };
+}
+
+/** What is known of a child that a guest has just made; its registers and memory are in it. */
+export function childImage(parent: Guest, { pid, clearHandlers, clearTid }: Birth): Image {
+  const { image, signals } = parent;
+  const { dispositions } = signals;
+  const thread = image.threads[0];
+  assert(thread, "a guest has a thread");
+  const sigactions = clearHandlers ? dispositions.withoutHandlers() : Buffer.from(dispositions.bytes);
+  return {
+    ...image,
+    pid,
+    sigactions,
+    pending: [],
+    threads: [{ ...thread, tid: pid, clearTid, pending: [], restart: null }],
+    limits: parent.limits,
+    cpuUsed: { user: 0, system: 0 },
   };
 }
 

@@ -18,6 +18,21 @@ export interface HomeLink {
   /** Asks home to map a file at `addr` too and to tell what it holds. */
   mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile>;
   mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint>;
+  /** Home makes the child of a guest, which waits there for its own guest. */
+  fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<{ pid: number; ticket: number } | { errno: number }>;
+  /** Takes in the guest that a guest has made: stopped, behind the call that made it. */
+  adopt(parent: Guest, child: Birth): Guest;
+  born(child: Guest): Promise<void>;
+  stillborn(parent: Guest, ticket: number): Promise<void>;
+}
+export interface Birth {
+  readonly ticket: number;
+  readonly pid: number;
+  readonly tid: number;
+  /** Its handlers are reset (CLONE_CLEAR_SIGHAND). */
+  readonly clearHandlers: boolean;
+  /** See set_tid_address(2). */
+  readonly clearTid: bigint;
 }
 export type MappedFile =
   | { readonly kind: "errno"; readonly errno: number }

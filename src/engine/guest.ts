@@ -3,7 +3,7 @@ import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } f
 import type { Image } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
-import { cutOf, isRestart, Restart, restOfSleep, signalWaits } from "./freeze.ts";
+import { cutOf, isRestart, RESTARTABLE_AWAY, Restart, restOfSleep, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
 import { SIGTRAP, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
@@ -11,6 +11,7 @@ import type { Cut, GuestOptions, GuestState, HomeLink, InFlight } from "./guest-
 import { TraceeMemory } from "./guest-memory.ts";
 import { injectCall } from "./guest-inject.ts";
 import { GuestSignals } from "./guest-signals.ts";
+import { Kin } from "./kin.ts";
 import { Sys } from "./numbers.ts";
 import { hasPendingFault, isFault } from "./signals.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
@@ -41,6 +42,7 @@ export class Guest {
   limits: Image["limits"];
   forwarded = 0;
   trace: CallTrace | null = null;
+  readonly kin = new Kin();
   /** Set while the guest is wanted frozen; called once it is. */
   private onFrozen: (() => void) | null = null;
   private paused = false;
@@ -150,6 +152,7 @@ export class Guest {
         this.state = { kind: "gone" };
         this.tracees.release(this.tid);
         this.options.space.leave();
+        this.kin.onOver();
         this.onFrozen?.();
         this.link.lost(this, s.kind === "killed" ? `the guest was killed by signal ${s.signal}` : `the guest exited with ${s.code}`);
         return;
@@ -467,6 +470,7 @@ export class Guest {
    */
   async freeze(): Promise<Uint8Array[]> {
     if (this.state.kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
+    this.kin.mustBeAlone();
     this.signals.postpone();
     if (this.state.kind !== "frozen") {
       await new Promise<void>((resolve) => {
@@ -484,6 +488,7 @@ export class Guest {
     this.state = { kind: "gone" };
     libc.kill(this.tid, SIGKILL);
     this.options.space.leave();
+    this.kin.onOver();
     // Whoever waits for it to freeze must learn that it never will.
     this.onFrozen?.();
     // Its death is still reported to us: a handler must take it so that it is not kept for later.
@@ -492,6 +497,3 @@ export class Guest {
     });
   }
 }
-
-/** Calls whose restart at home needs nothing but their data in the same place again. */
-const RESTARTABLE_AWAY: ReadonlySet<number> = new Set([7 /* poll */, Sys.nanosleep, Sys.clockNanosleep]);

@@ -1,30 +1,36 @@
 import { type Log, TeselaError } from "../base/mod.ts";
-import { fitXstate, type Image } from "../image/mod.ts";
+import type { Image } from "../image/mod.ts";
 import { isEnd, libc, proc, ptrace, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { collect } from "./collect.ts";
 import { wantsCore } from "./core-files.ts";
-import { type Deputy, findSyscall, injectAt } from "./deputy.ts";
+import type { Deputy } from "./deputy.ts";
 import { ALL_SIGNALS, type Frozen, isGone, Restart, resumeRegs, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
+import { type Becoming, becomeProgram, isBirth, isExec } from "./home-exec.ts";
+import { Stillborn } from "./stillborn.ts";
+import { stopInLoop } from "./stop-in-loop.ts";
 import type { Verdict } from "./guest-types.ts";
 import type { HomeOptions, HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
-import { isInOrder, putBack, putFirst } from "./home-queue.ts";
+import { isInOrder, ORDERLY_ROUNDS, putBack, putFirst } from "./home-queue.ts";
 import { Sys } from "./numbers.ts";
 import { OwnViewFiles } from "./own-view-files.ts";
 import { Postponed } from "./postponed.ts";
 import { giveBack, leaveMemory } from "./release.ts";
-import { STOPPING } from "./signals.ts";
+import { isThreadDirected, STOPPING } from "./signals.ts";
 import type { HomeTimes } from "./traces.ts";
 
 const SIGTRAP = 5;
 const SIGSTOP = 19;
-const SI_CODE = 8;
-const SI_TKILL = -6;
 /** A deputy that is to end its call is interrupted again after so long: it begins one within microseconds. */
 const CUT_AGAIN_MS = 1;
+/** A program that gets signals without end is moved all the same. */
+const FLOOD = 4;
 /** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
 const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
+
+/** It ends in the middle of a call, which then matters no more. */
+const endsInIt = (): void => {};
 
 /** The original task of a process that is, or is about to be, away. */
 export class HomeProcess {
@@ -40,6 +46,11 @@ export class HomeProcess {
   onBack: (reason: string, nr: number) => void = () => {};
   /** A signal whose default action wants the whole process here (a core dump). */
   onHomeSignal: (info: Uint8Array) => void = () => {};
+  /** It has become another program, and stands at its beginning, traced. */
+  onProgram: () => void = () => {};
+  /** An execve(2) is under way. */
+  becoming: Becoming | null = null;
+  readonly stillborn = new Stillborn();
   private signalSeq = 0;
   /** A signal-delivery-stop that waits for the guest's verdict. */
   private held: { seq: number; signal: number } | null = null;
@@ -56,10 +67,8 @@ export class HomeProcess {
   /** The call in flight is to be ended. */
   private cutting = false;
   /** Someone waits for the deputy to stop in order to take it over. */
-  private taking: { resolve: () => void; reject: (e: Error) => void } | null = null;
+  private taking: { resolve: () => void; reject: (e: Error) => void; patience: number } | null = null;
   private idle: (() => void)[] = [];
-  readonly exited: Promise<void>;
-  private resolveExited: () => void = () => {};
   calls = 0;
   private readonly ownView: OwnViewFiles;
   /** Kept while somebody watches its calls. */
@@ -74,9 +83,6 @@ export class HomeProcess {
     this.onGone = o.onGone;
     this.postponed = new Postponed(o.frozen.stopRequested);
     this.ownView = new OwnViewFiles(o.deputy, (strings) => this.host?.view(this.ticket, strings) ?? Promise.resolve(null));
-    this.exited = new Promise((resolve) => {
-      this.resolveExited = resolve;
-    });
     this.tracees.claim(this.pid, (s) => this.guarded(() => this.onStop(s)));
   }
 
@@ -102,6 +108,8 @@ export class HomeProcess {
         return;
       case "event":
         if (s.event === ptrace.Event.STOP && s.signal !== SIGTRAP) this.onGroupStop();
+        else if (s.event === ptrace.Event.EXEC) this.onExec();
+        else if (isBirth(s.event)) ptrace.cont(this.pid);
         else this.onTrap();
         return;
       case "syscall":
@@ -119,14 +127,17 @@ export class HomeProcess {
     this.taking = null;
     this.inFlight = null;
     for (const wake of this.idle.splice(0)) wake();
-    this.resolveExited();
     this.onGone(this);
   }
 
   private onSignal(signal: number): void {
     const info = ptrace.getSiginfo(this.pid);
+    if (this.stillborn.tellsOf(info)) {
+      ptrace.cont(this.pid);
+      return;
+    }
     const own = this.through.get(signal);
-    if (own && info.readInt32LE(SI_CODE) === SI_TKILL) {
+    if (own && isThreadDirected(info)) {
       this.through.delete(signal);
       ptrace.setSiginfo(this.pid, own);
       // Nothing comes of a stop in a process group that nobody would continue: then there is a trap instead.
@@ -175,8 +186,8 @@ export class HomeProcess {
       this.host?.pause(this.ticket, false);
     }
     const { taking } = this;
-    if (taking && this.inFlight && signalWaits(this.pid)) {
-      // It has interrupted the call in flight, so the guest must hear of it before it hears of the call.
+    if (taking && this.inFlight && taking.patience-- > 0 && signalWaits(this.pid)) {
+      // It has interrupted the call in flight, so the guest had better hear of it before it hears of the call. In a flood it hears later.
       ptrace.cont(this.pid);
       return;
     }
@@ -216,6 +227,7 @@ export class HomeProcess {
   /** The guest's answer to a signal that it was asked about. */
   verdict(seq: number, verdict: Verdict): void {
     if (this.held?.seq !== seq || this.phase === "gone") return;
+    if (this.becoming && verdict !== "deliver") this.becoming.spoilt = true;
     const { signal } = this.held;
     this.held = null;
     try {
@@ -264,10 +276,14 @@ export class HomeProcess {
       return;
     }
     this.calls++;
+    const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     const tty = frame.sigmask & TTY_SIGNALS;
+    if (isExec(nr)) {
+      becomeProgram(this, frame, host, tty).catch((e: unknown) => this.kill(`an error in its engine: ${String(e)}`));
+      return;
+    }
     if (tty !== this.ttyMask && !moving) void this.setMask(tty);
     if (frame.blob.length > 0) this.deputy.poke(this.deputy.buffer, frame.blob);
-    const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
     const own = this.ownView.readBy(nr, frame);
     if (own !== null) return void this.readOwnView(host, frame, nr, own);
     this.inFlight = { seq: frame.seq };
@@ -289,6 +305,17 @@ export class HomeProcess {
     if (moving || frame.hurried) this.cutSoon();
   }
 
+  /** It is the new program now, stopped before its first instruction, and nobody's deputy any more. */
+  private onExec(): void {
+    if (!this.becoming) {
+      ptrace.cont(this.pid);
+      return;
+    }
+    ptrace.setSigmask(this.pid, this.becoming.sigmask);
+    this.end();
+    this.onProgram();
+  }
+
   /** Only at home can it go on: it is brought there and makes the call again. */
   private refuse(host: HostLink, seq: number, nr: number): void {
     this.onBack("own_view", nr);
@@ -308,11 +335,9 @@ export class HomeProcess {
     for (const wake of this.idle.splice(0)) wake();
   }
 
-  private async setMask(mask: bigint): Promise<void> {
+  async setMask(mask: bigint): Promise<void> {
     this.ttyMask = mask;
-    await this.deputy.setMask(mask).catch(() => {
-      // It ends: its mask matters no more.
-    });
+    await this.deputy.setMask(mask).catch(endsInIt);
   }
 
   // --- moving
@@ -357,7 +382,7 @@ export class HomeProcess {
   }
 
   /** From now on its signals are asked about: its guest runs, and has those in its own queue that it left home with. */
-  private async unblock(known: readonly Uint8Array[] = []): Promise<void> {
+  async unblock(known: readonly Uint8Array[] = []): Promise<void> {
     await putFirst(this.deputy, this.postponed.take(), known, this.log);
     // A stop first, while a continuation that comes behind it is still kept: then the deputy goes on with its mask.
     const stop = this.postponed.takeStop(this.pid);
@@ -376,7 +401,7 @@ export class HomeProcess {
     this.mustLive();
     if (this.stopped) throw this.isStoppedError();
     await new Promise<void>((resolve, reject) => {
-      this.taking = { resolve, reject };
+      this.taking = { resolve, reject, patience: FLOOD };
       // Held by a signal, it traps once the guest has said what becomes of that.
       ptrace.interrupt(this.pid);
     });
@@ -423,27 +448,25 @@ export class HomeProcess {
     await this.ownView.forget();
     let older: readonly Uint8Array[] = [...pending, ...this.postponed.take()];
     const regs = resumeRegs(frozen);
-    for (;;) {
-      older = await putBack(this.deputy, older, this.log);
+    for (let round = 0; ; round++) {
+      if (round < ORDERLY_ROUNDS) older = await putBack(this.deputy, older, this.log);
+      else await putFirst(this.deputy, older, older, this.log);
       // What it was told before without waiting for the result is done, too.
       await this.deputy.call(Sys.getpid);
-      await this.stopIdle();
+      if (!(await stopInLoop(this.tracees, this.pid, (signal) => this.onSignal(signal)))) {
+        this.end();
+        this.mustLive();
+      }
       const late = this.postponed.take();
       older = [...older, ...late];
       if (older.length === 0) break;
+      if (late.length === 0 && round >= ORDERLY_ROUNDS) break;
       if (late.length === 0 && isInOrder([...ptrace.peekSiginfo(this.pid, false), ...ptrace.peekSiginfo(this.pid, true)], older)) break;
       ptrace.cont(this.pid);
     }
     this.phase = "gone";
     try {
-      ptrace.setXstate(this.pid, fitXstate(frozen.xstate, ptrace.getXstate(this.pid)));
-      const at = findSyscall(this.pid);
-      const thread = { tid: this.pid, stopRequested: this.postponed.stopRequested };
-      injectAt(this.tracees, thread, at, regs, Sys.close, [this.deputy.fd]);
-      injectAt(this.tracees, thread, at, regs, Sys.munmap, [this.deputy.base, this.deputy.extent.end - this.deputy.extent.start]);
-      this.postponed.stopRequested = thread.stopRequested;
-      ptrace.setRegs(this.pid, regs.bytes);
-      ptrace.setSigmask(this.pid, frozen.sigmask);
+      this.postponed.stopRequested = this.deputy.retire(this.tracees, frozen, regs, this.postponed.stopRequested);
       if (this.postponed.takeStop(this.pid)) libc.kill(this.pid, SIGSTOP);
       ptrace.detach(this.pid);
     } catch (e) {
@@ -462,23 +485,6 @@ export class HomeProcess {
     }
   }
 
-  /** Stops the deputy in its loop. */
-  private async stopIdle(): Promise<void> {
-    this.tracees.release(this.pid);
-    ptrace.interrupt(this.pid);
-    for (;;) {
-      const s = await new Promise<WaitStatus>((resolve) => this.tracees.claim(this.pid, resolve));
-      this.tracees.release(this.pid);
-      if (isEnd(s)) {
-        this.end();
-        throw new TeselaError("E_GONE", `process ${this.pid} ended`);
-      }
-      if (s.kind === "event" && s.event === ptrace.Event.STOP) return;
-      if (s.kind === "signal") this.onSignal(s.signal);
-      else ptrace.cont(this.pid);
-    }
-  }
-
   /** The guest is lost, and with it the program: the process ends as if killed. */
   kill(reason: string): void {
     // What somebody else has ended loses its user area with good reason.
@@ -489,8 +495,6 @@ export class HomeProcess {
 
   /** The program's own end. */
   exit(code: number): void {
-    this.deputy.call(Sys.exitGroup, code).catch(() => {
-      // It ends in the middle of this call: that is what was asked for.
-    });
+    this.deputy.call(Sys.exitGroup, code).catch(endsInIt);
   }
 }

@@ -10,6 +10,7 @@ import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./ca
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
 import { waitForHome } from "./clocks.ts";
 import { BUFFER_BYTES, Deputy } from "./deputy.ts";
+import { type Families, familyQuestions } from "./home-family.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { neededFeatures } from "./features.ts";
 import { followToExec } from "./exec-stop.ts";
@@ -51,7 +52,7 @@ interface Parts {
 const OPEN_MS = 5000;
 
 /** The home side of an engine: the node's own processes, wherever they run. */
-export class Home implements HomeSide {
+export class Home implements HomeSide, Families {
   private readonly parts: Parts;
   private readonly away = new Map<number, HomeProcess>();
   readonly tracks = new Tracks();
@@ -67,7 +68,11 @@ export class Home implements HomeSide {
   constructor(parts: Parts) {
     this.parts = parts;
     this.links = new Links(parts.transport, this, parts.log);
-    this.asks = { ...guestQuestions((ticket) => this.away.get(ticket), this.hashes), traced: (link) => (p) => this.traced(link, p) };
+    this.asks = {
+      ...guestQuestions((ticket) => this.away.get(ticket), this.hashes),
+      ...familyQuestions(this, parts.tracees, parts.log),
+      traced: (link) => (p) => this.traced(link, p),
+    };
   }
 
   process(ticket: number): HomeProcess | undefined {
@@ -149,16 +154,43 @@ export class Home implements HomeSide {
     if (target === null || target === this.parts.node) return;
     const to = this.peer(target);
     await this.links.get(to, OPEN_MS);
-    followToExec(this.parts.tracees, pid, execs, () => {
-      track.seized = true;
-      this.migrate(pid, target).catch((e: unknown) => {
-        this.parts.log.warn("a program starts at home instead", { pid, node: target, error: toTeselaError(e).message });
-        if (track.seized) {
-          track.seized = false;
-          letGo(this.parts.tracees, pid);
-        }
-      });
+    followToExec(this.parts.tracees, pid, execs, () => this.placeProgram(track, target));
+  }
+
+  /** Places a program that stands at its beginning, traced. */
+  private placeProgram(track: Track, target: number): void {
+    const { pid } = track;
+    track.seized = true;
+    this.migrate(pid, target).catch((e: unknown) => {
+      this.parts.log.warn("a program starts at home instead", { pid, node: target, error: toTeselaError(e).message });
+      if (track.seized) {
+        track.seized = false;
+        letGo(this.parts.tracees, pid);
+      }
     });
+  }
+
+  // --- families
+
+  adopt(parent: HomeProcess, forked: { deputy: Deputy; stopRequested: boolean }): HomeProcess {
+    const { tracees, log } = this.parts;
+    const home = new HomeProcess({ ...forked, frozen: forked, ticket: this.ticket(), tracees, log, onGone: (p) => this.gone(p) });
+    const track = this.tracks.of(home.pid);
+    track.process = home;
+    track.node = this.tracks.of(parent.pid).node;
+    // Until its guest is there it cannot be moved.
+    track.busy = true;
+    home.host = parent.host;
+    home.phase = "away";
+    this.away.set(home.ticket, home);
+    this.watch(track, home);
+    ptrace.cont(home.pid);
+    return home;
+  }
+
+  async born(child: HomeProcess): Promise<void> {
+    await child.unblock();
+    this.tracks.of(child.pid).busy = false;
   }
 
   // --- out
@@ -304,6 +336,12 @@ export class Home implements HomeSide {
     };
     home.onBack = (reason, nr) => comeHome(reason, null, nr);
     home.onHomeSignal = (info) => comeHome("core", info);
+    home.onProgram = () => {
+      const { node } = track;
+      track.node = null;
+      if (node === null) letGo(this.parts.tracees, home.pid);
+      else this.placeProgram(track, node);
+    };
   }
 
   /** What the guest itself asked for: it cannot go on where it is, so this is tried until it works or the time is over. */

@@ -11,10 +11,10 @@ import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink }
 import { keepBelow } from "./cpus.ts";
 import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
 import { Guest } from "./guest.ts";
-import type { HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
+import type { Birth, GuestOptions, HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
 import { GuestBuild } from "./guest-build.ts";
 import { guestView } from "./guest-view.ts";
-import { captureGuest, readGuestLayout } from "./guest-capture.ts";
+import { captureGuest, childImage, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
 import { usageOf } from "./rows.ts";
@@ -173,7 +173,7 @@ export class Hosting {
         }),
     });
     this.homes.set(home, asks);
-    const link = new ChannelHomeLink(channel, asks, this.parts);
+    const link = new ChannelHomeLink(channel, asks, this.parts, (o) => this.take({ ...o, link }));
     channel.onMessage((m) => this.onMessage(m, home, link, asks));
     void channel.closed.then((reason) => {
       if (this.homes.get(home) === asks) this.homes.delete(home);
@@ -225,7 +225,7 @@ export class Hosting {
     if (typeof p.cpus === "number") keepBelow(here.build.tid, p.cpus);
     this.arrived.delete(key);
     clearTimeout(here.timer);
-    const guest = new Guest({
+    const guest = this.take({
       ticket,
       home,
       tid: here.build.tid,
@@ -239,10 +239,15 @@ export class Hosting {
       log: this.parts.log,
     });
     if (p.watched === true) link.watch(guest, true);
-    this.guests.set(key, guest);
-    link.guests.add(guest);
     guest.guarded(() => guest.go());
     return null;
+  }
+
+  private take(options: GuestOptions & { readonly link: ChannelHomeLink }): Guest {
+    const guest = new Guest(options);
+    this.guests.set(keyOf(guest.home, guest.ticket), guest);
+    options.link.guests.add(guest);
+    return guest;
   }
 
   private drop(home: number, ticket: number): void {
@@ -367,6 +372,11 @@ class IncomingFiles implements Disposable {
     file.commit();
     this.open.delete(hash);
   }
+  /** No more of it will come, whether it is whole or not. */
+  abandon(hash: string): void {
+    this.open.get(hash)?.[Symbol.dispose]();
+    this.open.delete(hash);
+  }
   [Symbol.dispose](): void {
     for (const file of this.open.values()) file[Symbol.dispose]();
     this.open.clear();
@@ -383,7 +393,11 @@ class ChannelHomeLink implements HomeLink {
   private readonly asks: Asks;
   private readonly parts: Parts;
 
-  constructor(channel: Channel, asks: Asks, parts: Parts) {
+  private readonly fetching = new Map<string, Promise<Data>>();
+  private readonly take: (options: Omit<GuestOptions, "link">) => Guest;
+
+  constructor(channel: Channel, asks: Asks, parts: Parts, take: (options: Omit<GuestOptions, "link">) => Guest) {
+    this.take = take;
     this.channel = channel;
     this.asks = asks;
     this.parts = parts;
@@ -433,9 +447,40 @@ class ChannelHomeLink implements HomeLink {
     if (typeof answer.errno === "number") return { kind: "errno", errno: answer.errno };
     if (typeof answer.reason === "string") return { kind: "back", reason: answer.reason };
     const hash = textOf(answer, "hash");
-    if (!cache.has(hash)) await this.asks.ask("sendFile", { ticket: guest.ticket, fd: args[4] ?? 0n }, carry.stepMs * 4);
+    if (!cache.has(hash)) await this.fetch(guest, hash, args[4] ?? 0n);
     if (!cache.has(hash)) return { kind: "back", reason: "file_changed" };
     return { kind: "file", send: () => sendDescriptors(zygote.socket, [cache.fd(hash)]) };
+  }
+
+  /** Several guests may want the same file at once: it comes once. Should that fail with the one that asked, each of them tries again. */
+  private fetch(guest: Guest, hash: string, fd: bigint): Promise<Data> {
+    let coming = this.fetching.get(hash);
+    if (!coming) {
+      const { stepMs } = this.parts.carry;
+      coming = this.asks.ask("sendFile", { ticket: guest.ticket, fd }, stepMs * 4).finally(() => {
+        this.fetching.delete(hash);
+        this.files.abandon(hash);
+      });
+      this.fetching.set(hash, coming);
+    }
+    return coming;
+  }
+
+  async fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<{ pid: number; ticket: number } | { errno: number }> {
+    const answer = (await this.asks.ask("fork", { ticket: guest.ticket, ...wanted }, this.parts.carry.stepMs)) as Record<string, Data>;
+    if (typeof answer.errno === "number") return { errno: answer.errno };
+    return { pid: numberOf(answer, "pid"), ticket: numberOf(answer, "ticket") };
+  }
+  adopt(parent: Guest, birth: Birth): Guest {
+    const { options } = parent;
+    options.space.join();
+    return this.take({ ...options, ticket: birth.ticket, tid: birth.tid, image: childImage(parent, birth) });
+  }
+  async born(child: Guest): Promise<void> {
+    await this.asks.ask("born", { ticket: child.ticket }, this.parts.carry.stepMs);
+  }
+  async stillborn(parent: Guest, ticket: number): Promise<void> {
+    await this.asks.ask("stillborn", { ticket: parent.ticket, child: ticket }, this.parts.carry.stepMs);
   }
 
   async mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint> {

@@ -69,6 +69,15 @@ export class Dispositions {
     return DUMPING.has(signal) ? "core" : "terminate";
   }
 
+  /** What is ignored stays so, all else is as by default: what execve(2) and CLONE_CLEAR_SIGHAND make of them. */
+  withoutHandlers(): Buffer {
+    const out = Buffer.alloc(this.bytes.length);
+    for (let at = 0; at < this.bytes.length; at += SIGACTION_BYTES) {
+      if (this.bytes.readBigUInt64LE(at) === SIG_IGN) this.bytes.copy(out, at, at, at + SIGACTION_BYTES);
+    }
+    return out;
+  }
+
   /** SA_RESETHAND: the kernel resets a one-shot handler when it delivers, and so must this copy. */
   delivered(signal: number): void {
     const at = (signal - 1) * SIGACTION_BYTES;

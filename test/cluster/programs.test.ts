@@ -78,13 +78,15 @@ test("what of its own view only home can tell takes a program there", { skip }, 
 
 const MIB = "1024";
 const ROUTE = [2, 3, 1, 3, 2, 1];
+/** One after each move, two to look at its CPU time, and one to end with. */
+const ROUNDS = ROUTE.length + 3;
 
 test("1 GiB is whole after each move, released at home, and nobody's business on the host", { skip }, async (t) => {
   if (wanted && !wanted.includes("memfill")) return;
   const dir = "/tmp/quokka-files";
   await cluster.sh(1, `mkdir ${dir} && cp ${program("memfill")} ${dir}/quokka-fill`);
-  const argv: Argv = [`${dir}/quokka-fill`, MIB, String(ROUTE.length + 2), "918273645", "-1"];
-  const unmoved = cluster.output(1, argv, { input: "\n".repeat(ROUTE.length + 2) });
+  const argv: Argv = [`${dir}/quokka-fill`, MIB, String(ROUNDS), "918273645", "-1"];
+  const unmoved = cluster.output(1, argv, { input: "\n".repeat(ROUNDS) });
   await using moved = await Talk.start(cluster, argv, { cwd: dir, env: { QUOKKA: "quokka-value" } });
   const line = (): Promise<string> => moved.next();
   assert.match(await line(), /^filled/);
@@ -105,6 +107,8 @@ test("1 GiB is whole after each move, released at home, and nobody's business on
     assert.equal(await line(), `ok ${++round}`);
   }
   assert(ticks(moved.outerPid) - before <= 2, "no CPU is used at home while it computes elsewhere");
+  moved.say("");
+  assert.equal(await line(), `ok ${++round}`);
   const { status, lines } = await moved.end();
   assert.deepEqual({ status, stdout: `${lines.join("\n")}\n` }, { status: 0, stdout: await unmoved });
 });
@@ -113,7 +117,7 @@ test("1 GiB is whole after each move, released at home, and nobody's business on
 async function lookAround(p: Talk, node: number): Promise<void> {
   const rss = Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${p.outerPid}/status`, "utf8"))?.[1] ?? 0);
   assert(rss < 1024, `${rss} kB resident at home`);
-  assert.equal(await cluster.sh(1, `ps -o args= -p ${p.pid}`), `/tmp/quokka-files/quokka-fill ${MIB} ${ROUTE.length + 2} 918273645 -1`);
+  assert.equal(await cluster.sh(1, `ps -o args= -p ${p.pid}`), `/tmp/quokka-files/quokka-fill ${MIB} ${ROUNDS} 918273645 -1`);
   assert.deepEqual(await exposures(cluster, node, ["quokka", "918273645"]), []);
   assert((await guestsSeen(cluster, node)).includes("nobody [tesela-guest]"), "the host's users see that there is a guest");
 }

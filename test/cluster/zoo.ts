@@ -20,6 +20,7 @@ const COMPILED = [
   "brk-mmap",
   "calls",
   "clocks",
+  "family",
   "files",
   "files-musl",
   "own-view",
@@ -31,7 +32,6 @@ const COMPILED = [
   "spin-pie",
 ] as const;
 /** Forking takes a process home until it can be followed; so does its child's first move. */
-const FORKS = ["fork", "clone"];
 
 const PYTHON = `
 import hashlib
@@ -112,20 +112,21 @@ export const CASES: Readonly<Record<string, Case>> = {
       "dd if=$DATA/text of=copy bs=1k conv=swab status=none; sha256sum < copy; dd if=$DATA/text of=copy bs=10k status=none; dd if=copy of=copy bs=5k count=999 skip=7 seek=3 conv=notrunc status=none; sha256sum < copy",
     least: 5,
   },
+  family: { name: "family", script: "family 3 7 300", gap: [20, 80], least: 5, home: ["exec"] },
   files: { name: "files", script: "files . 100 7", least: 5 },
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
   calls: { name: "calls", script: "calls . 24 7", gap: [20, 80], least: 5 },
   "its own view": { name: "own-view", script: "own-view 100 10", gap: [20, 80], least: 5, stays: ["own_view"] },
-  "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5, home: FORKS },
+  "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5 },
   "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },
-  "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5, home: FORKS },
+  "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5 },
   "the other end": { name: "pipes", nth: 1, script: "pipes pair 500", least: 5 },
   "an end of a packet pair": { name: "pipes", nth: 1, script: "pipes packets 3000", least: 5 },
   "brk-mmap": { name: "brk-mmap", script: "brk-mmap 400", least: 5 },
   // Kernels count no CPU time of elsewhere: at home again a process has used what it used there, and that clock would go back.
   clocks: { name: "clocks", script: "clocks 3", route: [2, 3], least: 5 },
   "clocks, and home": { name: "clocks", script: "clocks 12 5000 0", least: 5 },
-  sendrecv: { name: "sendrecv", script: "sendrecv 40 20", least: 5, home: FORKS },
+  sendrecv: { name: "sendrecv", script: "sendrecv 40 20", least: 5 },
   "spin, static": { name: "spin", script: "spin 400 1000000", least: 5 },
   "spin, static with musl": { name: "spin-musl", script: "spin-musl 400 1000000", least: 5 },
   "spin, not position-independent": { name: "spin-nopie", script: "spin-nopie 400 1000000", least: 5 },

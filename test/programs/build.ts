@@ -31,6 +31,7 @@ export const PROGRAMS = {
   clocks: { source: "clocks.c" },
   die: { source: "die.c" },
   "echo-server": { source: "echo-server.c" },
+  family: { source: "family.c" },
   files: { source: "files.c" },
   "files-musl": { source: "files.c", compiler: "musl", flags: ["-static"] },
   fpe: { source: "fpe.c", flags: ["-lm"] },

@@ -1,0 +1,80 @@
+/** Families that fork, wait for each other and become other programs while any of them is moved at any moment. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { program } from "../../test/programs/build.ts";
+import { toTeselaError } from "../base/mod.ts";
+import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+
+const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
+
+/** A process and all that descend from it. */
+function tree(pid: number): number[] {
+  const out: number[] = [];
+  for (const queue = [pid]; queue.length > 0; ) {
+    const next = queue.pop() as number;
+    out.push(next);
+    try {
+      for (const task of readdirSync(`/proc/${next}/task`)) {
+        const children = readFileSync(`/proc/${next}/task/${task}/children`, "utf8").trim();
+        if (children !== "") queue.push(...children.split(" ").map(Number));
+      }
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return out;
+}
+
+/** Time to be moved away before the first round. */
+const PAUSE_MS = 500;
+
+/** What may be said of a process of which one knows no more than its PID; all else is a fault. */
+const EXPECTED: Readonly<Record<string, readonly string[]>> = {
+  E_GONE: [],
+  E_NOENT_PID: [],
+  E_EXISTS: [],
+  E_BUSY: [],
+  E_CANTMOVE: ["vfork", "clone_vm", "stopped", "ended", "traced", "system"],
+};
+
+test("a family moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  const random = seeded();
+  const rounds = 4;
+  const output = async (moving: (pid: number) => Promise<void>): Promise<string> => {
+    using family = await TestProgram.start(n.tracees, program("family"), String(rounds), "7", String(PAUSE_MS));
+    await moving(family.pid);
+    return await family.end();
+  };
+  const want = await output(async () => {});
+  assert.match(want, /done\nstatus 0\n$/);
+  let moves = 0;
+  const have = await output(async (pid) => {
+    await n.home.migrate(pid, 2);
+    while (tree(pid).length > 0) {
+      const all = tree(pid);
+      const one = all[random.int(all.length)] ?? pid;
+      // At home it would be done before it is moved again.
+      const to = random.int(8) === 0 ? 1 : 2 + random.int(2);
+      try {
+        await n.home.migrate(one, to === 1 ? "home" : to);
+        moves++;
+      } catch (e) {
+        const { code, message, details } = toTeselaError(e);
+        const reasons = (details.reasons ?? []) as string[];
+        assert.ok(EXPECTED[code] && reasons.every((r) => EXPECTED[code]?.includes(r)), `seed ${SEED}: ${code} ${message} ${reasons}`);
+        if (code === "E_NOENT_PID" && one === pid) break;
+      }
+      await sleep(random.float() * 10);
+    }
+  });
+  assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-4000)}`);
+  assert.ok(moves >= 10, `${moves} moves`);
+  assert.equal(
+    n.nodes.reduce((sum, node) => sum + node.hosting.count, 0),
+    0,
+  );
+  assert.equal(n.home.awayCount, 0);
+});

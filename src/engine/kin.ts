@@ -1,0 +1,15 @@
+import { TeselaError } from "../base/mod.ts";
+
+/** What ties a guest to others of its family that run beside it. */
+export class Kin {
+  /** With how many others it shares its memory, as vfork(2) makes it. */
+  sharing = 0;
+  /** Called once when it has ended, or is another program. */
+  onOver: () => void = () => {};
+
+  /** @throws TeselaError E_CANTMOVE: one of two that share their memory cannot be moved without the other */
+  mustBeAlone(): void {
+    if (this.sharing === 0) return;
+    throw new TeselaError("E_CANTMOVE", "it shares its memory with a child until that is another program", { reasons: ["vfork"] });
+  }
+}
