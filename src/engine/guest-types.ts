@@ -50,6 +50,8 @@ export interface InFlight {
   readonly seq: number;
   readonly nr: number;
   readonly plan: ForwardPlan;
+  /** It goes on with a wait that was interrupted before. */
+  readonly resumes: boolean;
   /** It is a further step of a call whose first steps home has made. */
   readonly continues: boolean;
   /** A signal has come whose handler runs once the call is over. */

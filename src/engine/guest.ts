@@ -139,7 +139,7 @@ export class Guest {
     const rest = restOfSleep(nr, this.regs.args);
     const plan = planCall(nr, rest ?? this.regs.args, this.memory, this.area, this.context);
     if (plan.kind !== "forward") throw new TeselaError("E_INTERNAL", `call ${nr} cannot be restarted at home`);
-    this.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] });
+    this.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] }, true);
   }
 
   // --- stops
@@ -230,7 +230,7 @@ export class Guest {
     ptrace.setRegs(this.tid, this.regs.bytes);
   }
 
-  forward(nr: number, wanted: ForwardPlan): void {
+  forward(nr: number, wanted: ForwardPlan, resumes = false): void {
     let plan = wanted;
     const ends = wanted.sigmask !== undefined && this.signals.waitEnds(wanted.sigmask);
     if (ends) {
@@ -238,7 +238,7 @@ export class Guest {
       const atOnce = planCall(nr, this.regs.args, this.memory, this.area, { ...this.context, atOnce: true });
       if (atOnce.kind === "forward") plan = atOnce;
     }
-    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: ends, atOnce: ends });
+    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes });
   }
 
   private fly(flight: InFlight): void {
@@ -299,7 +299,8 @@ export class Guest {
       this.deliverInto(flight, result);
       return;
     }
-    if (result === Restart.BLOCK && RESTARTABLE_AWAY.has(flight.nr)) {
+    // Not even begun at home, what was left to wait is still left.
+    if ((result === Restart.BLOCK || flight.resumes) && RESTARTABLE_AWAY.has(flight.nr)) {
       if (!this.onFrozen) {
         this.repeatAtHome(flight.nr);
         return;
