@@ -204,8 +204,10 @@ static void op_copy(int f) {
     int in = open_file(f, O_RDONLY), out = openat(dir_fd, "copy", O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
     CHECK(out >= 0);
     size_t done = 0;
+    /* How often it goes round is the kernel's affair: chance of its own, so that what comes after does not depend on that. */
+    uint64_t how = rnd();
     while (done < files[f].size) {
-        ssize_t n = rnd_below(2) ? sendfile(out, in, NULL, files[f].size - done) : copy_file_range(in, NULL, out, NULL, 10000, 0);
+        ssize_t n = (how = mix(how)) & 1 ? sendfile(out, in, NULL, files[f].size - done) : copy_file_range(in, NULL, out, NULL, 10000, 0);
         CHECK(n > 0);
         done += n;
     }
