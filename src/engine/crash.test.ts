@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { program } from "../../test/programs/build.ts";
 import { Log } from "../base/mod.ts";
 import { libc } from "../sys/mod.ts";
+import { ALL_SIGNALS } from "./freeze.ts";
 import { endOrphans } from "./orphans.ts";
 import { SEED, seeded } from "./test-nodes.ts";
 
@@ -17,6 +18,8 @@ const skip = process.getuid?.() === 0 ? false : "tracing other users' processes 
 const TRACER = fileURLToPath(new URL("test-tracer.ts", import.meta.url));
 
 const SIGRTMIN = 34;
+/** Without SIGKILL and SIGSTOP. */
+const ALL_BUT_UNBLOCKABLE = 0xffff_ffff_fffb_feffn;
 
 interface Victim {
   readonly child: ChildProcess;
@@ -105,5 +108,22 @@ test("processes that were away end with their engine, or when the next one finds
     assert.equal(whole.child.signalCode, null);
   } finally {
     for (const { child } of [waiting, whole]) child.kill("SIGKILL");
+  }
+});
+
+test("a process that has come home and is not let go yet goes on as it came", { skip, timeout: 60_000 }, async () => {
+  const reading = await start("/bin/sh", "-c", "echo ready; read line; echo got $line");
+  try {
+    await crash([reading], "landing", 5);
+    const status = (): string => readFileSync(`/proc/${reading.pid}/status`, "utf8");
+    const blocked = (): bigint => BigInt(`0x${/^SigBlk:\t(\S+)/m.exec(status())?.[1]}`);
+    assert.match(status(), /^TracerPid:\t0$/m);
+    while (blocked() === ALL_SIGNALS || blocked() === ALL_BUT_UNBLOCKABLE) await sleep(1);
+    assert.equal(blocked(), 1n << 9n, "SIGUSR1 is blocked, and no other");
+    reading.child.stdin?.write("a line\n");
+    assert.equal(await reading.ended, 0);
+    assert.deepEqual(reading.lines, ["ready", "got a line"]);
+  } finally {
+    reading.child.kill("SIGKILL");
   }
 });

@@ -225,6 +225,16 @@ export class Deputy {
     poke(this.pid, at, bytes);
   }
 
+  /** How the thread goes on by itself when the engine ends before the commit. */
+  setFrame(state: FrameState): void {
+    const frame = buildSigframe(this.base + DeputyMap.frame, state);
+    assert(frame.bytes.length <= Number(DeputyMap.scratch - DeputyMap.frame), "the extended state fits its frame");
+    this.poke(this.base + DeputyMap.frame, frame.bytes);
+    const rsp = Buffer.alloc(8);
+    rsp.writeBigUInt64LE(frame.rsp, 0);
+    this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.frame), rsp);
+  }
+
   /** After this the end of the socket kills the process in place of resuming it. */
   setCommitted(committed: boolean): void {
     const word = Buffer.alloc(4);

@@ -141,11 +141,17 @@ export function repeatRegs(frozen: { regs: Regs; restart: { nr: number } | null 
   else if (regs.syscallNumber >= 0 && isRestart(regs.result)) Regs.repeat(regs, regs.syscallNumber);
   return regs;
 }
+/** The same for rt_sigreturn(2), whose frame cannot tell of an interrupted call: that is made again. */
+export function frameRegs(frozen: { regs: Regs; restart: { nr: number } | null }): Regs {
+  const regs = repeatRegs(frozen);
+  rewind(regs);
+  return regs;
+}
 /**
  * What rt_sigreturn(2) finds in a frame made here: it ignores flags that cannot be, so that the thread keeps the alternate
  * stack that it has (kernel/signal.c, restore_altstack).
  */
-const KEEP_STACK = { sp: 0n, flags: 3, size: 0n } as const;
+export const KEEP_STACK = { sp: 0n, flags: 3, size: 0n } as const;
 
 /** Whether a result is the kernel's own mark of an interrupted call, which no program ever sees. */
 export const isRestart = (result: bigint): boolean => RESTARTS.has(result);

@@ -15,7 +15,7 @@ import { guestQuestions } from "./guest-questions.ts";
 import { neededFeatures } from "./features.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
-import { type Frozen, isGone, pendingSignals, resumeRegs } from "./freeze.ts";
+import { type Frozen, frameRegs, isGone, KEEP_STACK, pendingSignals, resumeRegs } from "./freeze.ts";
 import { howItGoesOn } from "./home-landing.ts";
 import { HomeProcess } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
@@ -416,10 +416,12 @@ export class Home implements HomeSide, Families {
     await sink.land(thread);
     track.cpuUsed = image.cpuUsed;
     await waitForHome(image.clocks, track.pid, this.parts.log);
-    home.deputy.setCommitted(false);
     const { regs, restart } = await howItGoesOn(home, thread);
-    const pending = [...thread.pending, ...image.pending, ...(signal ? [signal] : [])];
-    await home.leave({ regs, xstate: thread.xstate, sigmask: thread.sigmask, restart }, pending);
+    const frozen = { regs, xstate: thread.xstate, sigmask: thread.sigmask, restart };
+    // From here on it outlives the engine as what it is now.
+    home.deputy.setFrame({ ...frozen, regs: frameRegs(frozen), altStack: KEEP_STACK });
+    home.deputy.setCommitted(false);
+    await home.leave(frozen, [...thread.pending, ...image.pending, ...(signal ? [signal] : [])]);
   }
 
   /** A move of an away process failed: its guest goes on where it is, if it still is. */

@@ -88,6 +88,8 @@ export class Hosting {
         build.kill();
         this.parts.log.warn("a process arrived and its home did not start it", { home: head.home, pid: head.pid });
       }, GO_MS);
+      // It holds up nothing that has nothing else to do.
+      timer.unref();
       this.arrived.set(key, { build, timer });
     } finally {
       files[Symbol.dispose]();

@@ -3,13 +3,16 @@ import { FileHashes } from "../image/mod.ts";
 import { ptrace, Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
 import { Deputy } from "./deputy.ts";
-import { freeze, isGone } from "./freeze.ts";
+import { freeze, isGone, repeatRegs } from "./freeze.ts";
 import { HomeProcess } from "./home-process.ts";
+import { signalBit } from "./signals.ts";
+
+const SIGUSR1 = 10;
 
 /**
  * For crash.test.ts: reads `PID how` lines, makes each process a deputy and says so, then waits to be killed. With `enter` it goes no
  * further, with `capture` it has asked the deputy about itself, with `committed` the process counts as away, with `committed-in-call` its
- * deputy waits in a call besides.
+ * deputy waits in a call besides. With `landing` it is to go on with SIGUSR1 blocked, as if it had come home so.
  */
 const tracees = new Tracees();
 const log = new Log({ level: "error" });
@@ -41,4 +44,9 @@ async function seize(pid: number, how: string): Promise<void> {
   if (how.startsWith("committed")) deputy.setCommitted(true);
   // pause(2), with all signals blocked.
   if (how === "committed-in-call") void deputy.call(34).catch(() => {});
+  if (how === "landing") {
+    deputy.setCommitted(true);
+    deputy.setFrame({ ...frozen, regs: repeatRegs(frozen), sigmask: frozen.sigmask | signalBit(SIGUSR1) });
+    deputy.setCommitted(false);
+  }
 }
