@@ -121,6 +121,8 @@ test("run at home is listed by ps, also after teselad was restarted", { skip }, 
   await cluster.kill(1, "teselad", "KILL");
   await until("listed again", async () => (await row(1, cpid).catch(() => undefined))?.node === 1);
   assert.equal((await row(1, cpid))?.command, SPIN.join(" "));
+  // They notice at their next question, a second apart, and dial again.
+  await sleep(2000);
   const seen = async (): Promise<boolean> => (await cluster.tesela<NodeRow[]>(2, "nodes")).every((n) => n.state === "up");
   await until("the others see it again", seen);
 });
