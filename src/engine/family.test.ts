@@ -36,8 +36,6 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   E_NOENT_PID: [],
   E_EXISTS: [],
   E_BUSY: [],
-  // It did not stop in time and was left where it is: what it does there is still checked.
-  E_TIMEOUT: [],
   E_CANTMOVE: ["vfork", "clone_vm", "stopped", "ended", "traced", "system"],
 };
 
