@@ -109,11 +109,11 @@ export class HomeProcess {
       case "event":
         if (s.event === ptrace.Event.STOP && s.signal !== SIGTRAP) this.onGroupStop();
         else if (s.event === ptrace.Event.EXEC) this.onExec();
-        else if (isBirth(s.event)) ptrace.cont(this.pid);
+        else if (isBirth(s.event)) this.goOn(0);
         else this.onTrap();
         return;
       case "syscall":
-        ptrace.cont(this.pid);
+        this.goOn(0);
     }
   }
 
@@ -132,10 +132,7 @@ export class HomeProcess {
 
   private onSignal(signal: number): void {
     const info = ptrace.getSiginfo(this.pid);
-    if (this.stillborn.tellsOf(info)) {
-      ptrace.cont(this.pid);
-      return;
-    }
+    if (this.stillborn.tellsOf(info)) return void this.goOn(0);
     const own = this.through.get(signal);
     if (own && isThreadDirected(info)) {
       this.through.delete(signal);
@@ -148,7 +145,7 @@ export class HomeProcess {
     if (this.phase !== "away" || !this.host) {
       // All are blocked while the process moves; these were on their way before.
       this.postponed.keep(info);
-      ptrace.cont(this.pid);
+      this.goOn(0);
       return;
     }
     if (signal === SIGSTOP) {
@@ -160,7 +157,10 @@ export class HomeProcess {
     this.host.signal(this.ticket, seq, info);
   }
 
-  /** From a signal's stop; who wants to take the deputy over waits for another. */
+  /**
+   * From any stop but the one of an interrupt. Who wants to take the deputy over waits for that, and its interrupt may be lost: the
+   * kernel forgets one that it has not acted on yet when the thread stops for another reason, as it does at the end of a fork.
+   */
   private goOn(signal: number): void {
     if (this.taking || this.stopAsked || this.cutting) ptrace.interrupt(this.pid);
     ptrace.cont(this.pid, signal);
