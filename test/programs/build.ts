@@ -17,6 +17,8 @@ const BUILD_SECONDS = 60;
 interface Recipe {
   /** File in this folder. */
   readonly source: string;
+  /** What else it is made of: other sources, and headers that only it has. */
+  readonly parts?: readonly string[];
   readonly flags?: readonly string[];
   /** `gcc` unless said otherwise. `i386` is assembled and linked by binutils, for 32-bit code without 32-bit libraries. */
   readonly compiler?: "gcc" | "musl" | "i386";
@@ -50,6 +52,11 @@ export const PROGRAMS = {
   "spin-nopie": { source: "spin.c", flags: ["-no-pie"] },
   "spin-musl": { source: "spin.c", compiler: "musl", flags: ["-static"] },
   "spin-pie": { source: "spin.c" },
+  threads: {
+    source: "threads.c",
+    parts: ["threads-calls.c", "threads-ends.c", "threads-lives.c", "threads-signals.c", "threads-sync.c", "threads.h"],
+    flags: ["-pthread"],
+  },
   waiter: { source: "waiter.c" },
   "refuse-32bit": { source: "refuse-32bit.S", compiler: "i386" },
   "refuse-aio": { source: "refuse-aio.c" },
@@ -83,12 +90,13 @@ export const EXIT_UNAVAILABLE = 77;
 /** The commands that make `output` from the recipe. */
 function commands(recipe: Recipe, output: string): [string, ...string[]][] {
   const source = join(SOURCES, recipe.source);
+  const others = (recipe.parts ?? []).filter((part) => part.endsWith(".c")).map((part) => join(SOURCES, part));
   const flags = recipe.flags ?? [];
   switch (recipe.compiler ?? "gcc") {
     case "gcc":
-      return [["gcc", ...COMMON, "-o", output, source, ...flags]];
+      return [["gcc", ...COMMON, "-o", output, source, ...others, ...flags]];
     case "musl":
-      return [["musl-gcc", ...COMMON, "-o", output, source, ...flags]];
+      return [["musl-gcc", ...COMMON, "-o", output, source, ...others, ...flags]];
     case "i386":
       return [
         ["as", "--32", "-o", `${output}.o`, source],
@@ -100,7 +108,7 @@ function commands(recipe: Recipe, output: string): [string, ...string[]][] {
 function keyOf(recipe: Recipe): string {
   const hash = createHash("sha256");
   hash.update(JSON.stringify(commands(recipe, "output")));
-  for (const file of ["common.h", recipe.source]) hash.update(readFileSync(join(SOURCES, file)));
+  for (const file of ["common.h", recipe.source, ...(recipe.parts ?? [])]) hash.update(readFileSync(join(SOURCES, file)));
   return hash.digest("hex").slice(0, 16);
 }
 

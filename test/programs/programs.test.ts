@@ -69,6 +69,11 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["clocks", ["2"]],
   ["own-view", ["5", "0", "mem"]],
   ["sigs-self", ["all", "1"]],
+  ["threads", ["3", "1"]],
+  ["threads", ["3", "2"]],
+  ["threads", ["wait"]],
+  ["threads", ["tasks"]],
+  ["threads", ["apart"]],
   ["segv", ["recover"]],
   ["segv", ["altstack"]],
   ["segv", ["restart"]],
@@ -145,6 +150,22 @@ test("deaths are what they say", () => {
     const ended = run(name, ...args);
     assert.equal(ended.signal ?? ended.status, how, `${name} ${args.join(" ")}`);
     assert.equal(ended.stdout, "ready\n");
+  }
+});
+
+test("threads ends as its mode says, whichever thread ends it", () => {
+  const ends: [readonly string[], NodeJS.Signals | number, string][] = [
+    [["leader"], 7, "ready\nleaderless\nlast\n"],
+    [["group"], 9, "ready\n"],
+    [["return"], 6, "ready\n"],
+    [["exec"], 5, "ready\nheir\n"],
+    [["crash"], "SIGSEGV", "ready\n"],
+    [["crash", "0", "15"], "SIGTERM", "ready\n"],
+  ];
+  for (const [args, how, said] of ends) {
+    const ended = run("threads", ...args);
+    assert.equal(ended.signal ?? ended.status, how, args.join(" "));
+    assert.equal(ended.stdout, said);
   }
 });
 
