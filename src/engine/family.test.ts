@@ -27,6 +27,13 @@ function tree(pid: number): number[] {
   return out;
 }
 
+/** Processes that are not on the node where their home believes them to be: it would move them to where they are. */
+function misplaced(n: TestNodes): string[] {
+  const away = n.home.tracks.all().filter((t) => !t.busy && t.process?.phase === "away");
+  const wrong = away.filter((t) => t.process?.host?.node !== t.node);
+  return wrong.map((t) => `process ${t.pid} is on node ${t.process?.host?.node}, not ${t.node}`);
+}
+
 /** Time to be moved away before the first round. */
 const PAUSE_MS = 500;
 
@@ -67,6 +74,7 @@ test("a family moved at random does what it does unmoved", { skip, timeout: 180_
         assert.ok(EXPECTED[code] && reasons.every((r) => EXPECTED[code]?.includes(r)), `seed ${SEED}: ${code} ${message} ${reasons}`);
         if (code === "E_NOENT_PID" && one === pid) break;
       }
+      assert.deepEqual(misplaced(n), [], `seed ${SEED}`);
       await sleep(random.float() * 10);
     }
   });
@@ -77,4 +85,25 @@ test("a family moved at random does what it does unmoved", { skip, timeout: 180_
     0,
   );
   assert.equal(n.home.awayCount, 0);
+});
+
+test("a child is where its parent has just arrived", { skip, timeout: 120_000 }, async () => {
+  await using n = await TestNodes.start(2);
+  const random = seeded();
+  // With its many areas home takes a while to give its memory back, when it runs away from home already.
+  using births = await TestProgram.start(n.tracees, program("births"), "1000", "200");
+  let children = 0;
+  for (let to: number | "home" = 2; ; to = to === 2 ? "home" : 2) {
+    try {
+      await n.home.migrate(births.pid, to);
+    } catch (e) {
+      assert.match(toTeselaError(e).code, /^E_(GONE|NOENT_PID)$/, `seed ${SEED}`);
+      break;
+    }
+    assert.deepEqual(misplaced(n), [], `seed ${SEED}`);
+    await sleep(random.float() * 10);
+    children += n.home.tracks.all().filter((t) => t.process !== null && t.pid !== births.pid).length;
+  }
+  assert.ok(children > 0);
+  assert.match(await births.end(), /done\nstatus 0\n$/, `seed ${SEED}`);
 });

@@ -177,7 +177,7 @@ export class Home implements HomeSide, Families {
     const home = new HomeProcess({ ...forked, frozen: forked, ticket: this.ticket(), tracees, log, onGone: (p) => this.gone(p) });
     const track = this.tracks.of(home.pid);
     track.process = home;
-    track.node = this.tracks.of(parent.pid).node;
+    track.node = parent.host?.node ?? null;
     // Until its guest is there it cannot be moved.
     track.busy = true;
     home.host = parent.host;

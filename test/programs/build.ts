@@ -27,6 +27,7 @@ interface Recipe {
 const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing"];
 export const PROGRAMS = {
   abort: { source: "abort.c" },
+  births: { source: "births.c" },
   "brk-mmap": { source: "brk-mmap.c" },
   busy: { source: "busy.c" },
   calls: { source: "calls.c" },
