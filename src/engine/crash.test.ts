@@ -74,6 +74,8 @@ test("processes survive the engine that held them", { skip, timeout: 120_000 }, 
       for (const { pid, child } of victims) {
         if (child.exitCode !== null) continue;
         const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        // We have not heard of its end yet, which is judged below.
+        if (/^State:\tZ/m.test(status)) continue;
         assert.match(status, /^TracerPid:\t0$/m);
         assert.match(status, /^State:\t[RSD]/m);
       }
