@@ -143,6 +143,15 @@ static UNUSED pid_t fork_partner(void) {
     return child;
 }
 
+/* Waits for a child: its exit status, or 1000 and the signal that it died of. */
+static UNUSED int status_of(pid_t child) {
+    int status;
+    pid_t got;
+    while ((got = waitpid(child, &status, 0)) < 0) CHECK(errno == EINTR);
+    CHECK(got == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
 /* All of it or a failed check; reads until the end of file give fewer. */
 static UNUSED void write_all(int fd, const void *data, size_t n) {
     const char *p = data;

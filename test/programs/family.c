@@ -12,14 +12,6 @@
 extern char **environ;
 static const char *self;
 
-static int status_of(pid_t child) {
-    int status;
-    pid_t got;
-    while ((got = waitpid(child, &status, 0)) < 0) CHECK(errno == EINTR);
-    CHECK(got == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 /* Memory of one's own after fork, a tree three deep, exit codes all the way up. */
 static int tree(int depth) {
     if (depth == 0) return 1;

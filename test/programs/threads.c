@@ -38,14 +38,6 @@ uint64_t team(int n, uint64_t seed, void (*work)(member *), void *shared) {
     return gather(members, n);
 }
 
-int status_of(pid_t child) {
-    int status;
-    pid_t got;
-    while ((got = waitpid(child, &status, 0)) < 0) CHECK(errno == EINTR);
-    CHECK(got == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 void change_mask(int how, int signal) {
     sigset_t set;
     sigemptyset(&set);

@@ -43,7 +43,6 @@ uint64_t team(int n, uint64_t seed, void (*work)(member *), void *shared);
 static inline pid_t tid(void) {
     return (pid_t)syscall(SYS_gettid);
 }
-int status_of(pid_t child);
 void change_mask(int how, int signal);
 void deadline_in(struct timespec *at, long ms);
 extern const char *self;
