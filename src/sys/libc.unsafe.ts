@@ -38,10 +38,29 @@ const syscallNum = libc.func("syscall", "long", ["long", "long", "long", "long",
 
 type VmCall = (pid: number, local: Buf, nLocal: N, remote: Buf, nRemote: N, flags: N) => number;
 
-export const errno = (): number => koffi.errno();
+/** Tells errno, or sets it, as only a test would. */
+export const errno = (set?: number): number => (set === undefined ? koffi.errno() : koffi.errno(set));
 
 /** The error of the call that just returned -1. */
 export const failed = (call: string): SysError => new SysError(call, koffi.errno());
+
+/** A call that fails in another way each time is given up. */
+const MOST_ATTEMPTS = 8;
+
+/**
+ * The result of a call, or -errno. What the runtime does between the end of a call and our look at errno may change that, so a call that
+ * has failed is made again until it says the same twice. For calls that do nothing when they fail.
+ */
+export function settled(attempt: () => number | bigint): number {
+  let last = 0;
+  for (let attempts = 0; ; attempts++) {
+    const n = Number(attempt());
+    if (n >= 0) return n;
+    const error = koffi.errno();
+    if (error === last || attempts === MOST_ATTEMPTS) return -error;
+    last = error;
+  }
+}
 
 /** Throws when a libc call returned -1; passes its result on otherwise. */
 export function must(call: string, result: number | bigint): number {
