@@ -107,7 +107,15 @@ static void wait_all(void) {
     CHECK(bind(w.listener, (struct sockaddr *)&w.address, sizeof(sa_family_t)) == 0 && listen(w.listener, 1) == 0);
     CHECK(getsockname(w.listener, (struct sockaddr *)&w.address, &size) == 0);
     w.size = size;
-    if ((w.child = fork_partner()) == 0) for (;;) pause();
+    // It dies with the thread that forked it, once it has said so.
+    int said[2];
+    char byte;
+    CHECK(pipe2(said, O_CLOEXEC) == 0);
+    if ((w.child = fork_partner()) == 0) {
+        write_all(said[1], "", 1);
+        for (;;) pause();
+    }
+    CHECK(read_all(said[0], &byte, 1) == 1 && close(said[0]) == 0 && close(said[1]) == 0);
     OK(pthread_mutex_lock(&w.taken));
     for (long i = 0; i < WAITS; i++) OK(pthread_create(&w.threads[i], NULL, wait_so, (void *)i));
     for (int i = 0; i < WAITS; i++) while (sem_wait(&w.begun) != 0) CHECK(errno == EINTR);
