@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { MiB, TeselaError } from "../base/mod.ts";
 import { codec, FrameReader, type Head, type Message, type MessageName, type RawFrame } from "../wire/mod.ts";
+import { BrokenLink } from "./broken-link.ts";
 import { type Clock, realClock, type Timer } from "./clock.ts";
 import { readDirectly } from "./direct-read.ts";
 import { errorFrame, errorOf } from "./greet.ts";
@@ -32,6 +33,7 @@ export class FrameChannel implements Channel {
   readonly peer: Peer;
   readonly alpn: string;
   readonly closed: Promise<Error | null>;
+  readonly cutMs = null;
   rtt: number | undefined = undefined;
   private readonly stream: Duplex;
   private readonly clock: Clock;
@@ -228,8 +230,8 @@ export class FrameChannel implements Channel {
     this.settle(reason);
   }
 
-  private broken(why: string, cause?: Error): TeselaError {
-    return new TeselaError("E_LINK", this.about(`is lost: ${why}`), { node: this.peer.node }, cause === undefined ? {} : { cause });
+  private broken(why: string, cause?: Error): BrokenLink {
+    return new BrokenLink(this.about(`is lost: ${why}`), { node: this.peer.node }, cause === undefined ? {} : { cause });
   }
 
   private about(what: string): string {

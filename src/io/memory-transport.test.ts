@@ -4,13 +4,13 @@ import { nodeId } from "../base/mod.ts";
 import { VirtualClock } from "./clock.ts";
 import { MemoryNetwork } from "./memory-transport.ts";
 import { channels } from "./transport.ts";
-import { N1, N2, transportConformance } from "./transport-conformance.ts";
+import { N1, N2, transportConformance, withSessions, type World } from "./transport-conformance.ts";
 
-transportConformance("in memory", async () => {
+function memoryWorld(sessions = false): World {
   const network = new MemoryNetwork();
   return {
-    transport: (node, { protocol, claims, pingMs, deadMs } = {}) =>
-      network.transport({
+    transport: (node, { protocol, claims, pingMs, deadMs } = {}) => {
+      const transport = network.transport({
         node: claims ?? node,
         proven: node,
         name: `h${node}`,
@@ -19,7 +19,9 @@ transportConformance("in memory", async () => {
         ...(protocol === undefined ? {} : { protocol }),
         ...(pingMs === undefined ? {} : { pingMs }),
         ...(deadMs === undefined ? {} : { deadMs }),
-      }),
+      });
+      return sessions ? withSessions(transport, deadMs) : transport;
+    },
     address: (node, listener, as = node) => ({ node: as, address: `mem${node}`, port: listener.port }),
     nowhere: { node: N1, address: "mem1", port: 65535 },
     freeze: () => network.cut(N1, N2),
@@ -27,7 +29,10 @@ transportConformance("in memory", async () => {
       network.heal(N1, N2);
     },
   };
-});
+}
+
+transportConformance("in memory", async () => memoryWorld());
+transportConformance("sessions in memory", async () => memoryWorld(true));
 
 test("in memory: latency and outages run on the given clock", async () => {
   const clock = new VirtualClock();

@@ -110,13 +110,17 @@ export class MemoryTransport implements Transport {
 
   async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
     const { stream, peer, rest } = await this.dial(to, alpn, options);
-    return new FrameChannel(stream, peer, alpn, rest, this.channelOptions);
+    return new FrameChannel(stream, peer, alpn, rest, this.patience(options));
   }
 
   async connectRaw(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<PeerStream> {
     const { stream, peer, rest } = await this.dial(to, alpn, options);
     if (rest.length > 0) stream.unshift(rest);
     return { stream, peer, alpn, route: options.route ?? "" };
+  }
+
+  private patience({ deadMs }: { readonly deadMs?: number }): ChannelOptions {
+    return deadMs === undefined ? this.channelOptions : { ...this.channelOptions, deadMs };
   }
 
   private async dial(to: PeerAddress, alpn: string, options: ConnectOptions): Promise<{ stream: Duplex; peer: Peer; rest: Buffer }> {
@@ -150,7 +154,7 @@ export class MemoryTransport implements Transport {
   private async accept(stream: Duplex, acceptor: Acceptor, from: NodeId, alpn: string, route: string, signal: AbortSignal): Promise<void> {
     try {
       const { peer, rest } = await greet(stream, from, this.options, signal);
-      if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.channelOptions));
+      if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.patience(acceptor)));
       else if (acceptor.kind === "stream") {
         if (rest.length > 0) stream.unshift(rest);
         acceptor.open({ stream, peer, alpn, route });

@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { createCluster, issueNode } from "../cluster/mod.ts";
 import { TlsTransport } from "./tls-transport.ts";
-import { N1, N2, transportConformance, type World } from "./transport-conformance.ts";
+import { N1, N2, transportConformance, withSessions, type World } from "./transport-conformance.ts";
 
 const LOOPBACK = "127.0.0.1";
 const ca = await createCluster("conformance");
@@ -53,7 +53,7 @@ async function relay(): Promise<{ to(port: number): Promise<number>; freeze(): v
   };
 }
 
-async function tlsWorld(): Promise<World> {
+async function tlsWorld(sessions = false): Promise<World> {
   const line = await relay();
   const ports = new Map<number, number>();
   const listeners: AsyncDisposable[] = [];
@@ -61,7 +61,7 @@ async function tlsWorld(): Promise<World> {
     transport(node, { protocol, claims, pingMs, deadMs } = {}) {
       const own = credentials.get(node);
       if (own === undefined) throw new Error(`no node ${node}`);
-      const transport = new TlsTransport({
+      const plain = new TlsTransport({
         credentials: { ...own, node: claims ?? node },
         version: "0.1.0",
         host: LOOPBACK,
@@ -70,6 +70,7 @@ async function tlsWorld(): Promise<World> {
         ...(pingMs === undefined ? {} : { pingMs }),
         ...(deadMs === undefined ? {} : { deadMs }),
       });
+      const transport = sessions ? withSessions(plain, deadMs) : plain;
       return {
         async listen(acceptors) {
           const listener = await transport.listen(acceptors);
@@ -92,4 +93,5 @@ async function tlsWorld(): Promise<World> {
   };
 }
 
-transportConformance("TLS", tlsWorld);
+transportConformance("TLS", () => tlsWorld());
+transportConformance("sessions over TLS", () => tlsWorld(true));

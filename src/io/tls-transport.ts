@@ -70,7 +70,7 @@ export class TlsTransport implements Transport {
       handshakeMs: handshakeMs ?? HANDSHAKE_MS,
       accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
         this.widen(stream, alpn);
-        if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.channelOptions));
+        if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.patience(acceptor)));
         else if (acceptor.kind === "stream") {
           if (rest.length > 0) stream.unshift(rest);
           acceptor.open({ stream, peer, alpn, route });
@@ -82,13 +82,17 @@ export class TlsTransport implements Transport {
   async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
     this.widen(stream, alpn);
-    return new FrameChannel(stream, peer, alpn, rest, this.channelOptions);
+    return new FrameChannel(stream, peer, alpn, rest, this.patience(options));
   }
 
   async connectRaw(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<PeerStream> {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
     if (rest.length > 0) stream.unshift(rest);
     return { stream, peer, alpn, route: options.route ?? "" };
+  }
+
+  private patience({ deadMs }: { readonly deadMs?: number }): ChannelOptions {
+    return deadMs === undefined ? this.channelOptions : { ...this.channelOptions, deadMs };
   }
 
   private widen(stream: TLSSocket, alpn: string): void {

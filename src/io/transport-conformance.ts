@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { KiB, MiB, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
 import { codec, MAX_PAYLOAD, type Message } from "../wire/mod.ts";
+import { SessionTransport } from "./session-transport.ts";
 import {
   type Acceptor,
   type Channel,
@@ -34,6 +35,12 @@ export interface World extends AsyncDisposable {
   /** Nothing passes any more, and nobody is told. */
   freeze(): void;
 }
+
+/** What the suite does over sessions is to be the same as without. */
+export function withSessions(transport: Transport, deadMs?: number): Transport {
+  return new SessionTransport(transport, { alpn: [ALPN], limitMs: LIMIT_MS, ...(deadMs === undefined ? {} : { silenceMs: deadMs }) });
+}
+const LIMIT_MS = 300;
 
 const ALPN = "tesela-test/1";
 const RAW = "tesela-test-raw/1";

@@ -3,7 +3,7 @@ import type { NodeId } from "../base/mod.ts";
 import type { Head, Message, MessageName } from "../wire/mod.ts";
 
 /** What a stream is for, told in the TLS handshake. */
-export const ALPN = { ENGINE: "tesela-engine/1", BULK: "tesela-bulk/1", CONTROL: "tesela-control/1" } as const;
+export const ALPN = { ENGINE: "tesela-engine/2", BULK: "tesela-bulk/1", CONTROL: "tesela-control/1" } as const;
 
 /** Who is at the other end; `node` is proven by its certificate. */
 export interface Peer {
@@ -47,12 +47,14 @@ export interface Channel {
   drained(): Promise<void>;
   /** Sends what is queued, tells the peer the reason if there is one, and closes. Later calls do nothing. */
   close(reason?: Error): void;
-  /** null: one of the two closed it in good order. Otherwise why it ended; E_LINK when it broke. Never rejects. */
+  /** null: one of the two closed it in good order. Otherwise why it ended; E_LINK when it broke (BrokenLink). Never rejects. */
   readonly closed: Promise<Error | null>;
   /** Smoothed time to the peer and back in milliseconds; undefined until the first answer. */
   readonly rtt: number | undefined;
   /** Bytes given to `send` that have not left yet. */
   readonly queued: number;
+  /** For how long there has been no connection under it that works; null while there is one, as always without a session. */
+  readonly cutMs: number | null;
 }
 
 /** A byte stream to an authenticated peer. It ends both ways at once: who ends it reads no more. */
@@ -66,7 +68,7 @@ export interface PeerStream {
 
 /** How the listener serves one ALPN. */
 export type Acceptor =
-  | { readonly kind: "channel"; readonly open: (channel: Channel) => void }
+  | { readonly kind: "channel"; readonly open: (channel: Channel) => void; readonly deadMs?: number }
   | { readonly kind: "stream"; readonly open: (stream: PeerStream) => void }
   | { readonly kind: "thread"; readonly pick: (route: string) => ThreadDoor | null };
 
@@ -85,6 +87,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** Until the peer has said hello. */
   readonly timeoutMs?: number;
+  /** A channel's peer that has been silent this long is gone; the transport's own DEAD_MS unless given. */
+  readonly deadMs?: number;
   /** A label that the listener may choose a worker thread by: 1 to 32 of a-z, 0-9 and '-'. */
   readonly route?: string;
 }

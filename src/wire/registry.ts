@@ -18,6 +18,14 @@ export const MESSAGES = defineMessages({
   /** Bytes without a meaning, to measure and to test a link. */
   probe: raw(6),
 
+  // 7 to 9: a session over one connection after the other, see src/io/session-channel.ts. They are not numbered; all else is, from 1.
+  /** First frame of who dialled, on each connection. `received`: frames that it has got before; `attempt` grows with each connection. */
+  session: msg(7, { session: str(32), attempt: u32, received: size, fresh: bool }),
+  /** The answer to it: what the other end has got. What either lacks comes next. */
+  resumed: msg(8, { received: size }),
+  /** So many have been received by now. */
+  ack: msg(9, { received: size }),
+
   // 10 to 30: the engines' link. A ticket is one stay of one process away from home; home gives it out.
   /** See src/engine/hot-frames.ts. */
   call: raw(10),
