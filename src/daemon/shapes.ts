@@ -28,6 +28,8 @@ export interface ProcessRow {
   /** Bytes the last move carried and for how long it stood still, where known. */
   readonly lastBytes?: number;
   readonly lastFreezeMs?: number;
+  /** It is away and its link is cut, for so many milliseconds: it goes on when the link does. */
+  readonly cutMs?: number;
 }
 
 /** What an engine says of a process: as its home, or as the host of another node's guest. */
@@ -114,7 +116,9 @@ export interface EngineStatus {
 /** GET /links of the engine. */
 export interface LinkRow {
   readonly node: number;
-  readonly state: NodeState;
+  /** A link that is cut may come back. */
+  readonly state: "up" | "cut";
+  readonly cutMs?: number;
   readonly rttMs?: number;
   readonly sinceMs?: number;
 }

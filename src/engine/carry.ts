@@ -72,6 +72,8 @@ export interface FrozenSource {
 
 export interface CarryOptions {
   readonly stepMs: number;
+  /** What a program waits for from another engine comes within this, for as long as the link lives: longer than a cut one is waited for. */
+  readonly answerMs: number;
   readonly faults: Faults;
   readonly log: Log;
 }

@@ -1,8 +1,20 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
-import { ALPN, channels, type PeerAddress, type PeerStream, streams, TlsTransport } from "../io/mod.ts";
+import {
+  ALPN,
+  type Channel,
+  channels,
+  type PeerAddress,
+  type PeerStream,
+  RESUME_LIMIT_MS,
+  SessionTransport,
+  SILENCE_MS,
+  streams,
+  TlsTransport,
+  type Transport,
+} from "../io/mod.ts";
 import { descriptors, Tracees } from "../sys/mod.ts";
 import { controlServer, type Handler } from "./control.ts";
 import { FAULT_POINTS, type FaultAction, type FaultPoint, Faults } from "./faults.ts";
@@ -18,8 +30,13 @@ import { Zygote } from "./zygote.ts";
 const USAGE_MS = 1000;
 /** One step of a move may take this long before the process stays where it is; `TESELA_STEP_MS` overrides it. */
 const STEP_MS = 5000;
-/** A silent peer is given up after this long; `TESELA_DEAD_MS` overrides it. */
+/** A silent peer is given up after this long; `TESELA_DEAD_MS` overrides it. Links between engines are then cut, not ended. */
 const DEAD_MS = 30_000;
+/** A link that is cut is waited for so long, `TESELA_RESUME_MS` overrides it: then the processes that run behind it are lost. */
+const RESUME_MS = RESUME_LIMIT_MS;
+/** From the end of a cut to the answer of what was asked before it. */
+const GRACE_MS = 10_000;
+const ANEW_MS = 5_000;
 
 /** The data plane of a node: everything that traces, carries and answers, in one process with one listener. */
 export class Engine implements AsyncDisposable {
@@ -35,7 +52,9 @@ export class Engine implements AsyncDisposable {
   private peers: PeerAddress[] = [];
   private home: Home;
   private hosting: Hosting;
-  private readonly transport: TlsTransport;
+  private readonly transport: Transport;
+  /** Links that homes have opened. */
+  private readonly homes = new Set<Channel>();
 
   constructor(paths: Paths, version: string, log: Log) {
     this.paths = paths;
@@ -52,16 +71,16 @@ export class Engine implements AsyncDisposable {
     endOrphans(log);
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log));
     const cache = this.stack.use(new FileCache());
-    this.transport = new TlsTransport({
-      credentials,
-      version,
-      port: this.config.port,
+    const [deadMs, limitMs] = [number("TESELA_DEAD_MS", DEAD_MS), number("TESELA_RESUME_MS", RESUME_MS)];
+    this.transport = new SessionTransport(new TlsTransport({ credentials, version, port: this.config.port, log, deadMs, descriptors }), {
+      alpn: [ALPN.ENGINE],
+      silenceMs: Math.min(deadMs, SILENCE_MS),
+      limitMs,
       log,
-      deadMs: number("TESELA_DEAD_MS", DEAD_MS),
-      descriptors,
     });
     const facts = readNodeFacts(this.config.id);
-    const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), faults: this.faults, log };
+    const answerMs = limitMs + Math.min(deadMs, SILENCE_MS) + GRACE_MS;
+    const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), answerMs, faults: this.faults, log };
     const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };
     this.home = new Home({ ...shared, node: nodeId(this.config.id), peers: () => this.readPeers() });
     this.hosting = new Hosting({ ...shared, zygote, cache });
@@ -70,16 +89,31 @@ export class Engine implements AsyncDisposable {
   async start(): Promise<void> {
     this.stack.use(
       await this.transport.listen({
-        [ALPN.ENGINE]: channels((c) => this.hosting.link(c)),
+        [ALPN.ENGINE]: channels((c) => {
+          this.homes.add(c);
+          void c.closed.then(() => this.homes.delete(c));
+          this.hosting.link(c);
+        }),
         [ALPN.BULK]: channels((c) => void this.hosting.bulk(c)),
         [ALPN.CONTROL]: streams((s) => this.handToDaemon(s)),
       }),
     );
+    if (existsSync(this.paths.enginePid)) void this.beginAnew();
     await this.serve();
     const tick = setInterval(() => this.hosting.usage(), USAGE_MS);
     this.stack.defer(() => clearInterval(tick));
     giveBackSoon();
     this.log.info("tesela-engine runs", { node: this.config.id, port: this.config.port, pid: process.pid });
+  }
+
+  /** An engine before this one has died: whoever keeps guests for it learns that it need not wait. */
+  private async beginAnew(): Promise<void> {
+    try {
+      const others = this.readPeers().filter((p) => p.node !== this.config.id);
+      await Promise.all(others.map((p) => this.home.links.get(p, ANEW_MS)));
+    } catch (e) {
+      this.log.info("not all nodes were told of a new engine", { error: toTeselaError(e).message });
+    }
   }
 
   private async serve(): Promise<void> {
@@ -111,7 +145,8 @@ export class Engine implements AsyncDisposable {
       "GET /links": () =>
         this.home.links.all().map((l) => ({
           node: l.node,
-          state: "up",
+          state: l.cutMs === null ? "up" : "cut",
+          ...(l.cutMs !== null && { cutMs: Math.round(l.cutMs) }),
           sinceMs: Date.now() - l.since,
           ...(l.channel.rtt !== undefined && { rttMs: Math.round(l.channel.rtt * 1000) / 1000 }),
         })),
@@ -181,6 +216,9 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Nobody shall wait for a link that will not come back.
+    for (const channel of [...this.homes, ...this.home.links.all().map((l) => l.channel)]) channel.close();
+    await new Promise(setImmediate);
     await this.stack.disposeAsync();
   }
 }

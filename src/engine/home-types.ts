@@ -8,6 +8,8 @@ import type { Data } from "../wire/mod.ts";
 /** What a home process says to the node its guest runs on. */
 export interface HostLink {
   readonly node: NodeId;
+  /** For how long it has been out of reach, null while it is not. */
+  readonly cutMs: number | null;
   reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void;
   signal(ticket: number, seq: number, info: Uint8Array): void;
   pause(ticket: number, paused: boolean): void;

@@ -88,9 +88,9 @@ export class Home implements HomeSide, Families {
   }
 
   linkLost(link: Link, reason: string): void {
-    for (const p of this.away.values()) {
-      if (p.host === link && p.phase === "away") p.kill(`the link to node ${link.node} was lost: ${reason}`);
-    }
+    const lost = [...this.away.values()].filter((p) => p.host === link && p.phase === "away");
+    // One that waits for the word that its guest runs is still whole: its move fails.
+    for (const p of lost) if (this.tracks.find(p.pid)?.process === p) p.kill(`the link to node ${link.node} was lost: ${reason}`);
   }
 
   /** What speaks against a move, without making it. */
@@ -246,6 +246,7 @@ export class Home implements HomeSide, Families {
       home.prepareToDepart();
       await this.go(link, home);
       const freezeMs = performance.now() - start;
+      link.mustLive();
       track.process = home;
       await home.depart(link, image);
       return { bytes, freezeMs };
@@ -348,7 +349,7 @@ export class Home implements HomeSide, Families {
   private async comeHome(track: Track, home: HomeProcess, signal: Uint8Array | null): Promise<void> {
     const start = performance.now();
     for (;;) {
-      while (track.busy) await sleep(BUSY_POLL_MS);
+      while (track.busy || (home.phase === "away" && home.host?.cutMs)) await sleep(BUSY_POLL_MS);
       if (home.phase !== "away" || track.process !== home) return;
       track.busy = true;
       try {
@@ -360,7 +361,7 @@ export class Home implements HomeSide, Families {
         return;
       } catch (e) {
         if ((home.phase as Phase) === "gone") return;
-        if (performance.now() - start > COME_HOME_MS) throw e;
+        if (performance.now() - start > this.parts.carry.answerMs * 2) throw e;
         this.parts.log.warn("coming home failed, trying again", { pid: home.pid, error: toTeselaError(e).message });
       } finally {
         track.busy = false;
@@ -429,7 +430,7 @@ export class Home implements HomeSide, Families {
     home.giveUpTakeOver();
     if (home.phase !== "moving") return;
     try {
-      await home.resumeAway(() => link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.stepMs));
+      await home.resumeAway(() => link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.answerMs));
     } catch (e) {
       home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
     }
@@ -465,6 +466,7 @@ export class Home implements HomeSide, Families {
       await step(carry.faults, "go");
       home.host = link;
       await this.go(link, home);
+      link.mustLive();
       source.drop(home.ticket);
       await home.redirect(link);
       return { bytes: Number(bytes), freezeMs: performance.now() - start };
@@ -491,10 +493,8 @@ interface Move {
   readonly bytes: number;
   readonly freezeMs: number;
 }
-const SIGCONT = 18;
-const SIGSTOP = 19;
+const [SIGCONT, SIGSTOP] = [18, 19];
 const BUSY_POLL_MS = 2;
 const RETRY_MS = 200;
-const COME_HOME_MS = 30_000;
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const SEND_MS = 120_000;

@@ -290,7 +290,8 @@ export class Hosting {
       rows.push(row);
       byLink.set(link, rows);
     }
-    for (const [link, rows] of byLink) link.channel.send("usage", { rows });
+    // While it is cut they would only pile up.
+    for (const [link, rows] of byLink) if (link.channel.cutMs === null) link.channel.send("usage", { rows });
   }
 }
 
@@ -445,7 +446,7 @@ class ChannelHomeLink implements HomeLink {
 
   async mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile> {
     const { carry, cache, zygote } = this.parts;
-    const answer = (await this.asks.ask("mapFile", { ticket: guest.ticket, args: [...args] }, carry.stepMs)) as Record<string, Data>;
+    const answer = (await this.asks.ask("mapFile", { ticket: guest.ticket, args: [...args] }, carry.answerMs)) as Record<string, Data>;
     if (typeof answer.errno === "number") return { kind: "errno", errno: answer.errno };
     if (typeof answer.reason === "string") return { kind: "back", reason: answer.reason };
     const hash = textOf(answer, "hash");
@@ -458,8 +459,8 @@ class ChannelHomeLink implements HomeLink {
   private fetch(guest: Guest, hash: string, fd: bigint): Promise<Data> {
     let coming = this.fetching.get(hash);
     if (!coming) {
-      const { stepMs } = this.parts.carry;
-      coming = this.asks.ask("sendFile", { ticket: guest.ticket, fd }, stepMs * 4).finally(() => {
+      const { answerMs } = this.parts.carry;
+      coming = this.asks.ask("sendFile", { ticket: guest.ticket, fd }, answerMs).finally(() => {
         this.fetching.delete(hash);
         this.files.abandon(hash);
       });
@@ -469,7 +470,7 @@ class ChannelHomeLink implements HomeLink {
   }
 
   async fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<{ pid: number; ticket: number } | { errno: number }> {
-    const answer = (await this.asks.ask("fork", { ticket: guest.ticket, ...wanted }, this.parts.carry.stepMs)) as Record<string, Data>;
+    const answer = (await this.asks.ask("fork", { ticket: guest.ticket, ...wanted }, this.parts.carry.answerMs)) as Record<string, Data>;
     if (typeof answer.errno === "number") return { errno: answer.errno };
     return { pid: numberOf(answer, "pid"), ticket: numberOf(answer, "ticket") };
   }
@@ -479,15 +480,15 @@ class ChannelHomeLink implements HomeLink {
     return this.take({ ...options, ticket: birth.ticket, tid: birth.tid, image: childImage(parent, birth) });
   }
   async born(child: Guest): Promise<void> {
-    await this.asks.ask("born", { ticket: child.ticket }, this.parts.carry.stepMs);
+    await this.asks.ask("born", { ticket: child.ticket }, this.parts.carry.answerMs);
   }
   async stillborn(parent: Guest, ticket: number): Promise<void> {
-    await this.asks.ask("stillborn", { ticket: parent.ticket, child: ticket }, this.parts.carry.stepMs);
+    await this.asks.ask("stillborn", { ticket: parent.ticket, child: ticket }, this.parts.carry.answerMs);
   }
 
   async mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint> {
     return bigintOf(
-      await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.stepMs),
+      await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.answerMs),
     );
   }
 }

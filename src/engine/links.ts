@@ -27,6 +27,7 @@ export class Link implements HostLink {
   readonly channel: Channel;
   readonly asks: Asks;
   readonly since = Date.now();
+  private lost = false;
   private readonly side: HomeSide;
 
   constructor(channel: Channel, side: HomeSide) {
@@ -35,7 +36,19 @@ export class Link implements HostLink {
     this.side = side;
     this.asks = new Asks(channel, Object.fromEntries(Object.entries(side.asks).map(([name, make]) => [name, make(this)])));
     channel.onMessage((m) => this.onMessage(m));
-    void channel.closed.then((reason) => side.linkLost(this, reason?.message ?? "the other engine closed it"));
+    void channel.closed.then((reason) => {
+      this.lost = true;
+      side.linkLost(this, reason?.message ?? "the other engine closed it");
+    });
+  }
+
+  get cutMs(): number | null {
+    return this.channel.cutMs;
+  }
+
+  /** @throws TeselaError E_LINK: whoever comes to depend on it would not hear of its end */
+  mustLive(): void {
+    if (this.lost) throw new TeselaError("E_LINK", `the link to node ${this.node} was lost`);
   }
 
   private onMessage(m: Message): void {

@@ -24,6 +24,8 @@ export interface Row {
   readonly lastBytes?: number;
   readonly lastFreezeMs?: number;
   readonly calls?: number;
+  /** Away, and out of reach for so long: milliseconds. */
+  readonly cutMs?: number;
 }
 
 /** CPU shares are told over at least this long. */
@@ -31,6 +33,7 @@ const SHARE_MS = 500;
 
 export function homeRow(track: Track, node: number, users: UserNames): Row | null {
   const { pid } = track;
+  const cutMs = track.process?.host?.cutMs ?? null;
   try {
     const stat = proc.readStat(pid);
     const { usage } = track;
@@ -53,6 +56,7 @@ export function homeRow(track: Track, node: number, users: UserNames): Row | nul
       since: track.since,
       ...(track.last && { lastBytes: track.last.bytes, lastFreezeMs: Math.round(track.last.freezeMs * 100) / 100 }),
       ...(usage && { calls: usage.calls }),
+      ...(cutMs !== null && { cutMs: Math.round(cutMs) }),
     };
   } catch {
     // It has ended while we looked.

@@ -16,6 +16,7 @@ import { Zygote } from "./zygote.ts";
 
 const PATIENCE_MS = 60_000;
 const POLL_MS = 1;
+const ANSWER_MS = 35_000;
 
 /** A program under a shell that reports its end: the tracer of a process must not be its parent, as in real life. */
 export class TestProgram implements Disposable {
@@ -141,7 +142,7 @@ export class TestNodes implements AsyncDisposable {
     const { tracees, log, network } = this;
     const transport = network.transport({ node: id, name: `n${id}`, version: "test", address: `n${id}` });
     const faults = new Faults();
-    const shared = { tracees, transport, facts: readNodeFacts(id), carry: { stepMs, faults, log }, log };
+    const shared = { tracees, transport, facts: readNodeFacts(id), carry: { stepMs, answerMs: ANSWER_MS, faults, log }, log };
     const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
     const hosting = new Hosting({ ...shared, zygote, cache: this.stack.use(new FileCache()) });
     const links: Channel[] = [];

@@ -42,7 +42,7 @@ export function psTable(rows: readonly ProcessRow[], here: number, columns: numb
     r.home === here ? String(r.pid) : r.cpid,
     printable(r.user),
     String(r.home),
-    String(r.node),
+    r.cutMs === undefined ? String(r.node) : `${r.node} (cut)`,
     String(r.nmigs),
     r.state,
     (r.cpu * 100).toFixed(1),
