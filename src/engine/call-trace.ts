@@ -1,5 +1,8 @@
 import { describeArguments, describeFilled, describeResult, type GuestMemory, type Plan, planCall } from "../forward/mod.ts";
+import { ptrace } from "../sys/mod.ts";
+import { FOREIGN_CALL } from "./filter.ts";
 import type { Guest } from "./guest.ts";
+import { touchesOwnPages } from "./own-pages.ts";
 
 /** A call of a guest that somebody watches, as it travels home: texts are cut where they are made. */
 export interface TracedCall {
@@ -128,9 +131,15 @@ export class CallTrace {
 /** What is to be done for the call that has stopped a guest; who watches it is told. */
 export function planWatched(guest: Guest, nr: number): Plan {
   const { args } = guest.regs;
-  const plan = planCall(nr, args, guest.memory, guest.area, guest.context);
+  const plan = forbidden(guest.tid, nr, args) ?? planCall(nr, args, guest.memory, guest.area, guest.context);
   guest.trace?.begin(nr, args, plan);
   return plan;
+}
+
+/** Calls that are not what their number says, and those that would change the engine's own pages: home makes them, where it has the process. */
+function forbidden(tid: number, nr: number, args: readonly bigint[]): Plan | null {
+  if (Number(ptrace.eventMessage(tid)) === FOREIGN_CALL) return { kind: "back", reason: "code_32bit" };
+  return touchesOwnPages(nr, args) ? { kind: "back", reason: "low_address" } : null;
 }
 
 const ROUTES: Readonly<Record<Plan["kind"], string>> = {

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
@@ -19,6 +19,8 @@ import { descriptors, Tracees } from "../sys/mod.ts";
 import { controlServer, type Handler } from "./control.ts";
 import { FAULT_POINTS, type FaultAction, type FaultPoint, Faults } from "./faults.ts";
 import { FileCache } from "./file-cache.ts";
+import { findPlaces, GuestGroup, type Place } from "./guest-group.ts";
+import { readGuestLimits } from "./guest-limits.ts";
 import { Home } from "./home.ts";
 import { Hosting } from "./hosting.ts";
 import { readNodeFacts } from "./node-facts.ts";
@@ -69,7 +71,9 @@ export class Engine implements AsyncDisposable {
     this.stack.use(this.tracees);
     mkdirSync(paths.run, { recursive: true, mode: 0o755 });
     endOrphans(log);
-    const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log));
+    const limits = readGuestLimits();
+    const group = limits.group ? this.stack.use(GuestGroup.make(groupName(paths.run), limits, ownPlaces(), log)) : undefined;
+    const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log, limits, group));
     const cache = this.stack.use(new FileCache());
     const [deadMs, limitMs] = [number("TESELA_DEAD_MS", DEAD_MS), number("TESELA_RESUME_MS", RESUME_MS)];
     this.transport = new SessionTransport(new TlsTransport({ credentials, version, port: this.config.port, log, deadMs, descriptors }), {
@@ -82,8 +86,9 @@ export class Engine implements AsyncDisposable {
     const answerMs = limitMs + Math.min(deadMs, SILENCE_MS) + GRACE_MS;
     const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), answerMs, faults: this.faults, log };
     const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };
-    this.home = new Home({ ...shared, node: nodeId(this.config.id), peers: () => this.readPeers() });
-    this.hosting = new Hosting({ ...shared, zygote, cache });
+    const peers = (): readonly PeerAddress[] => this.readPeers();
+    this.home = new Home({ ...shared, node: nodeId(this.config.id), peers });
+    this.hosting = new Hosting({ ...shared, peers, zygote, cache, processes: limits.processes });
   }
 
   async start(): Promise<void> {
@@ -222,6 +227,13 @@ export class Engine implements AsyncDisposable {
     await this.stack.disposeAsync();
   }
 }
+
+/** One for each node that runs on this machine. */
+function groupName(run: string): string {
+  const { dev, ino } = statSync(run);
+  return `tesela-guests-${dev.toString(16)}-${ino.toString(16)}`;
+}
+const ownPlaces = (): Place[] => findPlaces(readFileSync("/proc/self/mountinfo", "utf8"), readFileSync("/proc/self/cgroup", "utf8"));
 
 function integer(b: Readonly<Record<string, unknown>>, name: string): number {
   const v = b[name];

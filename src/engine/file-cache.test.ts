@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { fstatSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { TeselaError } from "../base/mod.ts";
-import { CACHE_BYTES, CACHE_FILES, FileCache, hashOfMapping } from "./file-cache.ts";
+import { CACHE_BYTES, CACHE_FILES, COMING_BYTES, FileCache, hashOfMapping } from "./file-cache.ts";
 
 const sha = (b: Uint8Array): string => createHash("sha256").update(b).digest("hex");
 const isProtocol = (e: unknown): boolean => e instanceof TeselaError && e.code === "E_PROTOCOL";
@@ -99,4 +99,21 @@ test("a mapping of a cached file tells its content", () => {
   assert.equal(hashOfMapping(`/tmp/memfd:tesela-${hash} (deleted)`), null);
   assert.equal(hashOfMapping(`/memfd:tesela-${hash}`), null);
   assert.equal(hashOfMapping(""), null);
+});
+
+test("senders that announce more than this node has room for are refused", () => {
+  using cache = new FileCache();
+  const names = [1, 2, 3].map((n) => sha(Buffer.from([n])));
+  {
+    using first = cache.create(names[0] as string, COMING_BYTES);
+    assert.ok(first);
+    assert.throws(
+      () => cache.create(names[1] as string, 1),
+      (e) => e instanceof TeselaError && e.code === "E_NOMEM",
+    );
+  }
+  const content = Buffer.from("some library");
+  put(cache, content);
+  using again = cache.create(names[2] as string, COMING_BYTES);
+  assert.ok(again, "what has come, or will not, counts no more");
 });

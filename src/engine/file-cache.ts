@@ -10,6 +10,8 @@ const MFD_CLOEXEC = 1;
 
 /** Content kept on this node for guests to map; the least lately used goes first. Mapped pages outlive their entry. */
 export const CACHE_BYTES = 1024 * MiB;
+/** What is on its way into the cache, together: a sender says sizes before it sends anything. */
+export const COMING_BYTES = 1024 * MiB;
 /** Descriptors that the cache holds at most. */
 export const CACHE_FILES = 512;
 
@@ -22,6 +24,7 @@ interface Entry {
 export class FileCache implements Disposable {
   private readonly entries = new Map<string, Entry>();
   private bytes = 0;
+  private coming = 0;
 
   has(hash: string): boolean {
     return this.entries.has(hash);
@@ -36,12 +39,21 @@ export class FileCache implements Disposable {
     return entry.fd;
   }
 
-  /** Room for a content that is about to come; `commit` makes it known, disposal without it drops it. */
+  /**
+   * Room for a content that is about to come; `commit` makes it known, disposal without it drops it.
+   * @throws TeselaError E_NOMEM when too much is on its way already
+   */
   create(hash: string, size: number): CachedFile {
     if (!/^[0-9a-f]{64}$/.test(hash)) throw new TeselaError("E_PROTOCOL", "a content is named by its sha256");
+    if (this.coming + size > COMING_BYTES)
+      throw new TeselaError("E_NOMEM", `mapped files of ${this.coming} bytes are on their way already`);
     const fd = libc.must("memfd_create", libc.memfdCreate(NAME_PREFIX + hash, MFD_CLOEXEC));
     ftruncateSync(fd, size);
-    return new CachedFile(fd, hash, size, () => {
+    this.coming += size;
+    const over = (): void => {
+      this.coming -= size;
+    };
+    return new CachedFile(fd, hash, size, over, () => {
       if (this.entries.has(hash)) {
         // It came twice at the same time.
         closeSync(fd);
@@ -72,12 +84,15 @@ export class CachedFile implements Disposable {
   private readonly fd: number;
   private readonly name: string;
   private readonly size: number;
+  private readonly over: () => void;
   private readonly publish: () => void;
   private readonly sum = createHash("sha256");
   private done = false;
   private at = 0;
 
-  constructor(fd: number, name: string, size: number, publish: () => void) {
+  /** @param over called once, however it ends */
+  constructor(fd: number, name: string, size: number, over: () => void, publish: () => void) {
+    this.over = over;
     this.fd = fd;
     this.name = name;
     this.size = size;
@@ -101,10 +116,14 @@ export class CachedFile implements Disposable {
       throw new TeselaError("E_PROTOCOL", `a mapped file is not what its sender said: ${this.name}`);
     }
     this.done = true;
+    this.over();
     this.publish();
   }
   [Symbol.dispose](): void {
-    if (!this.done) closeSync(this.fd);
+    if (this.done) return;
+    this.done = true;
+    this.over();
+    closeSync(this.fd);
   }
 }
 

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { SYSCALLS } from "../abi/mod.ts";
+import { SYSCALLS, type SyscallRow } from "../abi/mod.ts";
 import { isNative } from "../forward/mod.ts";
-import { guestFilter } from "./filter.ts";
+import { FOREIGN_CALL, guestFilter } from "./filter.ts";
+import { Sys } from "./numbers.ts";
+import { MAPPING_CALLS, OWN_PAGES_END, touchesOwnPages } from "./own-pages.ts";
 
 const TRACE = 0x7ff00000;
 const ALLOW = 0x7fff0000;
@@ -37,13 +39,14 @@ function run(nr: number, arch: number, args: readonly bigint[]): number {
 
 const u64 = fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.constantFrom(0n, 1n, 2n, 3n, 0x22n, 0xffff_ffff_ffff_ffffn));
 const six = fc.array(u64, { minLength: 6, maxLength: 6 });
+const passes = (row: SyscallRow, args: readonly bigint[]): boolean => isNative(row, args) && !touchesOwnPages(row.nr, args);
 const rows = new Map(SYSCALLS.map((row) => [row.nr, row]));
 
 test("the filter lets pass what the table calls native, and stops all else", () => {
   fc.assert(
     fc.property(fc.oneof(fc.nat(600), fc.nat(0x3fff_ffff)), six, (nr, args) => {
       const row = rows.get(nr);
-      assert.equal(run(nr, X86_64, args), row && isNative(row, args) ? ALLOW : TRACE, row?.name ?? `call ${nr}`);
+      assert.equal(run(nr, X86_64, args), row && passes(row, args) ? ALLOW : TRACE, row?.name ?? `call ${nr}`);
     }),
     { numRuns: 5000 },
   );
@@ -56,11 +59,12 @@ test("each condition of the table decides at its edges", () => {
       const args = Array.from({ length: 6 }, () => 0n);
       // Bits that the masks leave out, and the upper halves, are noise.
       for (const c of all) args[c.arg] = (0xdead_beefn << 32n) | BigInt(((0xffff_ffff & ~c.mask) | c.equals) >>> 0);
+      if (MAPPING_CALLS.has(row.nr)) args[0] = OWN_PAGES_END;
       assert.equal(run(row.nr, X86_64, args), ALLOW, row.name);
       for (const c of all) {
         const other = [...args];
         other[c.arg] = BigInt.asUintN(64, ~(args[c.arg] ?? 0n));
-        assert.equal(run(row.nr, X86_64, other), isNative(row, other) ? ALLOW : TRACE, row.name);
+        assert.equal(run(row.nr, X86_64, other), passes(row, other) ? ALLOW : TRACE, row.name);
       }
     }
   }
@@ -69,11 +73,31 @@ test("each condition of the table decides at its edges", () => {
 test("other architectures and x32 calls always stop", () => {
   fc.assert(
     fc.property(fc.nat(600), six, fc.nat(0xffff_ffff), (nr, args, arch) => {
-      if (arch !== X86_64) assert.equal(run(nr, arch, args), TRACE);
+      if (arch !== X86_64) assert.equal(run(nr, arch, args), TRACE | FOREIGN_CALL);
       assert.equal(run(nr | 0x4000_0000, X86_64, args), TRACE);
       assert.equal(run(nr | 0x8000_0000, X86_64, args), TRACE);
     }),
   );
+});
+
+test("what touches the engine's own pages stops", () => {
+  const low = fc.oneof(fc.bigInt({ min: 0n, max: 2n * OWN_PAGES_END }), u64);
+  const flags = fc.constantFrom(0n, 2n, 0x10n, 0x22n, 0x32n, 0x10_0022n);
+  fc.assert(
+    fc.property(fc.constantFrom(...MAPPING_CALLS), low, low, flags, (nr, at, to, flag) => {
+      const args = [at, 4096n, 3n, nr === Sys.madvise ? 0n : flag, to, 0n];
+      const row = rows.get(nr);
+      assert.ok(row);
+      assert.equal(run(nr, X86_64, args), passes(row, args) ? ALLOW : TRACE, `${row.name} ${args.join(" ")}`);
+    }),
+    { numRuns: 5000 },
+  );
+  const edge = OWN_PAGES_END;
+  assert.ok(
+    touchesOwnPages(Sys.munmap, [0n, edge]) && touchesOwnPages(Sys.munmap, [edge - 1n, 1n]) && !touchesOwnPages(Sys.munmap, [edge, 1n]),
+  );
+  assert.ok(!touchesOwnPages(Sys.mmap, [0n, 4096n, 3n, 0x22n]) && touchesOwnPages(Sys.mmap, [0n, edge, 3n, 0x32n]));
+  assert.ok(!touchesOwnPages(Sys.mremap, [edge, 1n, 1n, 1n, 0n]) && touchesOwnPages(Sys.mremap, [edge, 1n, 1n, 3n, 0n]));
 });
 
 test("the kernel takes a program of this size", () => {

@@ -1,8 +1,11 @@
 import { type Condition, SYSCALLS } from "../abi/mod.ts";
+import { Sys } from "./numbers.ts";
+import { MAP_THERE, MAPPING_CALLS, MREMAP_FIXED, OWN_PAGES_END } from "./own-pages.ts";
 
 /**
  * The seccomp filter of a guest (seccomp(2), struct seccomp_data): calls that the table lets pass natively, since they only
- * touch memory, time and the thread itself, run where they are made; every other call stops the guest for its engine.
+ * touch memory, time and the thread itself, run where they are made, unless they touch the engine's own pages; every other call stops
+ * the guest for its engine.
  */
 interface Instruction {
   readonly code: number;
@@ -17,6 +20,8 @@ const JGE = 0x35;
 const AND = 0x54;
 const RET = 0x06;
 const SECCOMP_RET_TRACE = 0x7ff00000;
+/** What PTRACE_GETEVENTMSG says of a call by another table than this architecture's: its number means something else. */
+export const FOREIGN_CALL = 1;
 const SECCOMP_RET_ALLOW = 0x7fff0000;
 const AUDIT_ARCH_X86_64 = 0xc000003e;
 const X32_BIT = 0x40000000;
@@ -24,6 +29,7 @@ const DATA_NR = 0;
 const DATA_ARCH = 4;
 /** Offset of the low half of an argument; no condition of the table looks at the high one. */
 const argLow = (i: number): number => 16 + 8 * i;
+const argHigh = (i: number): number => argLow(i) + 4;
 
 const load = (k: number): Instruction => ({ code: LOAD, jt: 0, jf: 0, k });
 const ret = (k: number): Instruction => ({ code: RET, jt: 0, jf: 0, k });
@@ -39,22 +45,53 @@ function allowIfAll(conditions: readonly Condition[]): Instruction[] {
   return [...out, ret(SECCOMP_RET_ALLOW)];
 }
 
+const stop = ret(SECCOMP_RET_TRACE);
+
+/** Stops when an argument is an address of our own pages; `zero`: what is done, in place of that, for address 0. */
+function stopIfLow(arg: number, zero: readonly Instruction[] = [stop]): Instruction[] {
+  return [
+    load(argHigh(arg)),
+    { code: JEQ, jt: 0, jf: 4 + zero.length, k: 0 },
+    load(argLow(arg)),
+    { code: JGE, jt: 2 + zero.length, jf: 0, k: Number(OWN_PAGES_END) },
+    { code: JEQ, jt: 1, jf: 0, k: 0 },
+    stop,
+    ...zero,
+  ];
+}
+
+/** Stops, or skips `body`, by whether one of these bits is set in an argument. */
+const ifAny = (arg: number, mask: number, body: readonly Instruction[]): Instruction[] => [
+  load(argLow(arg)),
+  { code: AND, jt: 0, jf: 0, k: mask },
+  { code: JEQ, jt: body.length, jf: 0, k: 0 },
+  ...body,
+];
+
+/** In front of what the table says: see {@link touchesOwnPages}. */
+function guardOwnPages(nr: number): Instruction[] {
+  if (!MAPPING_CALLS.has(nr)) return [];
+  if (nr === Sys.mmap) return stopIfLow(0, ifAny(3, MAP_THERE, [stop]));
+  return nr === Sys.mremap ? [...stopIfLow(0), ...ifAny(3, MREMAP_FIXED, stopIfLow(4))] : stopIfLow(0);
+}
+
 /** The program for seccomp(2): struct sock_filter, 8 bytes each. */
 export function guestFilter(): Buffer {
   const program: Instruction[] = [
     load(DATA_ARCH),
     { code: JEQ, jt: 1, jf: 0, k: AUDIT_ARCH_X86_64 },
-    ret(SECCOMP_RET_TRACE),
+    ret(SECCOMP_RET_TRACE | FOREIGN_CALL),
     load(DATA_NR),
     { code: JGE, jt: 0, jf: 1, k: X32_BIT },
-    ret(SECCOMP_RET_TRACE),
+    stop,
   ];
   for (const { nr, native } of SYSCALLS) {
     if (native === undefined) continue;
-    const body = native === "always" ? [ret(SECCOMP_RET_ALLOW)] : [...native.flatMap(allowIfAll), ret(SECCOMP_RET_TRACE)];
+    const allowed = native === "always" ? [ret(SECCOMP_RET_ALLOW)] : [...native.flatMap(allowIfAll), stop];
+    const body = [...guardOwnPages(nr), ...allowed];
     program.push({ code: JEQ, jt: 0, jf: body.length, k: nr }, ...body);
   }
-  program.push(ret(SECCOMP_RET_TRACE));
+  program.push(stop);
   const out = Buffer.alloc(program.length * 8);
   program.forEach((ins, i) => {
     out.writeUInt16LE(ins.code, i * 8);

@@ -18,7 +18,7 @@ import {
   type Vma,
 } from "../image/mod.ts";
 import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
-import { FDS_PER_MESSAGE, type FileCache, receiveBlock, sendDescriptors } from "./file-cache.ts";
+import { FDS_PER_MESSAGE, type FileCache, receiveBlock } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
 import { queueSignal } from "./guest-inject.ts";
 import type { GuestOrigin } from "./guest-types.ts";
@@ -36,7 +36,7 @@ const PR_SET_MM_MAP = 14;
 const SECCOMP_SET_MODE_FILTER = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const UINT_MAX = 0xffffffff;
-const RLIMIT = { data: 2, stack: 3, core: 4, as: 9 } as const;
+const RLIMIT = { data: 2, stack: 3, as: 9 } as const;
 /** A stack is mapped to its limit, at most this: the kernel does not grow it for other processes' writes. */
 export const MAX_STACK = 64n << 20n;
 /** The kernel keeps 256 pages free below a growing stack (stack_guard_gap); twice that is enough. */
@@ -78,8 +78,9 @@ export class GuestBuild implements Disposable {
   static start(tracees: Tracees, zygote: Zygote, cache: FileCache, options: BuildOptions): GuestBuild {
     const { image } = options;
     const vmas = image.vmas.map((v) => (v.growsDown ? stretchStack(v, image) : v));
-    const low = vmas.find((v) => v.start < SKELETON_END && v.end > SKELETON_BASE);
-    if (low) throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
+    // Below is where null pointers point, the kernel's own too: what vm.mmap_min_addr keeps from the host's users is not for guests.
+    if (vmas.some((v) => v.start < SKELETON_END) || image.mm.startBrk < SKELETON_END)
+      throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
     const build = new GuestBuild(zygote.space(options.origin.shift), options, tracees);
     try {
       build.mapVdso();
@@ -101,10 +102,7 @@ export class GuestBuild implements Disposable {
     const hashes = [...new Set(vmas.flatMap((v) => (v.backing.kind === "file" ? [v.backing.hash] : [])))];
     for (let from = 0; from < hashes.length; from += FDS_PER_MESSAGE) {
       const part = hashes.slice(from, from + FDS_PER_MESSAGE);
-      sendDescriptors(
-        zygote.socket,
-        part.map((h) => cache.fd(h)),
-      );
+      zygote.send(part.map((h) => cache.fd(h)));
       // The skeleton's table holds its socket alone, so descriptors arrive as 1, 2, 3, ... in the order they are sent.
       const fdOf = new Map(part.map((h, i) => [h, GUEST_SOCKET + 1 + i]));
       const at = place(this.tid, Args.receive, receiveBlock(SKELETON_ARGS + BigInt(Args.receive)));
@@ -236,7 +234,6 @@ function setLimits(tid: number, limits: Image["limits"]): void {
     b.writeBigUInt64LE(least(hard, ceiling), 8);
     libc.must("prlimit", libc.prlimit(tid, resource, b, null));
   };
-  set(RLIMIT.core, [0n, 0n]);
   for (const name of ["stack", "data", "as"] as const) set(RLIMIT[name], limits[name]);
 }
 

@@ -7,6 +7,7 @@ import { execData } from "./exec-request.ts";
 import type { Guest } from "./guest.ts";
 import { ALL_BUT_TRAP } from "./guest-build.ts";
 import { metMove, planned, standBy } from "./guest-calls.ts";
+import { mustBeOurs, mustHaveStub } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
 import { place } from "./skeleton.ts";
 
@@ -21,6 +22,10 @@ export function fork(guest: Guest, nr: number): void {
   const wanted = cloneRequest(nr, guest.regs.args, guest.memory);
   if (!wanted || !canBeBornAway(wanted)) {
     guest.goBack(nr, wanted && has(wanted.flags, CLONE.THREAD) ? "threads" : "clone");
+    return;
+  }
+  if (!guest.link.hasRoom) {
+    guest.goBack(nr, "guest_limit");
     return;
   }
   if (!standBy(guest)) return;
@@ -82,6 +87,7 @@ const EAGAIN = 11n;
  */
 function cloneSelf(guest: Guest, wanted: CloneRequest, pid: number): number {
   const { tid, tracees, regs } = guest;
+  mustHaveStub(tid);
   const tids = Buffer.alloc(8);
   tids.writeInt32LE(pid);
   const args = Buffer.alloc(CLONE_ARGS.size);
@@ -104,6 +110,7 @@ function cloneSelf(guest: Guest, wanted: CloneRequest, pid: number): number {
     if (isEnd(s)) throw new TeselaError("E_GONE", "the guest ended");
     if (s.kind === "signal" && s.signal === SIGTRAP) break;
     assert(s.kind === "event" && stops < 4, `a guest's clone ends (${JSON.stringify(s)})`);
+    if (s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, Sys.clone3);
     if (s.event === ptrace.Event.CLONE || s.event === ptrace.Event.FORK || s.event === ptrace.Event.VFORK) {
       child = Number(ptrace.eventMessage(tid));
     }

@@ -23,6 +23,25 @@ const CALL_CODE = stubCode().subarray(Stub.one, Stub.one + 3);
 /** The filter's stop for the call, and one that was asked for by an interrupt. */
 const MAX_STOPS = 3;
 
+/** @throws TeselaError E_CANTMOVE when it is not our code that would run */
+export function mustHaveStub(tid: number): void {
+  const code = Buffer.alloc(CALL_CODE.length);
+  memory.readUpTo(tid, CALL_AT, code);
+  if (!code.equals(CALL_CODE))
+    throw new TeselaError("E_CANTMOVE", "the guest has changed Tesela's own pages", { reasons: ["low_address"] });
+}
+
+/**
+ * At a stop of the filter for a call of ours, which is about to be let through: registers are the kernel's, and no guest can change them.
+ * @throws TeselaError E_CANTMOVE for any other call: the guest must not run on from there
+ */
+export function mustBeOurs(tid: number, nr: number): void {
+  const regs = new Regs();
+  ptrace.getRegs(tid, regs.bytes);
+  if (regs.syscallNumber === nr && regs.get(Reg.rip) === CALL_AT + SYSCALL_INSN) return;
+  throw new TeselaError("E_CANTMOVE", `call ${regs.syscallNumber} came in place of Tesela's own ${nr}`, { reasons: ["low_address"] });
+}
+
 /**
  * Makes a stopped guest do one call of ours, at any stop but a signal-delivery-stop whose signal is still wanted, and puts
  * its registers and mask back. The guest's filter stops the call like its own, and it is let through. Afterwards the guest is
@@ -30,23 +49,20 @@ const MAX_STOPS = 3;
  */
 export function injectCall(guest: Injectable, nr: number, args: readonly (bigint | number)[]): bigint {
   const { tid } = guest;
-  const code = Buffer.alloc(CALL_CODE.length);
-  memory.readUpTo(tid, CALL_AT, code);
-  if (!code.equals(CALL_CODE))
-    throw new TeselaError("E_CANTMOVE", "the guest has changed Tesela's own pages", { reasons: ["low_address"] });
+  mustHaveStub(tid);
   const saved = new Regs();
   ptrace.getRegs(tid, saved.bytes);
   const mask = ptrace.getSigmask(tid);
   const regs = saved.clone();
   regs.setCall(CALL_AT, nr, args);
-  const result = guest.trapPending ? runQuietly(guest, regs) : runToTrap(guest, regs);
+  const result = guest.trapPending ? runQuietly(guest, regs, nr) : runToTrap(guest, regs, nr);
   ptrace.setRegs(tid, saved.bytes);
   ptrace.setSigmask(tid, mask);
   return result;
 }
 
 /** The quick way: the skeleton's int3 behind the call ends it, by a SIGTRAP that must be let in. */
-function runToTrap({ tid, tracees }: Injectable, regs: Regs): bigint {
+function runToTrap({ tid, tracees }: Injectable, regs: Regs, nr: number): bigint {
   ptrace.setSigmask(tid, ALL_BUT_TRAP);
   ptrace.setRegs(tid, regs.bytes);
   for (let stops = 0; ; stops++) {
@@ -54,19 +70,22 @@ function runToTrap({ tid, tracees }: Injectable, regs: Regs): bigint {
     const s = live(tracees.wait(tid));
     if (s.kind === "signal" && s.signal === SIGTRAP) break;
     assert(s.kind === "event" && stops < MAX_STOPS, `a call in a guest ends (${JSON.stringify(s)})`);
+    if (s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, nr);
   }
   ptrace.getRegs(tid, regs.bytes);
   return regs.result;
 }
 
 /** With all signals blocked: from one system-call stop to the next, then to a stop of our own. */
-function runQuietly({ tid, tracees }: Injectable, regs: Regs): bigint {
+function runQuietly({ tid, tracees }: Injectable, regs: Regs, nr: number): bigint {
   ptrace.setSigmask(tid, ALL_SIGNALS);
   ptrace.setRegs(tid, regs.bytes);
   const here = new Regs();
   for (let stops = 0; stops < 2; ) {
     ptrace.contToSyscall(tid);
-    if (live(tracees.wait(tid)).kind !== "syscall") continue;
+    const s = live(tracees.wait(tid));
+    if (s.kind === "event" && s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, nr);
+    if (s.kind !== "syscall") continue;
     ptrace.getRegs(tid, here.bytes);
     // Where it stood in a call of its own, that one is skipped, and its end is told first.
     if (here.get(Reg.rip) === CALL_AT + SYSCALL_INSN) stops++;

@@ -8,6 +8,8 @@ import type { PidSpace } from "./pid-space.ts";
 
 /** What a guest says to its home. */
 export interface HomeLink {
+  /** This node takes one more process. */
+  readonly hasRoom: boolean;
   call(guest: Guest, flight: InFlight, sigmask: bigint): void;
   verdict(guest: Guest, seq: number, verdict: Verdict): void;
   /** A signal of the guest's own takes its default action: home dies or stops of it. */

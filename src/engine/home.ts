@@ -296,12 +296,12 @@ export class Home implements HomeSide, Families {
     };
   }
 
-  private async go(link: Link, home: HomeProcess): Promise<void> {
+  private async go(link: Link, home: HomeProcess, from: number = this.parts.node): Promise<void> {
     const { deputy, ticket } = home;
     const watched = this.traces.watched(home.pid);
     home.times = watched ? (home.times ?? new HomeTimes()) : null;
     const area = { areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd };
-    await link.asks.ask("go", { ticket, ...area, watched, cpus: this.parts.facts.cpus }, this.parts.carry.stepMs);
+    await link.asks.ask("go", { ticket, from, ...area, watched, cpus: this.parts.facts.cpus }, this.parts.carry.stepMs);
   }
 
   /** Somebody watches a process from now on, or nobody does any more. */
@@ -462,10 +462,10 @@ export class Home implements HomeSide, Families {
     const start = performance.now();
     try {
       await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
-      const bytes = await source.asks.ask("send", { ticket: home.ticket, node: to.node, address: to.address, port: to.port }, SEND_MS);
+      const bytes = await source.asks.ask("send", { ticket: home.ticket, node: to.node }, SEND_MS);
       await step(carry.faults, "go");
       home.host = link;
-      await this.go(link, home);
+      await this.go(link, home, source.node);
       link.mustLive();
       source.drop(home.ticket);
       await home.redirect(link);

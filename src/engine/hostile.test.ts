@@ -1,5 +1,6 @@
 /** A node of the cluster that sends what it should not: it gets an error, and the processes of others go on. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
@@ -46,14 +47,14 @@ const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
   });
 
 /** Offers a process to node 2, up to the image; `act` does the rest. @returns the error that ends it */
-async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promise<void>): Promise<TeselaError> {
+async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promise<void>, over: object = {}): Promise<TeselaError> {
   const to = n.addresses[1];
   assert.ok(to);
   const channel = await n.node(STRANGER).transport.connect(to, ALPN.BULK);
   const inbox = new Inbox(channel);
   const facts = readNodeFacts(STRANGER);
   try {
-    const offer = { ticket: 9, home: STRANGER, pid: 7, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [] };
+    const offer = { ticket: 9, home: STRANGER, pid: 7, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [], ...over };
     channel.send("offer", offer);
     await inbox.next("the offer", 2000, "want");
     channel.send("image", { huge: [] }, bytes);
@@ -67,6 +68,13 @@ async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promi
     channel.close();
   }
 }
+
+/** Processes of this one, dead ones left out. */
+const children = (): number =>
+  readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .filter((pid) => pid !== "" && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))).length;
 
 const none = async (): Promise<void> => {};
 const pages =
@@ -92,6 +100,27 @@ test("a host takes no garbage, and its other guests do not notice", { skip, time
   assert.match((await carried(n, image(), pages(SKELETON_BASE, 4096))).message, /own areas/);
   const low = { start: SKELETON_BASE, end: SKELETON_BASE + 0x1000n, prot: 7, growsDown: false, backing: { kind: "anon" as const } };
   assert.equal((await carried(n, image({ vmas: [low] }), none)).code, "E_CANTMOVE");
+  // Where the kernel's null pointers would point.
+  const lowest = { ...low, start: 0x1000n, end: 0x2000n };
+  assert.equal((await carried(n, image({ vmas: [lowest] }), none)).code, "E_CANTMOVE");
+  const mm = Object.fromEntries(MM_FIELDS.map((f) => [f, f === "startBrk" ? 0x1000n : 0x400000n])) as never;
+  assert.equal((await carried(n, image({ mm }), none)).code, "E_CANTMOVE");
+  for (const [start, end] of [
+    [0x7fff_ffff_e000n, 0x8000_0000_0000n],
+    [0xffff_8000_0000_0000n, 0xffff_8000_0000_1000n],
+    [0x400001n, 0x401001n],
+    [0x401000n, 0x400000n],
+  ] as const) {
+    assert.equal((await carried(n, image({ vmas: [{ ...low, start, end }] }), none)).code, "E_PROTOCOL");
+  }
+  const twice = { ...low, start: 0x400000n, end: 0x402000n };
+  assert.equal((await carried(n, image({ vmas: [twice, { ...twice, start: 0x401000n }] }), none)).code, "E_PROTOCOL", "one over the other");
+  const before = children();
+  for (const pid of [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
+    assert.equal((await carried(n, image({ pid }), none)).code, "E_REFUSED", `PID ${pid}`);
+  }
+  await sleep(50);
+  assert.ok(children() <= before, "no namespace stays behind without a process");
 
   const to = n.addresses[1];
   assert.ok(to);
@@ -124,6 +153,25 @@ test("a host takes no garbage, and its other guests do not notice", { skip, time
   assert.equal(n.node(2).hosting.count, 1);
   busy.signal(SIGTERM);
   assert.match(await busy.end(), /status 0\n$/);
+});
+
+test("nobody brings a process in the place of another home's", { skip, timeout: 60_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  using busy = await TestProgram.start(n.tracees, program("busy"), "1000");
+  const words = new BigUint64Array(27);
+  words[17] = 0x33n;
+  words[20] = 0x2bn;
+  const thread = decodeImage(image()).threads[0] as ThreadImage;
+  const wild = image({ threads: [{ ...thread, regs: Buffer.from(words.buffer) }] });
+  // Taken, as it may have been sent on; the home that it names is not the one who says `go` for it.
+  for (let ticket = 1; ticket < 8; ticket++) {
+    assert.equal((await carried(n, wild, end, { home: 1, ticket })).message, "it was taken");
+  }
+  await n.home.migrate(busy.pid, 2);
+  for (let ticket = 1; ticket < 8; ticket++) await carried(n, wild, end, { home: 1, ticket });
+  busy.signal(SIGTERM);
+  assert.match(await busy.end(), /status 0\n$/);
+  assert.doesNotMatch(n.logged, /lost its user area/);
 });
 
 test("what a host says wrongly of one process ends that link, and moves nothing else", { skip, timeout: 60_000 }, async () => {

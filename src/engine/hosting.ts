@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
-import { ALPN, type Channel, type Transport } from "../io/mod.ts";
+import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
@@ -9,13 +9,14 @@ import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { caughtUp, clocksOf, measureShift, notBefore, type Shift } from "./clocks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
-import { type CachedFile, type FileCache, sendDescriptors } from "./file-cache.ts";
+import type { FileCache } from "./file-cache.ts";
 import { Guest } from "./guest.ts";
 import type { Birth, GuestOptions, HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
 import { GuestBuild } from "./guest-build.ts";
 import { guestView } from "./guest-view.ts";
 import { captureGuest, childImage, readGuestLayout } from "./guest-capture.ts";
 import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
+import { IncomingFiles } from "./incoming-files.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
 import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
@@ -33,12 +34,23 @@ interface Parts {
   readonly facts: NodeFacts;
   readonly carry: CarryOptions;
   readonly log: Log;
+  /** The nodes of the cluster, as this node knows them. */
+  readonly peers: () => readonly PeerAddress[];
+  /** Guests that run here at most. */
+  readonly processes?: number;
+}
+
+/** A process that has come, until its home lets it run. */
+interface Arrived {
+  readonly build: GuestBuild;
+  readonly timer: NodeJS.Timeout;
 }
 
 /** The host side of an engine: guests of other nodes, and the connections on which they come, call home and leave. */
 export class Hosting {
   private readonly parts: Parts;
-  private readonly arrived = new Map<string, { build: GuestBuild; timer: NodeJS.Timeout }>();
+  /** By ticket and by who brought it: nobody can put one in the place of another's. */
+  private readonly arrived = new Map<string, Arrived>();
   private readonly guests = new Map<string, Guest>();
   /** By home. */
   private readonly homes = new Map<number, Asks>();
@@ -52,6 +64,9 @@ export class Hosting {
   }
   get count(): number {
     return this.guests.size;
+  }
+  get hasRoom(): boolean {
+    return this.guests.size + this.arrived.size < (this.parts.processes ?? Number.POSITIVE_INFINITY);
   }
 
   // --- processes coming and going
@@ -73,19 +88,19 @@ export class Hosting {
   private async receive(inbox: Inbox, head: Head<"offer">): Promise<void> {
     const { cache, carry, facts } = this.parts;
     acceptable(head, facts);
+    if (!this.hasRoom) {
+      throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests: it has ${this.count}`, { reasons: ["guest_limit"] });
+    }
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
     const sink = new GuestSink(this.parts, head, this.homeShift(head));
     const files = new IncomingFiles(cache);
     try {
       await receiveFrozen(inbox, sink, carry, (m) => files.take(m));
       const build = sink.release();
-      const key = keyOf(head.home, head.ticket);
-      const former = this.arrived.get(key);
-      clearTimeout(former?.timer);
-      former?.build.kill();
+      const key = arrivalKey(head.home, head.ticket, inbox.channel.peer.node);
+      this.forget(key);
       const timer = setTimeout(() => {
-        this.arrived.delete(key);
-        build.kill();
+        this.forget(key);
         this.parts.log.warn("a process arrived and its home did not start it", { home: head.home, pid: head.pid });
       }, GO_MS);
       // It holds up nothing that has nothing else to do.
@@ -95,6 +110,14 @@ export class Hosting {
       files[Symbol.dispose]();
       sink[Symbol.dispose]();
     }
+  }
+
+  /** Ends a process that has come and does not run. */
+  private forget(key: string): void {
+    const here = this.arrived.get(key);
+    this.arrived.delete(key);
+    clearTimeout(here?.timer);
+    here?.build.kill();
   }
 
   /** What to add to our clocks to get a home's; null when they are the same. */
@@ -129,9 +152,12 @@ export class Hosting {
   }
 
   /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
-  private async sendOn(guest: Guest, to: { node: number; address: string; port: number }): Promise<number> {
-    const { transport, carry } = this.parts;
-    const channel = await transport.connect({ ...to, node: to.node as Channel["peer"]["node"] }, ALPN.BULK, { timeoutMs: carry.stepMs });
+  private async sendOn(guest: Guest, node: number): Promise<number> {
+    const { transport, carry, peers } = this.parts;
+    // Where it is, this node has been told by the cluster: a home must not have us connect to any address that it likes.
+    const to = peers().find((p) => p.node === node);
+    if (!to) throw new TeselaError("E_NONODE", `node ${this.parts.facts.node} knows no node ${node}`);
+    const channel = await transport.connect(to, ALPN.BULK, { timeoutMs: carry.stepMs });
     try {
       const inbox = new Inbox(channel);
       const layout = readGuestLayout(guest, this.parts.cache);
@@ -167,15 +193,10 @@ export class Hosting {
         link.watch(this.guest(home, numberOf(p, "ticket")), p.on === true);
         return null;
       },
-      send: async (p) =>
-        this.sendOn(this.guest(home, numberOf(p, "ticket")), {
-          node: numberOf(p, "node"),
-          address: textOf(p, "address"),
-          port: numberOf(p, "port"),
-        }),
+      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")), numberOf(p, "node")),
     });
     this.homes.set(home, asks);
-    const link = new ChannelHomeLink(channel, asks, this.parts, (o) => this.take({ ...o, link }));
+    const link = new ChannelHomeLink(channel, asks, this.parts, this, (o) => this.take({ ...o, link }));
     channel.onMessage((m) => this.onMessage(m, home, link, asks));
     void channel.closed.then((reason) => {
       if (this.homes.get(home) === asks) this.homes.delete(home);
@@ -221,7 +242,7 @@ export class Hosting {
 
   private go(p: Record<string, Data | undefined>, link: ChannelHomeLink, home: number): Data {
     const ticket = numberOf(p, "ticket");
-    const key = keyOf(home, ticket);
+    const key = arrivalKey(home, ticket, p.from === undefined ? home : numberOf(p, "from"));
     const here = this.arrived.get(key);
     if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
     if (typeof p.cpus === "number") keepBelow(here.build.tid, p.cpus);
@@ -247,6 +268,8 @@ export class Hosting {
 
   private take(options: GuestOptions & { readonly link: ChannelHomeLink }): Guest {
     const guest = new Guest(options);
+    // A home that gives one ticket twice has lost the first.
+    this.end(keyOf(guest.home, guest.ticket));
     this.guests.set(keyOf(guest.home, guest.ticket), guest);
     options.link.guests.add(guest);
     return guest;
@@ -254,14 +277,15 @@ export class Hosting {
 
   private drop(home: number, ticket: number): void {
     const key = keyOf(home, ticket);
+    this.end(key);
+    for (const of of [...this.arrived.keys()].filter((a) => a.startsWith(`${key}:`))) this.forget(of);
+  }
+
+  private end(key: string): void {
     const guest = this.guests.get(key);
     this.guests.delete(key);
     if (guest) (guest.link as ChannelHomeLink).guests.delete(guest);
     guest?.kill();
-    const here = this.arrived.get(key);
-    this.arrived.delete(key);
-    clearTimeout(here?.timer);
-    here?.build.kill();
   }
 
   private linkClosed(home: number, link: ChannelHomeLink, reason: Error | null): void {
@@ -296,6 +320,7 @@ export class Hosting {
 }
 
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
+const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
 function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
   const { portable } = guest.options.origin;
@@ -354,40 +379,6 @@ class GuestSink implements Sink, Disposable {
   }
 }
 
-/** Mapped files on their way into the cache, piece by piece. */
-class IncomingFiles implements Disposable {
-  private readonly cache: FileCache;
-  private readonly open = new Map<string, CachedFile>();
-  constructor(cache: FileCache) {
-    this.cache = cache;
-  }
-  take(m: Extract<Message, { type: "file" }>): void {
-    const { hash, size, last } = m.head;
-    if (this.cache.has(hash)) return;
-    let file = this.open.get(hash);
-    if (!file) {
-      if (size > MAX_FILE || this.open.size >= MAX_OPEN) throw new TeselaError("E_PROTOCOL", `a mapped file of ${size} bytes is too big`);
-      file = this.cache.create(hash, size);
-      this.open.set(hash, file);
-    }
-    file.write(m.payload);
-    if (!last) return;
-    file.commit();
-    this.open.delete(hash);
-  }
-  /** No more of it will come, whether it is whole or not. */
-  abandon(hash: string): void {
-    this.open.get(hash)?.[Symbol.dispose]();
-    this.open.delete(hash);
-  }
-  [Symbol.dispose](): void {
-    for (const file of this.open.values()) file[Symbol.dispose]();
-    this.open.clear();
-  }
-}
-const MAX_FILE = 256 << 20;
-const MAX_OPEN = 64;
-
 /** A guest's way home over one link. */
 class ChannelHomeLink implements HomeLink {
   readonly channel: Channel;
@@ -399,12 +390,19 @@ class ChannelHomeLink implements HomeLink {
   private readonly fetching = new Map<string, Promise<Data>>();
   private readonly take: (options: Omit<GuestOptions, "link">) => Guest;
 
-  constructor(channel: Channel, asks: Asks, parts: Parts, take: (options: Omit<GuestOptions, "link">) => Guest) {
+  private readonly hosting: Hosting;
+
+  constructor(channel: Channel, asks: Asks, parts: Parts, hosting: Hosting, take: (options: Omit<GuestOptions, "link">) => Guest) {
     this.take = take;
+    this.hosting = hosting;
     this.channel = channel;
     this.asks = asks;
     this.parts = parts;
     this.files = new IncomingFiles(parts.cache);
+  }
+
+  get hasRoom(): boolean {
+    return this.hosting.hasRoom;
   }
 
   /** Home wants to be told of its calls, or does no more. */
@@ -452,7 +450,7 @@ class ChannelHomeLink implements HomeLink {
     const hash = textOf(answer, "hash");
     if (!cache.has(hash)) await this.fetch(guest, hash, args[4] ?? 0n);
     if (!cache.has(hash)) return { kind: "back", reason: "file_changed" };
-    return { kind: "file", send: () => sendDescriptors(zygote.socket, [cache.fd(hash)]) };
+    return { kind: "file", send: () => zygote.send([cache.fd(hash)]) };
   }
 
   /** Several guests may want the same file at once: it comes once. Should that fail with the one that asked, each of them tries again. */

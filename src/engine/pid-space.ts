@@ -40,14 +40,15 @@ export class PidSpace {
 
   /** A new, stopped skeleton in here. @throws TeselaError E_REFUSED when this node cannot give it that PID */
   spawn(pid: number): number {
-    const tids = Buffer.alloc(4);
-    tids.writeInt32LE(pid);
-    place(this.init, Number(Args.tids), tids);
     const clone = Buffer.alloc(CLONE_ARGS_BYTES);
     clone.writeBigUInt64LE(BigInt(SIGCHLD), EXIT_SIGNAL_AT);
     clone.writeBigUInt64LE(SKELETON_ARGS + Args.tids, SET_TID_AT);
     clone.writeBigUInt64LE(1n, SET_TID_SIZE_AT);
     try {
+      const tids = Buffer.alloc(4);
+      // A home may say anything: what is no PID the kernel refuses.
+      tids.writeUInt32LE(pid);
+      place(this.init, Number(Args.tids), tids);
       const child = forkSkeleton(this.tracees, this.init, Sys.clone3, [place(this.init, Number(Args.clone), clone), CLONE_ARGS_BYTES]);
       this.join();
       return child;

@@ -144,7 +144,7 @@ export class TestNodes implements AsyncDisposable {
     const faults = new Faults();
     const shared = { tracees, transport, facts: readNodeFacts(id), carry: { stepMs, answerMs: ANSWER_MS, faults, log }, log };
     const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
-    const hosting = new Hosting({ ...shared, zygote, cache: this.stack.use(new FileCache()) });
+    const hosting = new Hosting({ ...shared, peers: () => this.addresses, zygote, cache: this.stack.use(new FileCache()) });
     const links: Channel[] = [];
     const listener = await transport.listen({
       [ALPN.ENGINE]: channels((c) => {

@@ -1,11 +1,14 @@
-import { closeSync, mkdirSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { assert, type Log, TeselaError } from "../base/mod.ts";
 import { type RawCall, SKELETON_BASE, SKELETON_DATA, SKELETON_DATA_SIZE, Stub, skeletonElf } from "../image/mod.ts";
 import { isErrno, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import { type Shift, writeOffsets } from "./clocks.ts";
+import type { GuestGroup } from "./guest-group.ts";
+import type { GuestLimits } from "./guest-limits.ts";
 import { Sys } from "./numbers.ts";
 import { PidSpace } from "./pid-space.ts";
-import { place, runList } from "./skeleton.ts";
+import { FDS_PER_MESSAGE, receiveBlock, sendDescriptors } from "./file-cache.ts";
+import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
 
 /** What guests are called in the host's process list, in place of their own names. */
 export const GUEST_NAME = "tesela-guest";
@@ -14,6 +17,8 @@ export const GUEST_UID = 65534;
 
 const SIGCHLD = 17;
 const SIG_IGN = 1n;
+const SIGACTION_ROOM = 64;
+const PR_SET_NAME = 15;
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0x80000;
@@ -21,6 +26,13 @@ const CLONE_NEW = { ns: 0x20000, cgroup: 0x02000000, uts: 0x04000000, ipc: 0x080
 
 const CLONE_NEWTIME = 0x80;
 const NO_SHIFT: Shift = { monotonic: 0n, boot: 0n };
+
+const SIOCOUTQ = 0x5411;
+const MSG_DONTWAIT = 0x40;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const UINT_MAX = 0xffffffff;
+/** A guest leaves one message at most, and nobody sends behind it. */
+const MAX_FORGOTTEN = 8;
 
 /** The guest's end of the socket over which the engine hands it files to map. */
 export const GUEST_SOCKET = 0;
@@ -41,7 +53,7 @@ const GUEST_OPTIONS =
 export class Zygote implements Disposable {
   readonly tid: number;
   /** Our end of the guests' socket. */
-  readonly socket: number;
+  private readonly socket: number;
   private readonly tracees: Tracees;
   private shifting = false;
 
@@ -51,8 +63,12 @@ export class Zygote implements Disposable {
     this.tracees = tracees;
   }
 
-  /** @param emptyDir a directory that is made if need be and stays empty: the guests' root */
-  static start(tracees: Tracees, emptyDir: string, log: Log): Zygote {
+  /**
+   * @param emptyDir a directory that is made if need be and stays empty: the guests' root
+   * @param limits what guests may use of this node
+   * @param group where that is enforced, if anywhere
+   */
+  static start(tracees: Tracees, emptyDir: string, log: Log, limits?: GuestLimits, group?: GuestGroup): Zygote {
     mkdirSync(emptyDir, { recursive: true, mode: 0o755 });
     const pair = Buffer.alloc(8);
     libc.must("socketpair", libc.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
@@ -67,6 +83,7 @@ export class Zygote implements Disposable {
     const stop = tracees.wait(tid);
     assert(stop.kind === "event", `the guests' parent stops as asked (${JSON.stringify(stop)})`);
     const zygote = new Zygote(tid, ours, tracees);
+    zygote.limit(log, limits, group);
     zygote.empty();
     zygote.isolate(emptyDir, log);
     return zygote;
@@ -84,8 +101,41 @@ export class Zygote implements Disposable {
     );
   }
 
+  /** What all guests inherit: their memory goes first, none of them leaves a core on the host, and they yield to its owner. */
+  private limit(log: Log, limits: GuestLimits | undefined, group: GuestGroup | undefined): void {
+    writeFileSync(`/proc/${this.tid}/oom_score_adj`, String(OOM_FIRST));
+    try {
+      setLimit(this.tid, RLIMIT.core, NO_CORE);
+    } catch {
+      // It is 0 already and may not be raised.
+    }
+    if (!limits) return;
+    try {
+      group?.add(this.tid);
+    } catch (e) {
+      log.warn("guests cannot be put into their control group", { error: String(e) });
+    }
+    // Of no use where guests are the very user that runs other things too.
+    if (!group?.limited.has("pids") && canBecomeNobody()) setLimit(this.tid, RLIMIT.nproc, BigInt(limits.tasks));
+    if (!group?.limited.has("cpu") && limits.weight < 100) this.yieldBySession(limits.weight);
+  }
+
+  /** Without a control group: a session of their own is one claimant of CPUs where the kernel groups by session (sched(7), autogroup). */
+  private yieldBySession(weight: number): void {
+    runList(this.tracees, this.tid, [{ nr: Sys.setsid, args: [] }], true);
+    try {
+      writeFileSync(`/proc/${this.tid}/autogroup`, String(Math.min(19, Math.round(Math.log(100 / weight) / Math.log(NICE_STEP)))));
+    } catch {
+      // This kernel does not.
+    }
+  }
+
   private isolate(emptyDir: string, log: Log): void {
-    const must: RawCall[] = [{ nr: Sys.rtSigaction, args: [SIGCHLD, place(this.tid, 0, sigaction(SIG_IGN)), 0, 8] }];
+    const name = place(this.tid, SIGACTION_ROOM, Buffer.from(`${GUEST_NAME}\0`));
+    const must: RawCall[] = [
+      { nr: Sys.rtSigaction, args: [SIGCHLD, place(this.tid, 0, sigaction(SIG_IGN)), 0, 8] },
+      { nr: Sys.prctl, args: [PR_SET_NAME, name] },
+    ];
     runList(this.tracees, this.tid, must);
     // Each is worth having alone: where the kernel denies one, the seccomp filter still stands before everything.
     for (const [name, flag] of Object.entries(CLONE_NEW)) {
@@ -127,11 +177,49 @@ export class Zygote implements Disposable {
     writeOffsets(this.tid, shift ?? NO_SHIFT);
   }
 
+  /**
+   * Hands descriptors to the guest that receives next. What an earlier one has not taken, since it was ended first or could not, is
+   * taken away before: it would be mapped as another's file.
+   * @param fds at most FDS_PER_MESSAGE
+   */
+  send(fds: readonly number[]): void {
+    for (let left = MAX_FORGOTTEN; this.unread() > 0; left--) {
+      assert(left > 0, "the guests' socket is empty in the end");
+      const block = place(this.tid, 0, receiveBlock(SKELETON_ARGS));
+      const take = { nr: Sys.recvmsg, args: [GUEST_SOCKET, block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC] };
+      runList(this.tracees, this.tid, [take, { nr: Sys.closeRange, args: [GUEST_SOCKET + 1, UINT_MAX, 0] }], true);
+    }
+    assert(fds.length <= FDS_PER_MESSAGE, "descriptors of one message");
+    sendDescriptors(this.socket, fds);
+  }
+
+  /** Bytes on their way to guests (unix(7), SIOCOUTQ). */
+  private unread(): number {
+    const bytes = Buffer.alloc(4);
+    libc.syscall("ioctl", Sys.ioctl, this.socket, SIOCOUTQ, libc.addressOf(bytes));
+    return bytes.readInt32LE(0);
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.socket);
     libc.kill(this.tid, 9);
   }
 }
+
+/** @throws SysError */
+function setLimit(tid: number, resource: number, value: bigint): void {
+  const b = Buffer.alloc(16);
+  b.writeBigUInt64LE(value, 0);
+  b.writeBigUInt64LE(value, 8);
+  libc.must("prlimit", libc.prlimit(tid, resource, b, null));
+}
+const RLIMIT = { core: 4, nproc: 6 } as const;
+/** A limit of 0 does not count for core_pattern's programs, one of 1 byte does (core(5), fs/coredump.c). */
+const NO_CORE = 1n;
+/** proc(5), oom_score_adj: when the host is out of memory, before everything else. */
+const OOM_FIRST = 1000;
+/** Each nice level is a tenth of a CPU, a weight of 1.25 (kernel/sched/core.c, sched_prio_to_weight). */
+const NICE_STEP = 1.25;
 
 function sigaction(handler: bigint): Buffer {
   const b = Buffer.alloc(32);

@@ -34,6 +34,7 @@ export const REGS_WORDS = 27;
 export const REGS_BYTES = REGS_WORDS * 8;
 /** 64-bit user code (USER_CS); anything else is 32-bit code. */
 export const USER_CS = 0x33n;
+export const USER_SS = 0x2bn;
 /** "Not in a system call": what orig_rax holds then, and what skips one at a seccomp stop. */
 export const NO_SYSCALL = 0xffff_ffff_ffff_ffffn;
 /** Length of the `syscall` instruction. */
@@ -83,8 +84,10 @@ export class Regs {
     return ARG_REGS.map((i) => this.words[i] as bigint);
   }
 
-  /** Makes the thread run `nr(args)` at `rip` when it goes on. */
+  /** Makes the thread run `nr(args)` at `rip` when it goes on, as 64-bit code whatever it was running. */
   setCall(rip: bigint, nr: number, args: readonly (bigint | number)[]): void {
+    this.set(Reg.cs, USER_CS);
+    this.set(Reg.ss, USER_SS);
     this.set(Reg.rip, rip);
     this.set(Reg.rax, BigInt(nr));
     this.set(Reg.origRax, NO_SYSCALL);

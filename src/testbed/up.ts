@@ -45,6 +45,8 @@ export interface Lease {
   readonly release: () => void;
 }
 
+/** Hosts are the machine's guests themselves: one must not yield to the others as it would to its owner's own programs. */
+const NOT_THE_OWNER = { TESELA_GUEST_GROUP: "off", TESELA_GUEST_WEIGHT: "100" } as const;
 const HOSTS_NETWORK = "10.88.0";
 /** Two services a host, started side by side on few cores, and some slack for a busy machine. */
 const UP_TIMEOUT_MS = 60_000;
@@ -139,7 +141,7 @@ function prepare(name: string, dir: string, options: UpOptions): st.ClusterState
     clusters: st.clustersDir(),
     services: services.join(" "),
     once: options.once ? services.join(" ") : "",
-    environment: Object.entries(options.env ?? {})
+    environment: Object.entries({ ...NOT_THE_OWNER, ...options.env })
       .map(assignment)
       .join(" "),
     rootless: rootless ? "yes" : "no",

@@ -28,6 +28,7 @@ const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-
 export const PROGRAMS = {
   abort: { source: "abort.c" },
   births: { source: "births.c" },
+  breakout: { source: "breakout.c" },
   "brk-mmap": { source: "brk-mmap.c" },
   busy: { source: "busy.c" },
   calls: { source: "calls.c" },
