@@ -1,6 +1,6 @@
 /** Guests that try to get out of where they run: nothing comes of it on the host, and what is allowed at home comes out as at home. */
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,6 +9,7 @@ import { program } from "../../test/programs/build.ts";
 import { Log, toTeselaError } from "../base/mod.ts";
 import { Tracees } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
+import { readGuestLimits } from "./guest-limits.ts";
 import { Sys } from "./numbers.ts";
 import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
 import { TestNodes, TestProgram } from "./test-nodes.ts";
@@ -166,5 +167,16 @@ test("a file that one guest did not take is not given to the next", { skip, time
   assert.deepEqual(readdirSync(`/proc/${zygote.tid}/fd`), [String(GUEST_SOCKET)]);
   for (const fd of [mine, other]) closeSync(fd);
   space.leave();
+  rmSync(dir, { recursive: true });
+});
+
+test("without control groups guests yield as a session, and are counted as a user", { skip, timeout: 60_000 }, async () => {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-zygote-"));
+  using tracees = new Tracees();
+  const log = new Log({ level: "error", fd: openSync(`${dir}/log`, "a") });
+  using zygote = Zygote.start(tracees, `${dir}/empty`, log, { ...readGuestLimits({}), group: false });
+  const { tasks } = readGuestLimits({});
+  if (canBecomeNobody()) assert.match(read(`/proc/${zygote.tid}/limits`), new RegExp(`^Max processes +${tasks} +${tasks} `, "m"));
+  if (existsSync("/proc/self/autogroup")) assert.match(read(`/proc/${zygote.tid}/autogroup`), / nice 10$/m);
   rmSync(dir, { recursive: true });
 });
