@@ -88,7 +88,14 @@ export class Engine implements AsyncDisposable {
     const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };
     const peers = (): readonly PeerAddress[] => this.readPeers();
     this.home = new Home({ ...shared, node: nodeId(this.config.id), peers });
-    this.hosting = new Hosting({ ...shared, peers, zygote, cache, processes: limits.processes });
+    this.hosting = new Hosting({
+      ...shared,
+      peers,
+      zygote,
+      cache,
+      processes: limits.processes,
+      memory: () => group?.room ?? Number.POSITIVE_INFINITY,
+    });
   }
 
   async start(): Promise<void> {

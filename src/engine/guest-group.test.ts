@@ -68,6 +68,7 @@ test("version 2: below the engine's own group, or beside it where that is no way
   assert.deepEqual([none.dirs.length, none.limited.size, existsSync(`${dir.path}/slice/h`)], [0, 0, false]);
   assert.equal(dir.read("/log").match(/"missing":"pids memory cpu"/g)?.length, 1, "said once");
   none.add(process.pid);
+  assert.equal(none.room, Number.POSITIVE_INFINITY);
 });
 
 test("a real group holds what it is given, and takes it along when it goes", async (t) => {
@@ -83,6 +84,7 @@ test("a real group holds what it is given, and takes it along when it goes", asy
   group.add(sleeper.pid ?? 0);
   const again = GuestGroup.make(`tesela-test-${process.pid}`, LIMITS, places, dir.log);
   assert.deepEqual(again.dirs, group.dirs, "what a killed engine has left is used again");
+  assert.ok(group.room > 0 && (group.limited.has("memory") ? group.room <= LIMITS.memory : group.room === Number.POSITIVE_INFINITY));
   for (const d of group.dirs) assert.match(readFileSync(`${d}/cgroup.procs`, "utf8"), new RegExp(`^${sleeper.pid}$`, "m"));
   await group[Symbol.asyncDispose]();
   assert.deepEqual(await ended, [null, "SIGKILL"]);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../base/mod.ts";
 import type { GuestLimits } from "./guest-limits.ts";
@@ -125,11 +125,27 @@ export class GuestGroup implements AsyncDisposable {
     for (const dir of this.dirs) writeFileSync(`${dir}/cgroup.procs`, String(pid));
   }
 
+  /** Bytes of memory that guests may still take; Infinity where nothing limits them. */
+  get room(): number {
+    for (const dir of this.dirs) {
+      for (const [limit, used] of MEMORY_FILES) {
+        if (existsSync(`${dir}/${limit}`)) return Math.max(0, readNumber(`${dir}/${limit}`) - readNumber(`${dir}/${used}`));
+      }
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Ends all that is in it, and takes it away. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const dir of this.dirs) await remove(dir);
   }
 }
+
+const MEMORY_FILES = [
+  ["memory.max", "memory.current"],
+  ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+] as const;
+const readNumber = (file: string): number => Number(readFileSync(file, "utf8"));
 
 /** Version 2: a group that has processes itself passes no controllers on. Then ours is made beside, unless that leaves a limit behind. */
 function basesOf({ version, own }: Place): string[] {

@@ -38,20 +38,21 @@ interface Parts {
   readonly peers: () => readonly PeerAddress[];
   /** Guests that run here at most. */
   readonly processes?: number;
+  /** Bytes that they may still take, together. */
+  readonly memory?: () => number;
 }
 
 /** A process that has come, until its home lets it run. */
-interface Arrived {
-  readonly build: GuestBuild;
-  readonly timer: NodeJS.Timeout;
-}
+type Arrived = { readonly build: GuestBuild; readonly timer: NodeJS.Timeout };
 
 /** The host side of an engine: guests of other nodes, and the connections on which they come, call home and leave. */
 export class Hosting {
   private readonly parts: Parts;
-  /** By ticket and by who brought it: nobody can put one in the place of another's. */
+  /** By who brought it, too: nobody can put one in the place of another's. */
   private readonly arrived = new Map<string, Arrived>();
   private readonly guests = new Map<string, Guest>();
+  /** Processes on their way here. */
+  private coming = 0;
   /** By home. */
   private readonly homes = new Map<number, Asks>();
 
@@ -66,7 +67,7 @@ export class Hosting {
     return this.guests.size;
   }
   get hasRoom(): boolean {
-    return this.guests.size + this.arrived.size < (this.parts.processes ?? Number.POSITIVE_INFINITY);
+    return this.guests.size + this.arrived.size + this.coming < (this.parts.processes ?? Number.POSITIVE_INFINITY);
   }
 
   // --- processes coming and going
@@ -86,11 +87,17 @@ export class Hosting {
   }
 
   private async receive(inbox: Inbox, head: Head<"offer">): Promise<void> {
-    const { cache, carry, facts } = this.parts;
-    acceptable(head, facts);
-    if (!this.hasRoom) {
-      throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests: it has ${this.count}`, { reasons: ["guest_limit"] });
+    acceptable(head, this.parts.facts, { process: this.hasRoom, memory: this.parts.memory?.() ?? Number.POSITIVE_INFINITY });
+    this.coming++;
+    try {
+      await this.accept(inbox, head);
+    } finally {
+      this.coming--;
     }
+  }
+
+  private async accept(inbox: Inbox, head: Head<"offer">): Promise<void> {
+    const { cache, carry } = this.parts;
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
     const sink = new GuestSink(this.parts, head, this.homeShift(head));
     const files = new IncomingFiles(cache);

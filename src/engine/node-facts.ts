@@ -37,9 +37,16 @@ export function readNodeFacts(node: number): NodeFacts {
   };
 }
 
+/** What guests may still take of a node: one more process, and so many bytes. */
+interface Room {
+  readonly process: boolean;
+  readonly memory: number;
+}
+
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
-export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
+export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): void {
   if (facts.blocked) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no guests`, { node: facts.node });
+  if (!room.process) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests`, { reasons: ["guest_limit"] });
   if (offer.vdso !== null && offer.vdso !== facts.vdso) {
     throw new TeselaError("E_CANTMOVE", `node ${facts.node} runs another kernel`, { reasons: ["kernel_differs"] });
   }
@@ -54,9 +61,10 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts): void {
       reasons: ["cpu_features"],
     });
   }
-  const free = freeMemory();
-  if (offer.bytes + SPARE_BYTES > free) {
-    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${free} bytes free, the process needs ${offer.bytes}`);
+  // Above the guests' own limit the kernel would make room by ending the largest of those that run here.
+  const free = Math.min(freeMemory() - SPARE_BYTES, room.memory);
+  if (offer.bytes > free) {
+    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${free} bytes for guests, the process needs ${offer.bytes}`);
   }
 }
 

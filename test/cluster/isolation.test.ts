@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { toTeselaError } from "../../src/base/mod.ts";
 import { program } from "../programs/build.ts";
 import { type Argv, cannot, startCluster, type TestCluster } from "./harness.ts";
 import { guestsSeen } from "./host-view.ts";
@@ -186,6 +187,12 @@ test("a guest that takes all memory ends alone, by its group's limit", { skip },
   }
   const engineBefore = engineOf(HOST);
   await using small = await started(as(OTHER, "memory", "1"));
+  await using tooLarge = await started(as(USER, "memory", "100"));
+  tell(tooLarge);
+  assert.equal(await tooLarge.next(), "took 100");
+  await assert.rejects(migrate(cluster, tooLarge.pid, HOST), (e) => toTeselaError(e).code === "E_NOMEM");
+  tell(tooLarge);
+  assert.equal((await tooLarge.end()).status, 0);
   await using large = await started(as(USER, "memory", "300"));
   for (const talk of [small, large]) await migrate(cluster, talk.pid, HOST);
   tell(small);
