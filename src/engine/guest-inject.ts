@@ -1,6 +1,6 @@
 import { assert, TeselaError } from "../base/mod.ts";
 import { SKELETON_BASE, Stub, stubCode } from "../image/mod.ts";
-import { memory, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { libc, memory, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { ALL_SIGNALS } from "./freeze.ts";
 import { ALL_BUT_TRAP, signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
@@ -21,7 +21,7 @@ const CALL_AT = SKELETON_BASE + BigInt(Stub.one);
 /** A guest that had other code here could make calls that its filter forbids, or never come back to us. */
 const CALL_CODE = stubCode().subarray(Stub.one, Stub.one + 3);
 /** The filter's stop for the call, and one that was asked for by an interrupt. */
-const MAX_STOPS = 3;
+const MAX_STOPS = 4;
 
 /** @throws TeselaError E_CANTMOVE when it is not our code that would run */
 export function mustHaveStub(tid: number): void {
@@ -55,36 +55,61 @@ export function injectCall(guest: Injectable, nr: number, args: readonly (bigint
   const mask = ptrace.getSigmask(tid);
   const regs = saved.clone();
   regs.setCall(CALL_AT, nr, args);
-  const result = guest.trapPending ? runQuietly(guest, regs, nr) : runToTrap(guest, regs, nr);
+  const { result, stopped } = guest.trapPending ? runQuietly(guest, regs, nr) : runToTrap(guest, regs, nr);
   ptrace.setRegs(tid, saved.bytes);
   ptrace.setSigmask(tid, mask);
+  // It is met again when the guest goes on, unless this call has sent what takes it back.
+  if (stopped && !sendsSigcont(nr, args)) libc.kill(tid, SIGSTOP);
   return result;
 }
 
+const SIGSTOP = 19;
+const SIGCONT = 18;
+const isSigstop = (s: WaitStatus): boolean => s.kind === "signal" && s.signal === SIGSTOP;
+
+/** A pending stop is forgotten when a continuation comes (kernel/signal.c, prepare_signal). */
+function sendsSigcont(nr: number, args: readonly (bigint | number)[]): boolean {
+  const at = nr === Sys.rtSigqueueinfo ? 1 : nr === Sys.rtTgsigqueueinfo || nr === Sys.tgkill ? 2 : -1;
+  return at > 0 && Number(args[at]) === SIGCONT;
+}
+
+interface Ran {
+  readonly result: bigint;
+  /** A SIGSTOP was in its queue, which no mask keeps there. */
+  readonly stopped: boolean;
+}
+
 /** The quick way: the skeleton's int3 behind the call ends it, by a SIGTRAP that must be let in. */
-function runToTrap({ tid, tracees }: Injectable, regs: Regs, nr: number): bigint {
+function runToTrap({ tid, tracees }: Injectable, regs: Regs, nr: number): Ran {
   ptrace.setSigmask(tid, ALL_BUT_TRAP);
   ptrace.setRegs(tid, regs.bytes);
+  let stopped = false;
   for (let stops = 0; ; stops++) {
     ptrace.cont(tid);
     const s = live(tracees.wait(tid));
     if (s.kind === "signal" && s.signal === SIGTRAP) break;
+    if (isSigstop(s)) {
+      stopped = true;
+      continue;
+    }
     assert(s.kind === "event" && stops < MAX_STOPS, `a call in a guest ends (${JSON.stringify(s)})`);
     if (s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, nr);
   }
   ptrace.getRegs(tid, regs.bytes);
-  return regs.result;
+  return { result: regs.result, stopped };
 }
 
 /** With all signals blocked: from one system-call stop to the next, then to a stop of our own. */
-function runQuietly({ tid, tracees }: Injectable, regs: Regs, nr: number): bigint {
+function runQuietly({ tid, tracees }: Injectable, regs: Regs, nr: number): Ran {
   ptrace.setSigmask(tid, ALL_SIGNALS);
   ptrace.setRegs(tid, regs.bytes);
   const here = new Regs();
+  let stopped = false;
   for (let stops = 0; stops < 2; ) {
     ptrace.contToSyscall(tid);
     const s = live(tracees.wait(tid));
     if (s.kind === "event" && s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, nr);
+    stopped ||= isSigstop(s);
     if (s.kind !== "syscall") continue;
     ptrace.getRegs(tid, here.bytes);
     // Where it stood in a call of its own, that one is skipped, and its end is told first.
@@ -94,9 +119,10 @@ function runQuietly({ tid, tracees }: Injectable, regs: Regs, nr: number): bigin
   for (let trapped = false; !trapped; ) {
     ptrace.cont(tid);
     const s = live(tracees.wait(tid));
+    stopped ||= isSigstop(s);
     trapped = s.kind === "event" && s.event === ptrace.Event.STOP;
   }
-  return here.result;
+  return { result: here.result, stopped };
 }
 
 function live(s: WaitStatus): WaitStatus {
