@@ -81,7 +81,15 @@ test("a real group holds what it is given, and takes it along when it goes", asy
   }
   const sleeper = spawn("sleep", ["60"]);
   const ended = once(sleeper, "exit");
-  group.add(sleeper.pid ?? 0);
+  try {
+    group.add(sleeper.pid ?? 0);
+  } catch (e) {
+    sleeper.kill("SIGKILL");
+    await ended;
+    await group[Symbol.asyncDispose]();
+    t.skip(`nothing can be put into a control group here: ${String(e)}`);
+    return;
+  }
   const again = GuestGroup.make(`tesela-test-${process.pid}`, LIMITS, places, dir.log);
   assert.deepEqual(again.dirs, group.dirs, "what a killed engine has left is used again");
   assert.ok(group.room > 0 && (group.limited.has("memory") ? group.room <= LIMITS.memory : group.room === Number.POSITIVE_INFINITY));
