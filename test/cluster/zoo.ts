@@ -112,7 +112,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       "dd if=$DATA/text of=copy bs=1k conv=swab status=none; sha256sum < copy; dd if=$DATA/text of=copy bs=10k status=none; dd if=copy of=copy bs=5k count=999 skip=7 seek=3 conv=notrunc status=none; sha256sum < copy",
     least: 5,
   },
-  family: { name: "family", script: "family 3 7 300", gap: [20, 80], least: 5, home: ["exec"] },
+  family: { name: "family", script: "family 3 7 300", gap: [20, 80], least: 5, home: ["exec"], stays: ["vfork"] },
   files: { name: "files", script: "files . 100 7", least: 5 },
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
   calls: { name: "calls", script: "calls . 24 7", gap: [20, 80], least: 5 },
