@@ -20,8 +20,8 @@ export const RETAIN_MAX = 512 * MiB;
 const ACK_BYTES = 64 * KiB;
 /** A session that is paused reads on until it holds this much, since acknowledgements come the same way. */
 const HOLD_HIGH = 1 * MiB;
-/** What a received frame counts for besides its payload. */
-const FRAME_COST = 64;
+/** What a received frame counts for besides its payload: many small ones that are kept cost the peer garbage collection, not memory. */
+const FRAME_COST = 1 * KiB;
 
 export interface SessionSettings {
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export interface SessionSettings {
 /**
  * A channel that outlives its connections: messages arrive in order, each once, though what carries them breaks and is replaced. Frames
  * are numbered by their order alone, and kept until the peer acknowledges them; on a new connection both ends tell how many they
- * have received, and send what the other lacks. Nothing of this is on the wire while a connection works but an `ack` each 64 KiB.
+ * have received, and send what the other lacks. Nothing of this is on the wire while a connection works but an `ack` each 60 small frames.
  */
 export class SessionChannel implements Channel {
   readonly peer: Peer;
