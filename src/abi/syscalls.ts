@@ -40,7 +40,7 @@ const mask = addr;
 /** What the engines do not do together yet: the kernel at home does it, once the process is there. */
 const CHILD = {
   part: true,
-  note: "threads, and children in namespaces of their own or sharing more than memory until exec, bring it home",
+  note: "children in namespaces of their own or sharing more than memory until exec, and threads with tables of their own, bring it home",
 } as const;
 const PROGRAM = { part: true, note: "arguments that do not fit 1 MiB, and signals that are pending, bring it home" } as const;
 const WAITS = { blocking: true } as const;

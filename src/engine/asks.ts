@@ -21,14 +21,18 @@ export class Asks {
     });
   }
 
-  /** @throws what the peer answered with, E_LINK, E_TIMEOUT */
-  ask(method: string, params: Record<string, Data>, timeoutMs: number): Promise<Data> {
+  /**
+   * @param timeoutMs null for what has to be heard of however long it takes, as where job control may have stopped a process meanwhile
+   * @throws what the peer answered with, E_LINK, E_TIMEOUT
+   */
+  ask(method: string, params: Record<string, Data>, timeoutMs: number | null): Promise<Data> {
     const id = this.next++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const late = (): void => {
         this.waiting.delete(id);
         reject(new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer to '${method}' for ${timeoutMs} ms`));
-      }, timeoutMs);
+      };
+      const timer = timeoutMs === null ? undefined : setTimeout(late, timeoutMs);
       const settled =
         <T>(f: (v: T) => void) =>
         (v: T): void => {
@@ -78,6 +82,12 @@ export function numberOf(params: Record<string, Data | undefined>, name: string)
   const v = params[name];
   if (typeof v !== "number") throw new TeselaError("E_PROTOCOL", `'${name}' is not a number`);
   return v;
+}
+/** A list of numbers. @throws TeselaError E_PROTOCOL */
+export function numbersOf(params: Record<string, Data | undefined>, name: string): number[] {
+  const v = params[name];
+  if (!Array.isArray(v) || !v.every((n) => typeof n === "number")) throw new TeselaError("E_PROTOCOL", `'${name}' is no list of numbers`);
+  return v as number[];
 }
 export const bigintOf = (v: Data | undefined): bigint => (typeof v === "bigint" ? v : BigInt(typeof v === "number" ? v : 0));
 export function textOf(params: Record<string, Data | undefined>, name: string): string {

@@ -4,13 +4,11 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { Log } from "../base/mod.ts";
-import { isErrno, libc, ptrace, Tracees } from "../sys/mod.ts";
-import { Deputy } from "./deputy.ts";
-import { freeze } from "./freeze.ts";
+import { isErrno, libc, Tracees } from "../sys/mod.ts";
+import type { Deputy } from "./deputy.ts";
 import { forkDeputy } from "./home-family.ts";
-import { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
-import { SEED, seeded, TestProgram } from "./test-nodes.ts";
+import { enterAll, SEED, seeded, TestProgram } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "tracing other users' processes needs root";
 const log = new Log({ level: "error" });
@@ -45,14 +43,10 @@ test("a deputy that forks is taken over all the same", { skip, timeout: 120_000 
   const random = seeded();
   using busy = await TestProgram.start(tracees, program("busy"), "1000000");
   const { pid } = busy;
-  ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
-  ptrace.interrupt(pid);
-  const frozen = await freeze(tracees, pid);
   using open = new DisposableStack();
-  const deputy = Deputy.enter(tracees, frozen, log);
+  const { home } = await enterAll(tracees, pid, log);
+  const { deputy } = home.leader;
   open.defer(() => deputy.close());
-  const home = new HomeProcess({ deputy, frozen, ticket: 1, tracees, log, onGone: () => {} });
-  ptrace.cont(pid);
   if (!(await slowForks(deputy))) {
     t.skip("this kernel cannot be made slow to fork");
     return;
@@ -61,7 +55,7 @@ test("a deputy that forks is taken over all the same", { skip, timeout: 120_000 
   for (let i = 0; i < FORKS; i++) {
     home.phase = "away";
     const start = performance.now();
-    const forking = forkDeputy(tracees, home, { flags: 0n, exitSignal: SIGCHLD }, log);
+    const forking = forkDeputy(tracees, home.leader, { flags: 0n, exitSignal: SIGCHLD }, log);
     const took = forking.then(() => performance.now() - start);
     // The first tells how long one takes.
     await sleep(i === 0 ? await took : random.float() * forkMs);

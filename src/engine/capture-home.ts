@@ -10,13 +10,16 @@ import {
   readAreas,
   SIGACTION_BYTES,
   SIGNALS,
+  type ThreadImage,
   type Vma,
 } from "../image/mod.ts";
 import { proc, type RawLimit } from "../sys/mod.ts";
 import { readClocks } from "./clocks.ts";
 import type { Deputy } from "./deputy.ts";
-import type { Frozen } from "./freeze.ts";
+import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
+import type { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
+import { type AwayCpu, NO_CPU } from "./tracks.ts";
 
 /** A mapped file that a guest's node needs the content of, and a descriptor to read it from. */
 export interface CarriedFile {
@@ -94,7 +97,8 @@ const CPU_TIMERS = [1, 2] as const;
 const SIGSET_BYTES = 8;
 
 /** Asks the deputy for all that only the process itself can tell, and describes it. */
-export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layout, cpuUsed: Image["cpuUsed"]): Promise<Image> {
+export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, layout: Layout, cpu: AwayCpu): Promise<Image> {
+  const { deputy } = home.leader;
   const s = deputy.scratch;
   const actions = Array.from({ length: SIGNALS }, (_, i) => ({
     nr: Sys.rtSigaction,
@@ -102,47 +106,60 @@ export async function captureAtHome(deputy: Deputy, frozen: Frozen, layout: Layo
   }));
   const results = await deputy.calls([
     { nr: Sys.brk, args: [0] },
-    { nr: Sys.sigaltstack, args: [0, s + At.altStack] },
-    { nr: Sys.getRobustList, args: [0, s + At.robust, s + At.robustLength] },
-    { nr: Sys.prctl, args: [PR_GET_TID_ADDRESS, s + At.clearTid] },
     ...CPU_TIMERS.map((which, i) => ({ nr: Sys.getitimer, args: [which, s + At.timers + ITIMERVAL * BigInt(i)] })),
     ...actions,
   ]);
-  assert(
-    results.every((r) => r >= 0n),
-    "the deputy answers about itself",
-  );
+  answered(results);
   const armed = deputy.peek(s + At.timers, Number(ITIMERVAL) * CPU_TIMERS.length).some((b) => b !== 0);
   if (armed) throw new TeselaError("E_CANTMOVE", `process ${deputy.pid} has a CPU-time timer running`, { reasons: ["cpu_timer"] });
-  const alt = deputy.peek(s + At.altStack, 24);
-  const altStack = { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) };
-  const clearTid = deputy.peek(s + At.clearTid, 8).readBigUInt64LE(0);
+  const all = threadsOf(frozen).map((f) => ({ f, thread: home.threads.get(f.tid) }));
+  const threads = await Promise.all(
+    all.map(({ f, thread }) => captureThread(thread?.deputy ?? deputy, f, cpu.threads.get(f.tid) ?? NO_CPU.all)),
+  );
   return {
     pid: deputy.pid,
     vmas: layout.vmas,
     vdso: layout.vdso,
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
-    pending: frozen.pending.shared,
-    threads: [
-      {
-        tid: frozen.tid,
-        regs: frozen.regs.bytes,
-        xstate: frozen.xstate,
-        sigmask: frozen.sigmask,
-        altStack,
-        robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
-        clearTid,
-        rseq: frozen.rseq,
-        pending: frozen.pending.own,
-        restart: frozen.restart,
-      },
-    ],
+    pending: frozen.pending,
+    threads,
     limits: readMemoryLimits(deputy.pid),
-    cpuUsed,
+    cpuUsed: cpu.all,
     clocks: readClocks(),
     nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),
+  };
+}
+
+const answered = (results: readonly bigint[]): void =>
+  assert(
+    results.every((r) => r >= 0n),
+    "the deputy answers about itself",
+  );
+
+async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpuUsed"]): Promise<ThreadImage> {
+  const s = deputy.scratch;
+  answered(
+    await deputy.calls([
+      { nr: Sys.sigaltstack, args: [0, s + At.altStack] },
+      { nr: Sys.getRobustList, args: [0, s + At.robust, s + At.robustLength] },
+      { nr: Sys.prctl, args: [PR_GET_TID_ADDRESS, s + At.clearTid] },
+    ]),
+  );
+  const alt = deputy.peek(s + At.altStack, 24);
+  return {
+    tid: frozen.tid,
+    regs: frozen.regs.bytes,
+    xstate: frozen.xstate,
+    sigmask: frozen.sigmask,
+    altStack: { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) },
+    robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
+    clearTid: deputy.peek(s + At.clearTid, 8).readBigUInt64LE(0),
+    rseq: frozen.rseq,
+    pending: frozen.pending,
+    restart: frozen.restart,
+    cpuUsed,
   };
 }
 

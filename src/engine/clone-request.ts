@@ -69,6 +69,20 @@ function clone3Request([at = 0n, size = 0n]: readonly bigint[], mem: GuestMemory
   };
 }
 
+/** Of a thread: it shares what threads share in Linux, and has its files in common with the others. */
+const THREAD = [CLONE.VM, CLONE.SIGHAND, CLONE.THREAD, CLONE.FS, CLONE.FILES].reduce((all, flag) => all | BigInt(flag), 0n);
+const THREAD_FLAGS =
+  THREAD |
+  [CLONE.SYSVSEM, CLONE.SETTLS, CLONE.PARENT_SETTID, CLONE.CHILD_SETTID, CLONE.CHILD_CLEARTID, CLONE.DETACHED, CLONE.IO].reduce(
+    (all, flag) => all | BigInt(flag),
+    0n,
+  );
+
+/** Whether a thread so made can begin away from home. */
+export function canStartAway({ flags, exitSignal }: CloneRequest): boolean {
+  return (flags & THREAD) === THREAD && (flags & ~THREAD_FLAGS) === 0n && exitSignal === 0;
+}
+
 /** Whether a child so made can begin its life away from home. */
 export function canBeBornAway({ flags, exitSignal }: CloneRequest): boolean {
   if ((flags & ~FLAGS_AWAY) !== 0n || exitSignal > 64) return false;

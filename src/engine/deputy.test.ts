@@ -5,12 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { Log } from "../base/mod.ts";
 import { FileHashes } from "../image/mod.ts";
-import { ptrace, Tracees } from "../sys/mod.ts";
+import { Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
-import { Deputy } from "./deputy.ts";
-import { freeze } from "./freeze.ts";
-import { HomeProcess } from "./home-process.ts";
-import { SEED, seeded, TestProgram } from "./test-nodes.ts";
+import { type HomeProcess, landingsOf } from "./home-process.ts";
+import { enterAll, SEED, seeded, TestProgram } from "./test-nodes.ts";
+import { NO_CPU } from "./tracks.ts";
 
 const skip = process.getuid?.() === 0 ? false : "tracing other users' processes needs root";
 const log = new Log({ level: "error" });
@@ -20,15 +19,10 @@ const SIGTERM = 15;
 
 /** Freezes a process, makes it a deputy, and lets it go again. */
 async function there(tracees: Tracees, pid: number, act: (home: HomeProcess) => Promise<void>): Promise<void> {
-  ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
-  ptrace.interrupt(pid);
-  const frozen = await freeze(tracees, pid);
-  const deputy = Deputy.enter(tracees, frozen, log);
-  const home = new HomeProcess({ deputy, frozen, ticket: 1, tracees, log, onGone: () => {} });
-  ptrace.cont(pid);
-  if (act !== NOTHING) await captureAtHome(deputy, frozen, readLayout(pid, hashes, [deputy.extent]), { user: 0, system: 0 });
+  const { home, frozen } = await enterAll(tracees, pid, log);
+  if (act !== NOTHING) await captureAtHome(home, frozen, readLayout(pid, hashes, home.extents), NO_CPU);
   await act(home);
-  await home.leave(frozen);
+  await home.leave(landingsOf(frozen));
 }
 const NOTHING = async (): Promise<void> => {};
 
@@ -53,7 +47,7 @@ test("a busy program with signals becomes a deputy and itself again", { skip, ti
         ? NOTHING
         : async (home) => {
             for (let i = random.int(3); i > 0; i--) signal();
-            assert.equal(await home.deputy.call(39), BigInt(moved.pid), "getpid");
+            assert.equal(await home.leader.deputy.call(39), BigInt(moved.pid), "getpid");
             if (random.int(4) === 0) await sleep(random.float() * 10);
           },
     );

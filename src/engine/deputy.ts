@@ -1,44 +1,27 @@
-import { Socket } from "node:net";
 import { assert, type Log, TeselaError } from "../base/mod.ts";
-import {
-  buildSigframe,
-  Exchange,
-  fitXstate,
-  type FrameState,
-  packCall,
-  type RawCall,
-  REQUEST_BYTES,
-  RESULT_BYTES,
-  Stub,
-  stubCode,
-} from "../image/mod.ts";
+import { Exchange, fitXstate, type FrameState, packCall, type RawCall, REQUEST_BYTES, RESULT_BYTES, Stub } from "../image/mod.ts";
 import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
-import { isRestart, repeatRegs } from "./freeze.ts";
+import { ALL_SIGNALS, isRestart, repeatRegs } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
+import {
+  AF_UNIX,
+  DeputyMap,
+  descriptors,
+  fetchDescriptor,
+  firstBase,
+  furnish,
+  MAP_PRIVATE_ANON_NOREPLACE,
+  poke,
+  PROT_RWX,
+  PROT_RX,
+  Seat,
+  setFrame,
+  setToLoop,
+  SOCK_STREAM_CLOEXEC,
+  toTop,
+  wordAt,
+} from "./seat.ts";
 
-/** Where things are in the pages that Tesela maps into a process at home, as offsets from their base. */
-export const DeputyMap = {
-  exchange: 0x1000n,
-  frame: 0x2000n,
-  scratch: 0x6000n,
-  buffer: 0x8000n,
-  size: 0x110000n,
-} as const;
-export const SCRATCH_BYTES = 0x2000;
-/** One forwarded call's data: a 1 MiB chunk and room for headers beside it. */
-export const BUFFER_BYTES = Number(DeputyMap.size - DeputyMap.buffer);
-/** Below every address that programs are linked at, above mmap_min_addr. */
-const FIRST_BASE = 0x20000n;
-const LAST_BASE = 0x7000_0000n;
-
-/** The stub's socket is kept up here, away from the descriptors that programs count on. */
-const TOP_FD = 1023;
-const PROT_RWX = 7;
-const PROT_RX = 5;
-const MAP_PRIVATE_ANON_NOREPLACE = 0x100022;
-const AF_UNIX = 1;
-const SOCK_STREAM_CLOEXEC = 1 | 0x80000;
-const F_DUPFD_CLOEXEC = 1030;
 const SIGSTOP = 19;
 const SIG_SETMASK = 2;
 /** Offset in the scratch pages. */
@@ -64,40 +47,43 @@ export interface FrozenThread extends FrameState {
   stopRequested: boolean;
 }
 
+/** What a thread gets back of itself besides its registers. */
+type Restored = Pick<FrozenThread, "xstate" | "sigmask">;
+
 /**
  * The original task as a servant: its thread runs the stub's loop and makes the calls that it is sent. Every method
  * must be called while the thread is in the loop; ptrace is needed for setting up and for signals only.
  */
 export class Deputy {
   readonly pid: number;
-  readonly base: bigint;
-  /** The stub's descriptor in the program's table. */
-  readonly fd: number;
-  private readonly socket: Socket;
+  readonly tid: number;
+  readonly seat: Seat;
+  /** Where it says whether the process counts as away: one word for all its threads. */
+  readonly word: bigint;
   private readonly waiting: Waiter[] = [];
   private readonly request = Buffer.alloc(REQUEST_BYTES);
   private pending: Buffer | null = null;
   private closedReason: Error | null = null;
 
-  private constructor(pid: number, base: bigint, fd: number, socket: Socket) {
+  private readonly onData = (data: Buffer): void => this.results(data);
+  private readonly onError = (e: Error): void => this.fail(new TeselaError("E_GONE", `process ${this.pid} ended`, {}, { cause: e }));
+  private readonly onClose = (): void => this.fail(new TeselaError("E_GONE", `process ${this.pid} ended`));
+
+  private constructor(pid: number, tid: number, seat: Seat, word: bigint) {
     this.pid = pid;
-    this.base = base;
-    this.fd = fd;
-    this.socket = socket;
-    socket.on("data", (data) => this.results(data));
-    socket.on("error", (e) => this.fail(new TeselaError("E_GONE", `process ${pid} ended`, {}, { cause: e })));
-    socket.on("close", () => this.fail(new TeselaError("E_GONE", `process ${pid} ended`)));
+    this.tid = tid;
+    this.seat = seat;
+    this.word = word;
+    seat.socket.on("data", this.onData);
+    seat.socket.on("error", this.onError);
+    seat.socket.on("close", this.onClose);
   }
 
   get buffer(): bigint {
-    return this.base + DeputyMap.buffer;
+    return this.seat.base + DeputyMap.buffer;
   }
   get scratch(): bigint {
-    return this.base + DeputyMap.scratch;
-  }
-  /** Our own pages, which are not part of the process's image. */
-  get extent(): { start: bigint; end: bigint } {
-    return { start: this.base, end: this.base + DeputyMap.size };
+    return this.seat.base + DeputyMap.scratch;
   }
   /** True while a call has been sent and not been answered. */
   get busy(): boolean {
@@ -105,61 +91,86 @@ export class Deputy {
   }
 
   /**
-   * Turns a stopped thread into a deputy. The thread's signals must be blocked by now. When the engine dies from here
-   * on, the thread resumes `frozen` by itself.
+   * Turns the first thread of a process, which is stopped, into a deputy. When the engine dies from here on, the thread resumes
+   * `frozen` by itself.
    */
   static enter(tracees: Tracees, frozen: FrozenThread, log: Log): Deputy {
     const { tid } = frozen;
+    ptrace.setSigmask(tid, ALL_SIGNALS);
     const at = findSyscall(tid);
-    const base = freeBase(tid);
+    const base = firstBase(tid);
     const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, frozen, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);
     const inside: number[] = [];
     let engineEnd = -1;
+    let seat: Seat | null = null;
     try {
       const pairAt = base + DeputyMap.scratch;
       mustCall("socketpair", call(Sys.socketpair, AF_UNIX, SOCK_STREAM_CLOEXEC, 0, pairAt));
       const pair = Buffer.alloc(8);
       memory.readUpTo(tid, pairAt, pair);
-      const ours = pair.readInt32LE(0);
-      const theirs = pair.readInt32LE(4);
+      const [ours, theirs] = descriptors(pair);
       inside.push(ours, theirs);
-      const fd = topDescriptor(tid, theirs, call);
+      const fd = toTop(tid, theirs, call);
       if (fd !== theirs) inside.push(fd);
-      const frame = buildSigframe(base + DeputyMap.frame, { ...frozen, regs: repeatRegs(frozen) });
-      assert(frame.bytes.length <= Number(DeputyMap.scratch - DeputyMap.frame), "the extended state fits its frame");
-      poke(tid, base + DeputyMap.frame, frame.bytes);
-      const exchange = Buffer.alloc(96);
-      exchange.writeBigUInt64LE(frame.rsp, Exchange.frame);
-      poke(tid, base + DeputyMap.exchange, exchange);
-      poke(tid, base, stubCode());
+      furnish(tid, base, wordAt(base));
       engineEnd = fetchDescriptor(tid, ours);
-      const regs = frozen.regs.clone();
-      regs.set(Reg.rip, base + BigInt(Stub.loop));
-      // It needs no stack, but on an alternate one of the program's that could not be changed (sigaltstack(2), EPERM).
-      regs.set(Reg.rsp, base + DeputyMap.scratch);
-      regs.set(Reg.r13, BigInt(fd));
-      regs.set(Reg.r15, base + DeputyMap.exchange);
-      regs.set(Reg.origRax, NO_SYSCALL);
-      ptrace.setRegs(tid, regs.bytes);
-      ptrace.setOptions(tid, DEPUTY_OPTIONS);
-      const deputy = new Deputy(tid, base, fd, new Socket({ fd: engineEnd, readable: true, writable: true }));
-      deputy.post([{ nr: Sys.close, args: [ours] }, ...(fd === theirs ? [] : [{ nr: Sys.close, args: [theirs] }])], UNHEARD);
-      deputy.post([{ nr: Sys.mprotect, args: [base, 0x1000, PROT_RX] }], UNHEARD);
+      seat = new Seat(base, fd, engineEnd);
+      const deputy = Deputy.sit(tid, frozen, seat, seat.word);
+      deputy.tell([
+        ...[ours, ...(fd === theirs ? [] : [theirs])].map((spare) => ({ nr: Sys.close, args: [spare] })),
+        { nr: Sys.mprotect, args: [base, 0x1000, PROT_RX] },
+      ]);
       return deputy;
     } catch (e) {
       log.warn("setting up a deputy failed", { pid: tid, error: String(e) });
-      if (engineEnd >= 0) libc.close(engineEnd);
+      if (seat) seat.socket.destroy();
+      else if (engineEnd >= 0) libc.close(engineEnd);
       for (const fd of inside) call(Sys.close, fd);
       call(Sys.munmap, base, DeputyMap.size);
       throw e;
     }
   }
 
+  /** Makes a stopped thread a deputy at a seat that is there for it; it may be let go then. */
+  static sit(pid: number, frozen: FrozenThread, seat: Seat, word: bigint): Deputy {
+    const { tid } = frozen;
+    setFrame(pid, seat.base, { ...frozen, regs: repeatRegs(frozen) });
+    ptrace.setSigmask(tid, ALL_SIGNALS);
+    ptrace.setOptions(tid, DEPUTY_OPTIONS);
+    setToLoop(tid, seat.base, seat.fd, frozen.regs);
+    return new Deputy(pid, tid, seat, word);
+  }
+
   /** The deputy of a child that this one has forked: the same pages and descriptor, and a socket of its own. */
   inherited(pid: number, engineEnd: number): Deputy {
-    return new Deputy(pid, this.base, this.fd, new Socket({ fd: engineEnd, readable: true, writable: true }));
+    const seat = new Seat(this.seat.base, this.seat.fd, engineEnd);
+    const word = Buffer.alloc(8);
+    word.writeBigUInt64LE(seat.word);
+    poke(pid, seat.base + DeputyMap.exchange + BigInt(Exchange.committed), word);
+    const deputy = new Deputy(pid, pid, seat, seat.word);
+    deputy.setCommitted(true);
+    return deputy;
+  }
+
+  /** The deputy of a thread that has begun just now, with nothing to go back to. */
+  beside(tid: number, seat: Seat): Deputy {
+    return new Deputy(this.pid, tid, seat, this.word);
+  }
+
+  /**
+   * Its thread has ended in a call. @returns its seat, for another; null when that cannot be used again, since something was
+   * sent there that nobody will read
+   */
+  leaveSeat(): Seat | null {
+    const { socket } = this.seat;
+    const clean = this.waiting.length === 1 && this.pending === null && !socket.destroyed;
+    socket.off("data", this.onData).off("error", this.onError).off("close", this.onClose);
+    this.fail(new TeselaError("E_GONE", `thread ${this.tid} ended`));
+    if (clean) return this.seat;
+    socket.destroy();
+    return null;
   }
 
   /** Makes one call; resolves with the raw result, -errno included. @throws TeselaError E_GONE when the process ends instead */
@@ -187,6 +198,11 @@ export class Deputy {
     });
   }
 
+  /** Makes calls whose results do not matter. */
+  tell(list: readonly RawCall[]): void {
+    if (list.length > 0 && !this.closedReason) this.post(list, UNHEARD);
+  }
+
   async setMask(mask: bigint): Promise<void> {
     const word = Buffer.alloc(8);
     word.writeBigUInt64LE(mask);
@@ -199,7 +215,7 @@ export class Deputy {
   /** The hot path: a request that is packed already. Nothing is done when the process ends in the middle of it. */
   invoke(request: Uint8Array, done: (result: bigint) => void): void {
     this.waiting.push({ done, fail: UNHEARD.fail });
-    this.socket.write(request);
+    this.seat.socket.write(request);
   }
 
   /** The same, for who waits. @throws TeselaError E_GONE when the process ends, or becomes another program, instead */
@@ -210,7 +226,7 @@ export class Deputy {
         return;
       }
       this.waiting.push({ done: resolve, fail: reject });
-      this.socket.write(Buffer.from(request));
+      this.seat.socket.write(Buffer.from(request));
     });
   }
 
@@ -227,50 +243,49 @@ export class Deputy {
 
   /** How the thread goes on by itself when the engine ends before the commit. */
   setFrame(state: FrameState): void {
-    const frame = buildSigframe(this.base + DeputyMap.frame, state);
-    assert(frame.bytes.length <= Number(DeputyMap.scratch - DeputyMap.frame), "the extended state fits its frame");
-    this.poke(this.base + DeputyMap.frame, frame.bytes);
-    const rsp = Buffer.alloc(8);
-    rsp.writeBigUInt64LE(frame.rsp, 0);
-    this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.frame), rsp);
+    setFrame(this.pid, this.seat.base, state);
   }
 
-  /** After this the end of the socket kills the process in place of resuming it. */
+  /** After this the end of the socket kills the process in place of resuming it, whichever of its threads sees that. */
   setCommitted(committed: boolean): void {
     const word = Buffer.alloc(4);
     word.writeUInt32LE(committed ? 1 : 0);
-    this.poke(this.base + DeputyMap.exchange + BigInt(Exchange.committed), word);
+    this.poke(this.word, word);
   }
 
   /** At a stop that has interrupted a call: its result, a restart code, is what it ends with. False when it is in no such call. */
   cutCall(): boolean {
     const regs = new Regs();
-    ptrace.getRegs(this.pid, regs.bytes);
-    if (regs.get(Reg.rip) !== this.base + BigInt(Stub.callReturn) || regs.syscallNumber < 0) return false;
+    ptrace.getRegs(this.tid, regs.bytes);
+    if (regs.get(Reg.rip) !== this.seat.base + BigInt(Stub.callReturn) || regs.syscallNumber < 0) return false;
     if (!isRestart(regs.result)) return false;
     regs.set(Reg.origRax, NO_SYSCALL);
-    ptrace.setRegs(this.pid, regs.bytes);
+    ptrace.setRegs(this.tid, regs.bytes);
     return true;
   }
 
+  /** Ends the service of a thread that is stopped in the loop: it goes on with these registers once it is let go. */
+  restore(frozen: Restored, regs: Regs): void {
+    ptrace.setXstate(this.tid, fitXstate(frozen.xstate, ptrace.getXstate(this.tid)));
+    ptrace.setRegs(this.tid, regs.bytes);
+    ptrace.setSigmask(this.tid, frozen.sigmask);
+  }
+
   /**
-   * Ends the service of a thread that is stopped in the loop: it goes on with these registers once it is let go.
+   * The same of the last one, which takes its own seat away.
    * @returns whether it is to stop for a SIGSTOP, which may have come just now
    */
-  retire(tracees: Tracees, frozen: Pick<FrozenThread, "xstate"> & { sigmask: bigint }, regs: Regs, stopRequested: boolean): boolean {
-    const thread = { tid: this.pid, stopRequested };
-    ptrace.setXstate(this.pid, fitXstate(frozen.xstate, ptrace.getXstate(this.pid)));
+  retire(tracees: Tracees, frozen: Restored, regs: Regs, stopRequested: boolean): boolean {
+    const thread = { tid: this.tid, stopRequested };
     const at = findSyscall(this.pid);
-    injectAt(tracees, thread, at, regs, Sys.close, [this.fd]);
-    injectAt(tracees, thread, at, regs, Sys.munmap, [this.base, this.extent.end - this.extent.start]);
-    ptrace.setRegs(this.pid, regs.bytes);
-    ptrace.setSigmask(this.pid, frozen.sigmask);
+    for (const { nr, args } of this.seat.remains()) injectAt(tracees, thread, at, regs, nr, args);
+    this.restore(frozen, regs);
     return thread.stopRequested;
   }
 
   /** Closes the engine's end. The thread must not be running the loop any more, or be meant to leave it. */
   close(): void {
-    this.socket.destroy();
+    this.seat.socket.destroy();
   }
 
   private post(list: readonly RawCall[], waiter: Waiter): void {
@@ -280,7 +295,7 @@ export class Deputy {
       this.waiting.push(waiter);
     });
     // The socket may keep the buffer until it is writable: the shared one is copied.
-    this.socket.write(list.length === 1 ? Buffer.from(bytes) : bytes);
+    this.seat.socket.write(list.length === 1 ? Buffer.from(bytes) : bytes);
   }
 
   private results(data: Buffer): void {
@@ -298,11 +313,6 @@ export class Deputy {
     this.closedReason ??= reason;
     for (const { fail } of this.waiting.splice(0)) fail(this.closedReason);
   }
-}
-
-function poke(pid: number, at: bigint, bytes: Uint8Array): void {
-  const n = memory.writeUpTo(pid, at, bytes);
-  if (n !== bytes.length) throw new SysError(`writing home process ${pid}`, 14);
 }
 
 function mustCall(name: string, result: bigint): bigint {
@@ -352,37 +362,4 @@ export function findSyscall(pid: number): bigint {
     if (at >= 0) return line.start + BigInt(at);
   }
   throw new TeselaError("E_CANTMOVE", `process ${pid} has no syscall instruction`, { reasons: ["no_syscall"] });
-}
-
-/** The lowest gap that holds the deputy's pages. */
-function freeBase(pid: number): bigint {
-  let base = FIRST_BASE;
-  for (const line of proc.readMaps(pid)) {
-    if (base + DeputyMap.size <= line.start) break;
-    if (line.end > base) base = line.end;
-  }
-  if (base > LAST_BASE)
-    throw new TeselaError("E_CANTMOVE", `process ${pid} leaves no room for the deputy's pages`, { reasons: ["low_address"] });
-  return base;
-}
-
-/** Moves the stub's end of the socket as high as the limit allows; keeps it where it is when nothing is free there. */
-function topDescriptor(pid: number, fd: number, call: (nr: number, ...args: (bigint | number)[]) => bigint): number {
-  const [soft = 0n] = proc.readLimits(pid).get("Max open files") ?? [];
-  const top = soft > BigInt(TOP_FD) ? TOP_FD : Number(soft) - 1;
-  for (let want = top; want > top - 8 && want > fd; want--) {
-    const got = call(Sys.fcntl, fd, F_DUPFD_CLOEXEC, want);
-    if (!isErrno(got)) return Number(got);
-  }
-  return fd;
-}
-
-/** A duplicate, in this process, of another process's descriptor (pidfd_getfd(2)). */
-export function fetchDescriptor(pid: number, fd: number): number {
-  const pidfd = libc.syscall("pidfd_open", Sys.pidfdOpen, pid);
-  try {
-    return libc.syscall("pidfd_getfd", Sys.pidfdGetfd, pidfd, fd);
-  } finally {
-    libc.close(pidfd);
-  }
 }

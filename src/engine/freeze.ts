@@ -1,6 +1,19 @@
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
-import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
+import {
+  isEnd,
+  memory,
+  NO_SYSCALL,
+  proc,
+  ptrace,
+  Reg,
+  Regs,
+  SYSCALL_INSN,
+  SysError,
+  type Tracees,
+  USER_CS,
+  type WaitStatus,
+} from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
 import type { Cut } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
@@ -34,9 +47,19 @@ export interface Frozen extends FrozenThread {
   readonly sigmask: bigint;
   readonly rseq: RseqConfiguration | null;
   readonly restart: { nr: number } | null;
-  /** Signals that wait, in the process's queue and the thread's; they stay there. */
-  readonly pending: { readonly shared: readonly Uint8Array[]; readonly own: readonly Uint8Array[] };
+  /** Signals that wait for this thread alone; they stay in its queue. */
+  readonly pending: readonly Uint8Array[];
 }
+
+/** All threads of a process, stopped. */
+export interface FrozenProcess {
+  /** The one that bears the process's number. */
+  readonly leader: Frozen;
+  readonly others: readonly Frozen[];
+  /** Signals that wait for the process; they stay in its queue. */
+  readonly pending: readonly Uint8Array[];
+}
+export const threadsOf = (p: FrozenProcess): readonly Frozen[] => [p.leader, ...p.others];
 
 /** Waits for a tracee's next stop on the event loop. */
 export function nextStop(tracees: Tracees, tid: number, timeoutMs: number): Promise<WaitStatus | null> {
@@ -50,22 +73,29 @@ export function nextStop(tracees: Tracees, tid: number, timeoutMs: number): Prom
 }
 
 /**
- * Stops a running process of one thread wherever it is, and blocks its signals. The caller has attached and interrupted
- * it. Signals that are delivered meanwhile are let through first.
- * @throws TeselaError E_GONE, E_BUSY (does not stop), E_CANTMOVE (`stopped`, `code_32bit`)
+ * Waits until a thread that was attached to and interrupted stands somewhere that it can go on from elsewhere. Signals that are
+ * delivered meanwhile are let through first.
+ * @returns false when it has ended
+ * @throws TeselaError E_BUSY (does not stop), E_CANTMOVE (`stopped`)
  */
-export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
+export async function stopThread(tracees: Tracees, tid: number): Promise<boolean> {
   let rounds = 0;
   let afterSignal = false;
   for (;;) {
-    const s = await nextStop(tracees, tid, FREEZE_TIMEOUT_MS);
-    if (s === null)
-      throw new TeselaError("E_BUSY", `process ${tid} waits in the kernel for something that cannot be interrupted; try again`);
-    if (isEnd(s)) throw new TeselaError("E_GONE", `process ${tid} ended`);
-    if (s.kind === "signal") {
-      if (afterSignal) ptrace.interrupt(tid);
+    const s = await nextStop(tracees, tid, afterSignal ? SIGNAL_MS : FREEZE_TIMEOUT_MS);
+    if (s === null) {
+      if (!afterSignal)
+        throw new TeselaError("E_BUSY", `thread ${tid} waits in the kernel for something that cannot be interrupted; try again`);
+      // Another thread has taken the signal.
       afterSignal = false;
-      ptrace.cont(tid, s.signal);
+      if (!proc.exists(tid)) return false;
+      ptrace.interrupt(tid);
+      continue;
+    }
+    if (isEnd(s)) return false;
+    if (s.kind === "signal") {
+      afterSignal = false;
+      goOn(tid, s.signal);
       continue;
     }
     if (s.kind === "event" && s.event === ptrace.Event.STOP) {
@@ -77,11 +107,18 @@ export async function freeze(tracees: Tracees, tid: number): Promise<Frozen> {
         ptrace.cont(tid);
         continue;
       }
-      return describe(tid);
+      return true;
     }
-    ptrace.cont(tid);
+    goOn(tid);
   }
 }
+/** Any other stop than the one that was asked for makes the kernel forget that: it is asked for again. */
+function goOn(tid: number, signal = 0): void {
+  ptrace.interrupt(tid);
+  ptrace.cont(tid, signal);
+}
+/** A signal that is pending for all threads comes to this one within microseconds, or to another. */
+const SIGNAL_MS = 20;
 /** A program that gets signals faster than it handles them is frozen all the same. */
 const MAX_ROUNDS = 16;
 
@@ -118,11 +155,13 @@ export function describe(tid: number): Frozen {
   if (regs.get(Reg.cs) !== USER_CS) {
     throw new TeselaError("E_CANTMOVE", `process ${tid} runs 32-bit code`, { reasons: ["code_32bit"] });
   }
+  if (!nameRestarted(tid, regs)) {
+    throw new TeselaError("E_BUSY", `thread ${tid} waits in a call with which only this kernel can go on; try again`);
+  }
   const sigmask = ptrace.getSigmask(tid);
-  ptrace.setSigmask(tid, ALL_SIGNALS);
   const rseq = readRseq(tid);
   const restart = rewind(regs);
-  const pending = { shared: ptrace.peekSiginfo(tid, true), own: ptrace.peekSiginfo(tid, false) };
+  const pending = ptrace.peekSiginfo(tid, false);
   if (rseq) leaveCriticalSection(tid, rseq, regs);
   return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
 }
@@ -204,6 +243,35 @@ export function restOfSleep(nr: number, args: readonly bigint[]): bigint[] | nul
   const again = [...args];
   again[at.time] = left;
   return again;
+}
+
+/** `mov eax, imm32; syscall`, as C libraries make their calls. */
+const MOV_EAX = 0xb8;
+const CALL_BYTES = 7;
+/** Calls that go on by restart_syscall(2): poll, nanosleep, futex, clock_nanosleep. */
+const GO_ON: ReadonlySet<number> = new Set([7, Sys.nanosleep, Sys.futex, Sys.clockNanosleep]);
+
+/**
+ * A wait that was interrupted before, and went on, is in restart_syscall(2): its own number is told only by the code that made it.
+ * Sets that in registers that show this. @returns false where it cannot be told
+ */
+export function nameRestarted(tid: number, regs: Regs): boolean {
+  if (regs.syscallNumber !== Sys.restartSyscall || regs.result !== Restart.BLOCK) return true;
+  const code = Buffer.alloc(CALL_BYTES);
+  memory.readUpTo(tid, regs.get(Reg.rip) - BigInt(CALL_BYTES), code);
+  const nr = code.readUInt32LE(1);
+  if (code[0] !== MOV_EAX || !GO_ON.has(nr)) return false;
+  regs.set(Reg.origRax, BigInt(nr));
+  return true;
+}
+
+const FUTEX_WAIT = 0n;
+/** FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME. */
+const FUTEX_COMMAND = 0x7fn;
+
+/** Whether a thread was interrupted in a futex(2) that waits until a point in time: all kinds but FUTEX_WAIT, which waits for so long. */
+export function isTimedFutex(regs: Regs): boolean {
+  return regs.syscallNumber === Sys.futex && regs.result === Restart.BLOCK && ((regs.args[1] ?? 0n) & FUTEX_COMMAND) !== FUTEX_WAIT;
 }
 
 /** True for the error of a ptrace request on a task that is gone or was never stopped. */

@@ -1,4 +1,5 @@
 import { setPriority } from "node:os";
+import { CLONE } from "../abi/mod.ts";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
   fitXstate,
@@ -22,6 +23,7 @@ import { FDS_PER_MESSAGE, type FileCache, receiveBlock } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
 import { queueSignal } from "./guest-inject.ts";
 import type { GuestOrigin } from "./guest-types.ts";
+import { nativeClone } from "./native-clone.ts";
 import { Sys } from "./numbers.ts";
 import type { PidSpace } from "./pid-space.ts";
 import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
@@ -61,6 +63,8 @@ export class GuestBuild implements Disposable {
   readonly image: Image;
   readonly space: PidSpace;
   readonly origin: GuestOrigin;
+  /** Its threads on this node, by their numbers at home. */
+  readonly tids = new Map<number, number>();
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
@@ -131,8 +135,7 @@ export class GuestBuild implements Disposable {
   /** Everything that is not memory; afterwards the guest only waits to be continued. */
   finish(): void {
     const { image, tid } = this;
-    const thread = image.threads[0];
-    assert(thread && image.threads.length === 1, "an image of one thread");
+    const [thread, ...others] = leaderFirst(image);
     setLimits(tid, image.limits);
     setNice(tid, image.nice);
     runList(this.tracees, tid, [
@@ -143,19 +146,36 @@ export class GuestBuild implements Disposable {
     ]);
     ptrace.setSigmask(tid, ALL_BUT_TRAP);
     this.lockIn();
-    this.queuePending(thread);
-    ptrace.setXstate(tid, fitXstate(thread.xstate, ptrace.getXstate(tid)));
-    ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
-    ptrace.setSigmask(tid, thread.sigmask);
+    this.tids.set(thread.tid, tid);
+    // Locked in as the first one is, whose rights and filter they inherit.
+    for (const other of others) this.start(other);
+    for (const t of [thread, ...others]) this.ready(t);
+    this.queue(thread, image.pending, false);
     this.pages[Symbol.dispose]();
     this.finished = true;
   }
 
-  private queuePending(thread: ThreadImage): void {
-    const all = [...thread.pending, ...this.image.pending];
-    if (all.length === 0) return;
-    const self = { tid: this.tid, image: this.image, tracees: this.tracees, trapPending: true };
-    for (const info of all) queueSignal(self, info);
+  private start(thread: ThreadImage): void {
+    const { tracees, tid } = this;
+    const wanted = { flags: THREAD_FLAGS, tid: thread.tid, childTid: thread.clearTid, parentTid: 0n };
+    const here = nativeClone({ tid, tracees }, wanted);
+    this.tids.set(thread.tid, here);
+    ptrace.setSigmask(here, ALL_BUT_TRAP);
+    runList(tracees, here, threadCalls(here, { ...thread, clearTid: 0n }));
+  }
+
+  private ready(thread: ThreadImage): void {
+    const tid = this.tids.get(thread.tid) ?? this.tid;
+    this.queue(thread, thread.pending, true);
+    ptrace.setXstate(tid, fitXstate(thread.xstate, ptrace.getXstate(tid)));
+    ptrace.setRegs(tid, Regs.from(thread.regs).bytes);
+    ptrace.setSigmask(tid, thread.sigmask);
+  }
+
+  private queue(thread: ThreadImage, infos: readonly Uint8Array[], own: boolean): void {
+    const tid = this.tids.get(thread.tid) ?? this.tid;
+    const self = { tid, pid: this.image.pid, homeTid: thread.tid, tracees: this.tracees, trapPending: true };
+    for (const info of infos) queueSignal(self, info, own);
   }
 
   /** Gives up what is left of the host's rights. */
@@ -195,6 +215,16 @@ export class GuestBuild implements Disposable {
     if (!this.finished) this.kill();
   }
 }
+
+/** @throws TeselaError E_PROTOCOL */
+function leaderFirst(image: Image): [ThreadImage, ...ThreadImage[]] {
+  const leader = image.threads.find((t) => t.tid === image.pid);
+  const numbers = new Set(image.threads.map((t) => t.tid));
+  if (!leader || numbers.size !== image.threads.length) throw new TeselaError("E_PROTOCOL", "an image whose threads do not add up");
+  return [leader, ...image.threads.filter((t) => t !== leader)];
+}
+/** What threads of a process have in common on the way home's kernel made them, or in no way that matters here. */
+const THREAD_FLAGS = BigInt(CLONE.VM | CLONE.FS | CLONE.FILES | CLONE.SIGHAND | CLONE.THREAD | CLONE.SYSVSEM | CLONE.CHILD_CLEARTID);
 
 export const SIGTRAP = 5;
 /** All but SIGTRAP: a blocked one would lose its disposition at the skeleton's int3 (kernel/signal.c, force_sig_info_to_task). */

@@ -1,11 +1,12 @@
 import { toTeselaError } from "../base/mod.ts";
 import { Fault, type ForwardPlan } from "../forward/mod.ts";
-import { SIGACTION_BYTES } from "../image/mod.ts";
+import { type Image, SIGACTION_BYTES, SIGNALS } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
 import { receiveBlock } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
-import { exec, fork } from "./guest-family.ts";
+import { exec, exitThread, fork } from "./guest-family.ts";
 import { injectCall } from "./guest-inject.ts";
+import { answerHere } from "./guest-signals.ts";
 import { Restart } from "./freeze.ts";
 import { Sys } from "./numbers.ts";
 import { place, SKELETON_ARGS } from "./skeleton.ts";
@@ -22,17 +23,17 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   rt_sigaction: sigaction,
   set_tid_address: (guest) => {
     guest.clearTid = guest.regs.args[0] ?? 0n;
-    guest.finishCall(BigInt(guest.image.pid));
+    guest.finishCall(BigInt(guest.homeTid));
   },
-  exit: exit,
+  exit: (guest, nr) => (guest.process.threads.size > 1 ? exitThread(guest, nr) : exit(guest)),
   exit_group: exit,
   mmap_file: mapFile,
   // Home's kernel sends it. If it comes to this process, home asks about it before the call returns, as signal(7) wants.
   kill: forwardPlain,
-  tkill: forwardPlain,
-  tgkill: forwardPlain,
+  tkill: (guest, nr) => sendToThread(guest, nr, 0),
+  tgkill: (guest, nr) => sendToThread(guest, nr, 1),
   rt_sigqueueinfo: (guest, nr) => sendInfo(guest, nr, 2),
-  rt_tgsigqueueinfo: (guest, nr) => sendInfo(guest, nr, 3),
+  rt_tgsigqueueinfo: (guest, nr) => sendToThread(guest, nr, 1),
   setrlimit: (guest, nr) => limit(guest, nr, 0n, 0, 1, null),
   prlimit64: (guest, nr) => limit(guest, nr, guest.regs.args[0] ?? 0n, 1, 2, 3),
   fork,
@@ -73,6 +74,50 @@ function forwardPlain(guest: Guest, nr: number): void {
   guest.forward(nr, planned(nr, guest.regs.args, { finish: (result) => ({ done: result }) }));
 }
 
+/** Signal 0 only asks; SIGKILL and what job control acts on are home's affair. */
+const SENT_BY_HOME: ReadonlySet<number> = new Set([0, 9, 18, 19, 20, 21, 22]);
+
+/** A signal from one thread of the process to another, or to itself: it comes as if home had asked about it. */
+function sendToThread(guest: Guest, nr: number, tidAt: number): void {
+  const { args } = guest.regs;
+  const [tid, signal] = [args[tidAt], args[tidAt + 1]].map((a) => Number(BigInt.asIntN(32, a ?? 0n)));
+  const target = guest.process.threads.get(tid ?? 0);
+  const given = nr === Sys.rtTgsigqueueinfo ? guest.memory.readUpTo(args[tidAt + 2] ?? 0n, SIGINFO_BYTES) : null;
+  // Whatever is odd, home's kernel knows what to say to it.
+  if (!target || !signal || signal < 0 || signal > SIGNALS || SENT_BY_HOME.has(signal) || !mayBeSent(given, target === guest)) {
+    if (given) sendInfo(guest, nr, tidAt + 2);
+    else forwardPlain(guest, nr);
+    return;
+  }
+  const info = given ?? tkillInfo(guest);
+  info.writeInt32LE(signal, 0);
+  if (target !== guest) {
+    target.tell(info);
+    guest.finishCall(0n);
+    return;
+  }
+  guest.signals.ask(info, answerHere(guest, info));
+  guest.finishCall(0n);
+}
+const SI_TKILL = -6;
+
+/** rt_tgsigqueueinfo(2): nobody pretends to another thread that the kernel, or tgkill(2), has sent it. */
+const mayBeSent = (given: Buffer | null, toItself: boolean): boolean => {
+  if (!given) return true;
+  if (given.length < SIGINFO_BYTES) return false;
+  const code = given.readInt32LE(8);
+  return toItself || (code < 0 && code !== SI_TKILL);
+};
+
+/** What tgkill(2) says: who sent it, as home knows that. */
+function tkillInfo(guest: Guest): Buffer {
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  info.writeInt32LE(SI_TKILL, 8);
+  info.writeInt32LE(guest.pid, 16);
+  info.writeUInt32LE(guest.process.image.ids.uid, 20);
+  return info;
+}
+
 /** rt_sigqueueinfo(2) and rt_tgsigqueueinfo(2): the siginfo_t is argument `at`. */
 function sendInfo(guest: Guest, nr: number, at: number): void {
   const args = guest.regs.args;
@@ -87,7 +132,7 @@ function sendInfo(guest: Guest, nr: number, at: number): void {
 
 const RLIMIT_BYTES = 16;
 /** Limits that act where the memory is, RLIMIT_DATA, RLIMIT_STACK and RLIMIT_AS, by number. */
-const LIMITS_HERE: Readonly<Record<number, keyof Guest["limits"]>> = { 2: "data", 3: "stack", 9: "as" };
+const LIMITS_HERE: Readonly<Record<number, keyof Image["limits"]>> = { 2: "data", 3: "stack", 9: "as" };
 
 /** setrlimit(2), prlimit(2): set at home, which judges, and here where the memory is. */
 function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt: number, oldAt: number | null): void {
@@ -102,7 +147,7 @@ function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt:
   if (wanted) args[newAt] = guest.area.base;
   if (oldAt !== null && oldPtr !== 0n) args[oldAt] = guest.area.base + BigInt(RLIMIT_BYTES);
   const outs = oldPtr === 0n ? [] : [{ offset: RLIMIT_BYTES, length: RLIMIT_BYTES }];
-  const own = BigInt.asIntN(32, who) === 0n || Number(BigInt.asIntN(32, who)) === guest.image.pid;
+  const own = BigInt.asIntN(32, who) === 0n || Number(BigInt.asIntN(32, who)) === guest.pid;
   guest.forward(
     nr,
     planned(nr, args, {
@@ -126,8 +171,8 @@ function limit(guest: Guest, nr: number, who: bigint, resourceAt: number, newAt:
 }
 
 /** A limit that home has set and that acts on the memory here. */
-function setLimit(guest: Guest, resource: number, name: keyof Guest["limits"], value: Buffer): void {
-  guest.limits = { ...guest.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
+function setLimit(guest: Guest, resource: number, name: keyof Image["limits"], value: Buffer): void {
+  guest.process.limits = { ...guest.process.limits, [name]: [value.readBigUInt64LE(0), value.readBigUInt64LE(8)] };
   // By the guest itself, whose user is not ours any more. What it may not have here, home has granted all the same.
   injectCall(guest, Sys.prlimit64, [0, resource, place(guest.tid, 0, value), 0]);
 }
@@ -188,7 +233,7 @@ function mapFile(guest: Guest, nr: number): void {
     .catch((e: unknown) => {
       if (guest.state.kind !== "busy") return;
       if (metMove(guest, e)) return;
-      guest.log.warn("a file could not be mapped away from home", { pid: guest.image.pid, error: toTeselaError(e).message });
+      guest.log.warn("a file could not be mapped away from home", { pid: guest.pid, error: toTeselaError(e).message });
       guest.goBack(nr, "mmap_file");
     });
 }
@@ -223,7 +268,7 @@ function mapContent(guest: Guest, nr: number, args: readonly bigint[], send: () 
     .mirror(guest, Sys.mmap, [result, length, prot, flags | BigInt(MAP_FIXED), args[4] ?? 0n, offset])
     .then((r) => {
       if (guest.state.kind !== "busy") return;
-      if (r !== result) guest.log.warn("home could not map a file that its guest mapped", { pid: guest.image.pid, result: String(r) });
+      if (r !== result) guest.log.warn("home could not map a file that its guest mapped", { pid: guest.pid, result: String(r) });
       guest.finishCall(result);
     })
     .catch((e: unknown) => {
@@ -231,7 +276,7 @@ function mapContent(guest: Guest, nr: number, args: readonly bigint[], send: () 
       // The repeated call finds the place free again, unless it replaces what is there anyway.
       if (toTeselaError(e).code === "E_BUSY" && (flags & BigInt(MAP_FIXED)) === 0n) injectCall(guest, Sys.munmap, [result, length]);
       if (metMove(guest, e)) return;
-      guest.log.warn("home did not mirror a mapping", { pid: guest.image.pid, error: toTeselaError(e).message });
+      guest.log.warn("home did not mirror a mapping", { pid: guest.pid, error: toTeselaError(e).message });
       guest.finishCall(result);
     });
 }

@@ -1,12 +1,13 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert, least } from "../base/mod.ts";
-import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type Vma } from "../image/mod.ts";
+import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
 import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
-import { rewind, setInterrupted } from "./freeze.ts";
+import { nameRestarted, rewind, setInterrupted } from "./freeze.ts";
 import type { Guest } from "./guest.ts";
+import type { GuestProcess } from "./guest-process.ts";
 import type { Birth } from "./guest-types.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
@@ -14,11 +15,12 @@ import { isThreadDirected } from "./signals.ts";
 import { SKELETON_ARGS } from "./skeleton.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
-export function readGuestLayout(guest: Guest, cache: FileCache): Layout {
+export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
+  const { tid } = guest.leader;
   const files = new Map<string, CarriedFile>();
   const vmas: Vma[] = [];
-  using pagemap = proc.openProc(guest.tid, "pagemap");
-  for (const line of proc.readMaps(guest.tid)) {
+  using pagemap = proc.openProc(tid, "pagemap");
+  for (const line of proc.readMaps(tid)) {
     if (line.name === "[vsyscall]" || line.name === "[vdso]" || line.name.startsWith("[vvar")) continue;
     if (line.start >= SKELETON_BASE && line.end <= SKELETON_END) continue;
     const { start, end, prot } = line;
@@ -36,8 +38,8 @@ export function readGuestLayout(guest: Guest, cache: FileCache): Layout {
 }
 
 /** From the cache, or from the mapping itself when the cache has given it up. */
-function cachedFile(guest: Guest, cache: FileCache, hash: string, line: proc.MapsLine): CarriedFile {
-  const open = (): number => (cache.has(hash) ? openSync(`/proc/self/fd/${cache.fd(hash)}`, "r") : openMapped(guest.tid, line));
+function cachedFile(guest: GuestProcess, cache: FileCache, hash: string, line: proc.MapsLine): CarriedFile {
+  const open = (): number => (cache.has(hash) ? openSync(`/proc/self/fd/${cache.fd(hash)}`, "r") : openMapped(guest.leader.tid, line));
   const fd = open();
   try {
     return { hash, size: fstatSync(fd).size, open };
@@ -47,71 +49,65 @@ function cachedFile(guest: Guest, cache: FileCache, hash: string, line: proc.Map
 }
 
 /** The stack is mapped to its limit here; at home it starts where it has been used, or where it was. */
-function stackStart(guest: Guest, pagemap: number, start: bigint, end: bigint): bigint {
+function stackStart(guest: GuestProcess, pagemap: number, start: bigint, end: bigint): bigint {
   const first = proc.ownPages(pagemap, start, end, false)[0]?.addr ?? end;
   const before = guest.image.vmas.find((v) => v.growsDown)?.start ?? end;
   return least(first, before);
 }
 
 /** Describes a frozen guest. Its registers are left as they are, so that it can go on if the move fails. */
-export function captureGuest(guest: Guest, layout: Layout, left: readonly Uint8Array[]): Image {
-  const { tid, image } = guest;
-  const before = image.threads[0];
-  assert(before, "a guest has a thread");
-  const at = SKELETON_ARGS;
-  const stack = injectCall(guest, Sys.sigaltstack, [0, at]);
-  assert(stack === 0n, "a guest tells its alternate stack");
-  const alt = guest.memory.read(at, 24);
-  const brk = injectCall(guest, Sys.brk, [0]);
-  const regs = new Regs();
-  ptrace.getRegs(tid, regs.bytes);
-  if (guest.cut) setInterrupted(regs, guest.cut);
-  const restart = guest.restart ?? rewind(regs);
+export function captureGuest(guest: GuestProcess, layout: Layout): Image {
+  const { image, leader } = guest;
+  // What has not gone into the leader's queue is for all of them, unless it was sent to that one.
+  const left = leader.signals.left();
+  const brk = injectCall(leader, Sys.brk, [0]);
   return {
     pid: image.pid,
     vmas: layout.vmas,
     vdso: image.vdso,
     mm: { ...image.mm, brk },
-    sigactions: guest.signals.dispositions.bytes,
-    pending: [...ptrace.peekSiginfo(tid, true), ...left.filter((i) => !isThreadDirected(i))],
-    threads: [
-      {
-        tid: before.tid,
-        regs: regs.bytes,
-        xstate: ptrace.getXstate(tid),
-        sigmask: ptrace.getSigmask(tid),
-        altStack: { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) },
-        robustList: robustList(tid),
-        clearTid: guest.clearTid,
-        rseq: readRseq(tid),
-        pending: [...ptrace.peekSiginfo(tid, false), ...left.filter(isThreadDirected)],
-        restart,
-      },
-    ],
+    sigactions: guest.dispositions.bytes,
+    pending: [...ptrace.peekSiginfo(leader.tid, true), ...left.filter((i) => !isThreadDirected(i))],
+    threads: [...guest.threads.values()].map((t) => captureThread(t, t === leader ? left.filter(isThreadDirected) : t.signals.left())),
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
     clocks: shifted(readClocks(), guest.options.origin.shift),
-    nice: proc.readStat(tid).nice,
+    nice: proc.readStat(leader.tid).nice,
     ids: image.ids,
   };
 }
 
-/** What is known of a child that a guest has just made; its registers and memory are in it. */
-export function childImage(parent: Guest, { pid, clearHandlers, clearTid }: Birth): Image {
-  const { image, signals } = parent;
-  const { dispositions } = signals;
-  const thread = image.threads[0];
-  assert(thread, "a guest has a thread");
-  const sigactions = clearHandlers ? dispositions.withoutHandlers() : Buffer.from(dispositions.bytes);
+function captureThread(guest: Guest, left: readonly Uint8Array[]): ThreadImage {
+  const { tid } = guest;
+  const at = SKELETON_ARGS;
+  const stack = injectCall(guest, Sys.sigaltstack, [0, at]);
+  assert(stack === 0n, "a guest tells its alternate stack");
+  const alt = guest.memory.read(at, 24);
+  const regs = new Regs();
+  ptrace.getRegs(tid, regs.bytes);
+  nameRestarted(tid, regs);
+  if (guest.cut) setInterrupted(regs, guest.cut);
+  const restart = guest.restart ?? rewind(regs);
   return {
-    ...image,
-    pid,
-    sigactions,
-    pending: [],
-    threads: [{ ...thread, tid: pid, clearTid, pending: [], restart: null }],
-    limits: parent.limits,
-    cpuUsed: { user: 0, system: 0 },
+    tid: guest.homeTid,
+    regs: regs.bytes,
+    xstate: ptrace.getXstate(tid),
+    sigmask: ptrace.getSigmask(tid),
+    altStack: { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) },
+    robustList: robustList(tid),
+    clearTid: guest.clearTid,
+    rseq: readRseq(tid),
+    pending: [...ptrace.peekSiginfo(tid, false), ...left],
+    restart,
+    cpuUsed: guest.cpuUsed(),
   };
+}
+
+/** What is known of a child that a guest has just made; its registers and memory are in it. */
+export function childImage(parent: Guest, { pid, clearHandlers }: Birth): Image {
+  const { image, dispositions, limits } = parent.process;
+  const sigactions = clearHandlers ? dispositions.withoutHandlers() : Buffer.from(dispositions.bytes);
+  return { ...image, pid, sigactions, pending: [], threads: [], limits, cpuUsed: { user: 0, system: 0 } };
 }
 
 function robustList(tid: number): bigint {

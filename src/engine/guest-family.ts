@@ -1,142 +1,168 @@
-import { CLONE, CLONE_ARGS } from "../abi/mod.ts";
-import { assert, TeselaError, toTeselaError } from "../base/mod.ts";
-import { SKELETON_BASE, Stub } from "../image/mod.ts";
-import { isEnd, ptrace, Reg, Regs, type WaitStatus } from "../sys/mod.ts";
-import { canBeBornAway, type CloneRequest, cloneRequest, has } from "./clone-request.ts";
+import { CLONE } from "../abi/mod.ts";
+import { toTeselaError } from "../base/mod.ts";
+import { NO_SYSCALL, ptrace, Reg, Regs } from "../sys/mod.ts";
+import { canBeBornAway, canStartAway, type CloneRequest, cloneRequest, has } from "./clone-request.ts";
 import { execData } from "./exec-request.ts";
 import type { Guest } from "./guest.ts";
-import { ALL_BUT_TRAP } from "./guest-build.ts";
 import { metMove, planned, standBy } from "./guest-calls.ts";
-import { mustBeOurs, mustHaveStub } from "./guest-inject.ts";
+import type { Born, Started } from "./guest-types.ts";
+import { nativeClone } from "./native-clone.ts";
 import { Sys } from "./numbers.ts";
-import { place } from "./skeleton.ts";
+import { NO_CPU } from "./tracks.ts";
 
-/** Families of guests: a child begins where its parent runs, and becomes another program at home. */
+/** Families of guests: a child or a thread begins where its parent runs; a child becomes another program at home. */
 
-const SIGTRAP = 5;
 const EFAULT = 14n;
-const CALL_AT = SKELETON_BASE + BigInt(Stub.one);
 
 /** fork(2), vfork(2), clone(2), clone3(2). */
 export function fork(guest: Guest, nr: number): void {
   const wanted = cloneRequest(nr, guest.regs.args, guest.memory);
-  if (!wanted || !canBeBornAway(wanted)) {
-    guest.goBack(nr, wanted && has(wanted.flags, CLONE.THREAD) ? "threads" : "clone");
+  const thread = wanted !== null && has(wanted.flags, CLONE.THREAD);
+  if (!wanted || !(thread ? canStartAway(wanted) : canBeBornAway(wanted))) {
+    guest.goBack(nr, "clone");
     return;
   }
   if (!guest.link.hasRoom) {
     guest.goBack(nr, "guest_limit");
     return;
   }
+  const { link } = guest;
   if (!standBy(guest)) return;
-  const flags = wanted.flags & BigInt(CLONE.CLEAR_SIGHAND);
-  guest.link
-    .fork(guest, { flags, exitSignal: wanted.exitSignal })
-    .then((answer) => {
-      if (guest.state.kind !== "busy") return;
-      if ("errno" in answer) guest.finishCall(BigInt(-answer.errno));
-      else bear(guest, wanted, answer);
-    })
-    .catch((e: unknown) => {
-      if (guest.state.kind !== "busy") return;
-      if (metMove(guest, e)) return;
-      guest.log.warn("a child could not begin away from home", { pid: guest.image.pid, error: toTeselaError(e).message });
-      guest.goBack(nr, "fork");
-    });
+  const made = thread
+    ? link.thread(guest, wanted.flags).then((answer) => busy<Started>(guest, answer, (a) => begin(guest, wanted, a)))
+    : link
+        .fork(guest, { flags: wanted.flags & BigInt(CLONE.CLEAR_SIGHAND), exitSignal: wanted.exitSignal })
+        .then((answer) => busy<Born>(guest, answer, (a) => bear(guest, wanted, a)));
+  made.catch((e: unknown) => {
+    if (guest.state.kind !== "busy") return;
+    if (metMove(guest, e)) return;
+    guest.log.warn("a child could not begin away from home", { pid: guest.pid, error: toTeselaError(e).message });
+    guest.goBack(nr, "fork");
+  });
+}
+
+/** Goes on with home's answer, unless the guest has ended meanwhile. */
+function busy<T extends Born>(guest: Guest, answer: T | { readonly errno: number }, go: (answer: T) => void): void {
+  if ("errno" in answer) {
+    if (guest.state.kind === "busy") guest.finishCall(BigInt(-answer.errno));
+    return;
+  }
+  // It was killed meanwhile: nobody is there for the child to come from.
+  if (guest.state.kind === "busy") guest.guarded(() => go(answer as T));
+  else stillborn(guest, (answer as T).ticket);
 }
 
 /** Home has the child: makes its guest, and lets both go on. */
-function bear(guest: Guest, wanted: CloneRequest, { pid, ticket }: { pid: number; ticket: number }): void {
-  let tid: number;
-  try {
-    tid = cloneSelf(guest, wanted, pid);
-  } catch (e) {
-    if (toTeselaError(e).code === "E_GONE") throw e;
-    guest.log.warn("a child could not be made here", { pid: guest.image.pid, error: toTeselaError(e).message });
-    // As fork(2) says where there is no room.
-    const fail = (): void => {
-      if (guest.state.kind === "busy") guest.finishCall(-EAGAIN);
-    };
-    guest.link.stillborn(guest, ticket).then(fail, fail);
+function bear(guest: Guest, wanted: CloneRequest, { pid, ticket }: Born): void {
+  const tid = cloneSelf(guest, wanted, pid, CLONE.PARENT);
+  if (tid === null) {
+    stillborn(guest, ticket);
     return;
   }
   const waits = has(wanted.flags, CLONE.VFORK);
   const clearTid = has(wanted.flags, CLONE.CHILD_CLEARTID) ? wanted.childTid : 0n;
   const child = guest.link.adopt(guest, { ticket, pid, tid, clearHandlers: has(wanted.flags, CLONE.CLEAR_SIGHAND), clearTid });
+  const [mine, its] = [guest.process.kin, child.process.kin];
   if (has(wanted.flags, CLONE.VM)) {
-    guest.kin.sharing++;
-    child.kin.sharing++;
+    mine.share();
+    its.share();
   }
   const release = (): void => {
-    if (has(wanted.flags, CLONE.VM)) guest.kin.sharing--;
+    if (has(wanted.flags, CLONE.VM)) mine.unshare();
     if (waits && guest.state.kind === "busy") guest.finishCall(BigInt(pid));
   };
-  child.kin.onOver = () => guest.guarded(release);
-  guest.link.born(child).catch((e: unknown) => {
-    guest.log.warn("home did not hear of a child's beginning", { pid, error: toTeselaError(e).message });
-  });
-  child.guarded(() => child.go());
+  its.onOver = () => guest.guarded(release);
+  born(guest, child);
   // The parent of a vfork(2) waits for its child's exec or end.
   if (!waits) guest.finishCall(BigInt(pid));
+}
+
+/** Home has the thread: makes its guest. */
+function begin(guest: Guest, wanted: CloneRequest, { pid, ticket, area, fd }: Started): void {
+  const tid = cloneSelf(guest, wanted, pid, 0);
+  if (tid === null) {
+    stillborn(guest, ticket);
+    return;
+  }
+  const { process } = guest;
+  if (!process.reservedFds.includes(fd)) process.reservedFds.push(fd);
+  const clearTid = has(wanted.flags, CLONE.CHILD_CLEARTID) ? wanted.childTid : 0n;
+  const thread = process.add({ ticket, tid, homeTid: pid, areaBase: area, clearTid, restart: null, cpuUsed: NO_CPU.all });
+  born(guest, thread);
+  guest.finishCall(BigInt(pid));
+}
+
+function born(guest: Guest, child: Guest): void {
+  guest.link.born(child).catch((e: unknown) => {
+    guest.log.warn("home did not hear of a child's beginning", { pid: child.homeTid, error: toTeselaError(e).message });
+  });
+  child.guarded(() => child.go());
+}
+
+/** There is no room here: as fork(2) and pthread_create(3) say then. */
+function stillborn(guest: Guest, ticket: number): void {
+  const fail = (): void => {
+    if (guest.state.kind === "busy") guest.finishCall(-EAGAIN);
+  };
+  guest.link.stillborn(guest, ticket).then(fail, fail);
 }
 const EAGAIN = 11n;
 
 /**
- * The guest's own kernel makes the child, with the PID that it has at home, and as a child of the namespace's init: whoever
- * waits for it, waits at home. @returns its TID; it stands behind the call with its own registers
+ * The guest's own kernel makes the child or thread, with the number that it has at home. A child is one of the namespace's init: whoever
+ * waits for it, waits at home. @returns its TID; it stands behind the call with its own registers; null where that cannot be
  */
-function cloneSelf(guest: Guest, wanted: CloneRequest, pid: number): number {
-  const { tid, tracees, regs } = guest;
-  mustHaveStub(tid);
-  const tids = Buffer.alloc(8);
-  tids.writeInt32LE(pid);
-  const args = Buffer.alloc(CLONE_ARGS.size);
-  const set = (field: keyof typeof CLONE_ARGS.at, value: bigint): void => void args.writeBigUInt64LE(value, CLONE_ARGS.at[field]);
-  set("flags", (wanted.flags & NATIVE_FLAGS) | BigInt(CLONE.PARENT));
-  set("child_tid", wanted.childTid);
-  set("parent_tid", wanted.parentTid);
-  set("set_tid", place(tid, TIDS_AT, tids));
-  set("set_tid_size", 1n);
-  const at = place(tid, 0, args);
+function cloneSelf(guest: Guest, wanted: CloneRequest, pid: number, more: number): number | null {
+  const { tid, regs } = guest;
   const mask = ptrace.getSigmask(tid);
-  ptrace.setSigmask(tid, ALL_BUT_TRAP);
-  const call = regs.clone();
-  call.setCall(CALL_AT, Sys.clone3, [at, args.length]);
-  ptrace.setRegs(tid, call.bytes);
-  let child = 0;
-  for (let stops = 0; ; stops++) {
-    ptrace.cont(tid);
-    const s: WaitStatus = tracees.wait(tid);
-    if (isEnd(s)) throw new TeselaError("E_GONE", "the guest ended");
-    if (s.kind === "signal" && s.signal === SIGTRAP) break;
-    assert(s.kind === "event" && stops < 4, `a guest's clone ends (${JSON.stringify(s)})`);
-    if (s.event === ptrace.Event.SECCOMP) mustBeOurs(tid, Sys.clone3);
-    if (s.event === ptrace.Event.CLONE || s.event === ptrace.Event.FORK || s.event === ptrace.Event.VFORK) {
-      child = Number(ptrace.eventMessage(tid));
-    }
+  const { childTid, parentTid } = wanted;
+  let child: number;
+  try {
+    child = nativeClone(guest, { flags: (wanted.flags & NATIVE_FLAGS) | BigInt(more), tid: pid, childTid, parentTid });
+  } catch (e) {
+    guest.log.warn("a child could not be made here", { pid: guest.pid, error: toTeselaError(e).message });
+    return null;
   }
-  ptrace.getRegs(tid, call.bytes);
-  ptrace.setRegs(tid, regs.bytes);
-  ptrace.setSigmask(tid, mask);
-  if (child === 0) throw new TeselaError("E_NOMEM", `clone3 in a guest: errno ${-call.result}`);
-  const stop = tracees.wait(child);
-  assert(stop.kind === "event", `a new guest stops (${JSON.stringify(stop)})`);
   const own = new Regs();
   ptrace.getRegs(child, own.bytes);
   const its = regs.clone();
   its.set(Reg.rax, 0n);
-  its.set(Reg.origRax, -1n);
+  its.set(Reg.origRax, NO_SYSCALL);
   if (wanted.stackTop !== 0n) its.set(Reg.rsp, wanted.stackTop);
   its.set(Reg.fsBase, has(wanted.flags, CLONE.SETTLS) ? wanted.tls : own.get(Reg.fsBase));
   ptrace.setRegs(child, its.bytes);
   ptrace.setSigmask(child, mask);
   return child;
 }
-const TIDS_AT = 0x100;
-const NATIVE_FLAGS = [CLONE.VM, CLONE.PARENT_SETTID, CLONE.CHILD_SETTID, CLONE.CHILD_CLEARTID, CLONE.CLEAR_SIGHAND].reduce(
-  (all, flag) => all | BigInt(flag),
-  0n,
-);
+const NATIVE_FLAGS = [
+  CLONE.VM,
+  CLONE.FS,
+  CLONE.FILES,
+  CLONE.SIGHAND,
+  CLONE.THREAD,
+  CLONE.SYSVSEM,
+  CLONE.PARENT_SETTID,
+  CLONE.CHILD_SETTID,
+  CLONE.CHILD_CLEARTID,
+  CLONE.CLEAR_SIGHAND,
+].reduce((all, flag) => all | BigInt(flag), 0n);
+
+/** exit(2) of a thread that is not the last one. */
+export function exitThread(guest: Guest, nr: number): void {
+  if (guest.isLeader) {
+    // Its number and its memory stay in use until all have ended, which only home's kernel knows how to do.
+    guest.goBack(nr, "leader_exit");
+    return;
+  }
+  if (!standBy(guest)) return;
+  // Home has its thread end, and then this one.
+  guest.link.leave(guest, Number(BigInt.asIntN(32, guest.regs.args[0] ?? 0n))).catch((e: unknown) => {
+    if (guest.state.kind !== "busy") return;
+    if (metMove(guest, e)) return;
+    guest.log.warn("a thread could not end away from home", { pid: guest.pid, error: toTeselaError(e).message });
+    guest.goBack(nr, "exit");
+  });
+}
 
 /** execve(2), execveat(2): home makes the new program; where that fails, this one goes on. */
 export function exec(guest: Guest, nr: number): void {
@@ -145,7 +171,8 @@ export function exec(guest: Guest, nr: number): void {
   const [path = 0n, argv = 0n, envp = 0n] = args.slice(at);
   const data = execData(guest.memory, guest.area, path, argv, envp);
   // What is pending stays so across execve(2): the way home knows how.
-  if (data.kind === "big" || hasPending(guest)) {
+  // Of several threads, all others end.
+  if (data.kind === "big" || hasPending(guest) || guest.process.threads.size > 1) {
     guest.goBack(nr, "exec");
     return;
   }

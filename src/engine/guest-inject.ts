@@ -4,7 +4,6 @@ import { libc, memory, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitS
 import { ALL_SIGNALS } from "./freeze.ts";
 import { ALL_BUT_TRAP, signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
-import { isThreadDirected } from "./signals.ts";
 import { place } from "./skeleton.ts";
 
 const SIGTRAP = 5;
@@ -132,16 +131,19 @@ function live(s: WaitStatus): WaitStatus {
 
 const EAGAIN = -11n;
 
-/** Puts a signal, with all it says, into the guest's own queue: the process's or the thread's, as it was sent. */
-export function queueSignal(guest: Injectable & { readonly image: { readonly pid: number } }, info: Uint8Array): void {
+/**
+ * Puts a signal, with all it says, into the thread's own queue or into that of its process, which only the first thread may do
+ * (rt_sigqueueinfo(2)).
+ */
+export function queueSignal(guest: Injectable & { readonly pid: number; readonly homeTid: number }, info: Uint8Array, own: boolean): void {
   const signal = signalOf(info);
-  const self = guest.image.pid;
+  const { pid, homeTid } = guest;
   const at = place(guest.tid, 0, info);
   if (signal === SIGTRAP) guest.trapPending = true;
-  const result = isThreadDirected(info)
-    ? injectCall(guest, Sys.rtTgsigqueueinfo, [self, self, signal, at])
-    : injectCall(guest, Sys.rtSigqueueinfo, [self, signal, at]);
+  const result = own
+    ? injectCall(guest, Sys.rtTgsigqueueinfo, [pid, homeTid, signal, at])
+    : injectCall(guest, Sys.rtSigqueueinfo, [pid, signal, at]);
   assert(result === 0n || result === EAGAIN, `a signal is queued (${result})`);
   // No room in the host's queue (RLIMIT_SIGPENDING): as where a process sends it, the signal comes without what it says.
-  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [self, self, signal]);
+  if (result === EAGAIN) injectCall(guest, Sys.tgkill, [pid, homeTid, signal]);
 }

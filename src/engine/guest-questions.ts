@@ -5,10 +5,11 @@ import { isErrno, libc } from "../sys/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import { bigintOf, numberOf } from "./asks.ts";
 import { readClocks } from "./clocks.ts";
-import { fetchDescriptor } from "./deputy.ts";
-import type { HomeProcess } from "./home-process.ts";
+import type { Deputy } from "./deputy.ts";
+import type { HomeThread } from "./home-thread.ts";
 import type { HomeSide, Link } from "./links.ts";
 import { Sys } from "./numbers.ts";
+import { fetchDescriptor } from "./seat.ts";
 
 const F_GETFL = 3;
 const O_ACCMODE = 3;
@@ -21,27 +22,27 @@ const FILE_PIECE = 256 << 10;
 type Params = Record<string, Data | undefined>;
 
 /** What the engines of hosts ask a home for besides calls: files that guests map. */
-export function guestQuestions(process: (ticket: number) => HomeProcess | undefined, hashes: FileHashes): HomeSide["asks"] {
-  const away = (p: Params): HomeProcess => {
-    const home = process(numberOf(p, "ticket"));
-    if (home?.phase !== "away") throw new TeselaError("E_BUSY", "the process is being moved");
-    return home;
+export function guestQuestions(thread: (ticket: number) => HomeThread | undefined, hashes: FileHashes): HomeSide["asks"] {
+  const away = (p: Params): Deputy => {
+    const home = thread(numberOf(p, "ticket"));
+    if (home?.process.phase !== "away") throw new TeselaError("E_BUSY", "the process is being moved");
+    return home.deputy;
   };
   return {
     clocks: () => () => ({ ...readClocks() }),
     mapFile: () => (p) => mapFile(away(p), (p.args as Data[]).map(bigintOf), hashes),
     sendFile: (link) => (p) => sendFile(link, away(p), bigintOf(p.fd), hashes),
     /** A call that home makes beside the guest's own kernel, to stay in step with it. */
-    mirror: () => async (p) => BigInt.asUintN(64, await away(p).deputy.call(numberOf(p, "nr"), ...(p.args as Data[]).map(bigintOf))),
+    mirror: () => async (p) => BigInt.asUintN(64, await away(p).call(numberOf(p, "nr"), ...(p.args as Data[]).map(bigintOf))),
   };
 }
 
 /** Tells what a file holds that the guest wants to map, once home's kernel has agreed that it may be. */
-async function mapFile(home: HomeProcess, args: readonly bigint[], hashes: FileHashes): Promise<Data> {
+async function mapFile(home: Deputy, args: readonly bigint[], hashes: FileHashes): Promise<Data> {
   const [, length = 0n, prot = 0n, flags = 0n, fd = 0n, offset = 0n] = args;
-  const trial = await home.deputy.call(Sys.mmap, 0, length, prot, flags & ~MAP_FIXED_BITS, fd, offset);
+  const trial = await home.call(Sys.mmap, 0, length, prot, flags & ~MAP_FIXED_BITS, fd, offset);
   if (isErrno(trial)) return { errno: Number(-trial) };
-  await home.deputy.call(Sys.munmap, trial, length);
+  await home.call(Sys.munmap, trial, length);
   const dup = duplicate(home, fd);
   try {
     const st = fstatSync(dup);
@@ -55,7 +56,7 @@ async function mapFile(home: HomeProcess, args: readonly bigint[], hashes: FileH
   }
 }
 
-async function sendFile(link: Link, home: HomeProcess, fd: bigint, hashes: FileHashes): Promise<Data> {
+async function sendFile(link: Link, home: Deputy, fd: bigint, hashes: FileHashes): Promise<Data> {
   const dup = duplicate(home, fd);
   try {
     const { size } = fstatSync(dup);
@@ -74,4 +75,4 @@ async function sendFile(link: Link, home: HomeProcess, fd: bigint, hashes: FileH
   }
 }
 
-const duplicate = (home: HomeProcess, fd: bigint): number => fetchDescriptor(home.pid, Number(BigInt.asIntN(32, fd)));
+const duplicate = (home: Deputy, fd: bigint): number => fetchDescriptor(home.pid, Number(BigInt.asIntN(32, fd)));

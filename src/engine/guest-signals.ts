@@ -5,10 +5,13 @@ import { injectCall, queueSignal } from "./guest-inject.ts";
 import type { Guest } from "./guest.ts";
 import type { InFlight, Verdict } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
-import { Dispositions, signalBit } from "./signals.ts";
+import { type Dispositions, isThreadDirected, signalBit } from "./signals.ts";
 import { place } from "./skeleton.ts";
 
 const NO_TIME = Buffer.alloc(16);
+
+/** Hears what becomes of a signal. */
+export type Answer = (verdict: Verdict) => void;
 
 /**
  * A guest's signals. Home asks about each that arrives there; what the program shall get of them goes into the queue of the
@@ -17,17 +20,17 @@ const NO_TIME = Buffer.alloc(16);
 export class GuestSignals {
   readonly dispositions: Dispositions;
   private readonly guest: Guest;
-  private asked: { readonly seq: number; readonly info: Uint8Array }[] = [];
+  private asked: { readonly info: Uint8Array; readonly answer: Answer }[] = [];
   private waiting: Uint8Array[] = [];
 
-  constructor(guest: Guest, actions: Uint8Array) {
+  constructor(guest: Guest, dispositions: Dispositions) {
     this.guest = guest;
-    this.dispositions = new Dispositions(actions);
+    this.dispositions = dispositions;
   }
 
-  /** Home wants to hear about a signal. */
-  ask(seq: number, info: Uint8Array): void {
-    this.asked.push({ seq, info });
+  /** A signal has come, and somebody wants to hear about it. */
+  ask(info: Uint8Array, answer: Answer): void {
+    this.asked.push({ info, answer });
   }
   /** Something is to be done at the next stop. */
   get due(): boolean {
@@ -47,20 +50,30 @@ export class GuestSignals {
    */
   answer(flight: InFlight | null): boolean {
     let handled = false;
-    for (const { seq, info } of this.asked.splice(0)) {
-      const verdict = this.decide(info, flight);
+    const others: number[] = [];
+    for (const { info, answer } of this.asked.splice(0)) {
+      const verdict = this.decide(info, flight, others);
       handled ||= verdict === "handled";
-      this.guest.link.verdict(this.guest, seq, verdict);
+      answer(verdict);
     }
+    // Any other thread may be waiting for it, or come to let it in.
+    if (this.guest.process.threads.size > 1 && this.waiting.some((info) => !this.isOwn(info))) this.guest.share();
+    for (const signal of others) this.guest.process.signalled(signal, this.guest);
     return handled;
+  }
+
+  /** Whether a signal is for this thread alone: at home all that is for the process is asked about by way of the first one. */
+  private isOwn(info: Uint8Array): boolean {
+    return !this.guest.isLeader || isThreadDirected(info);
   }
 
   /** The guest is on the move: home asks again, wherever it is then. */
   postpone(): void {
-    for (const { seq } of this.asked.splice(0)) this.guest.link.verdict(this.guest, seq, "later");
+    for (const { answer } of this.asked.splice(0)) answer("later");
   }
 
-  private decide(info: Uint8Array, flight: InFlight | null): Verdict {
+  /** @param others gets what other threads may take */
+  private decide(info: Uint8Array, flight: InFlight | null, others: number[]): Verdict {
     const signal = signalOf(info);
     const mask = flight?.plan.sigmask ?? ptrace.getSigmask(this.guest.tid);
     const blocked = (mask & signalBit(signal)) !== 0n;
@@ -70,6 +83,8 @@ export class GuestSignals {
     const after = (effect === "terminate" || effect === "core") && (this.undelivered || signalWaits(this.guest.tid));
     if (!blocked && effect !== "handler" && !after) return "deliver";
     this.waiting.push(info);
+    // Should another thread let it in, what comes of it there is this kernel's to say: it may wait for just that signal.
+    if (blocked && !this.isOwn(info)) others.push(signal);
     if (blocked) return "none";
     if (flight) flight.handlerWaits = true;
     return "handled";
@@ -77,7 +92,7 @@ export class GuestSignals {
 
   /** At any stop but a signal-delivery-stop whose signal is still wanted. */
   flush(): void {
-    for (const info of this.waiting.splice(0)) queueSignal(this.guest, info);
+    for (const info of this.waiting.splice(0)) queueSignal(this.guest, info, this.isOwn(info));
   }
 
   /** What has not gone into the guest's queue. Should a move fail, it is delivered here. */
@@ -114,4 +129,22 @@ export class GuestSignals {
     this.dispositions.set(signal, action);
     if (this.dispositions.effect(signal) === "ignore") this.waiting = this.waiting.filter((info) => signalOf(info) !== signal);
   }
+}
+
+/** At a call's stop: a signal that this thread has come to take just now, by another's doing, is delivered before the call. */
+export function meetsSignal(guest: Guest): boolean {
+  guest.mayWait = false;
+  if (!signalWaits(guest.tid)) return false;
+  guest.rewindCall();
+  guest.resume(0);
+  return true;
+}
+
+/** What becomes of a signal that nobody at home knows of. */
+export function answerHere(guest: Guest, info: Uint8Array): Answer {
+  return (verdict) => {
+    if (verdict === "handled" && guest.state.kind === "calling") guest.link.hurry(guest);
+    if (verdict === "deliver") guest.link.raise(guest, signalOf(info), info);
+    if (verdict === "later") guest.signals.keep(info);
+  };
 }

@@ -1,6 +1,6 @@
 import type { Log } from "../base/mod.ts";
 import type { ForwardPlan } from "../forward/mod.ts";
-import type { Image } from "../image/mod.ts";
+import type { CpuUsed, Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Shift } from "./clocks.ts";
 import type { Guest } from "./guest.ts";
@@ -20,12 +20,28 @@ export interface HomeLink {
   /** Asks home to map a file at `addr` too and to tell what it holds. */
   mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile>;
   mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint>;
+  /** A handler waits for the end of the call that home is making for a thread. */
+  hurry(guest: Guest): void;
   /** Home makes the child of a guest, which waits there for its own guest. */
-  fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<{ pid: number; ticket: number } | { errno: number }>;
+  fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<Born | { errno: number }>;
+  /** Home makes a thread beside a guest's. */
+  thread(guest: Guest, flags: bigint): Promise<Started | { errno: number }>;
+  /** Home has the thread of a guest end, and tells then to end that too. */
+  leave(guest: Guest, code: number): Promise<unknown>;
   /** Takes in the guest that a guest has made: stopped, behind the call that made it. */
   adopt(parent: Guest, child: Birth): Guest;
   born(child: Guest): Promise<void>;
   stillborn(parent: Guest, ticket: number): Promise<void>;
+}
+/** A child at home: its number and its ticket. */
+export interface Born {
+  readonly pid: number;
+  readonly ticket: number;
+}
+/** A thread at home: where its deputy takes calls, and that one's descriptor. */
+export interface Started extends Born {
+  readonly area: bigint;
+  readonly fd: number;
 }
 export interface Birth {
   readonly ticket: number;
@@ -100,13 +116,28 @@ export interface GuestOrigin {
 export interface GuestOptions {
   readonly ticket: number;
   readonly home: number;
-  readonly tid: number;
   readonly image: Image;
   readonly space: PidSpace;
   readonly origin: GuestOrigin;
-  readonly area: { readonly base: bigint; readonly size: number };
+  /** Of each deputy's buffer. */
+  readonly areaSize: number;
   readonly reservedFds: readonly number[];
+  readonly trapPending: boolean;
   readonly link: HomeLink;
   readonly tracees: Tracees;
   readonly log: Log;
+  /** Keeps its threads by their tickets. */
+  register(guest: Guest): void;
+  unregister(guest: Guest): void;
+}
+
+export interface ThreadOptions {
+  readonly ticket: number;
+  readonly tid: number;
+  readonly homeTid: number;
+  readonly areaBase: bigint;
+  readonly clearTid: bigint;
+  readonly restart: { readonly nr: number } | null;
+  /** Away from home, before it came here. */
+  readonly cpuUsed: CpuUsed;
 }

@@ -2,15 +2,15 @@ import { readFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import type { FileCache } from "./file-cache.ts";
-import type { Guest } from "./guest.ts";
+import type { GuestProcess } from "./guest-process.ts";
 import { readGuestLayout } from "./guest-capture.ts";
 
 /** All of it travels in one head (src/wire/limits.ts): a process with more to tell goes home. */
 const MAX_VIEW = 48 * 1024;
 
 /** Files of a guest in this node's /proc, for its home to put its own view together from. @throws TeselaError E_NOMEM */
-export function guestView(guest: Guest, cache: FileCache, strings: boolean): Data {
-  const file = (name: string): Buffer => readFileSync(`/proc/${guest.tid}/${name}`);
+export function guestView(guest: GuestProcess, cache: FileCache, strings: boolean): Data {
+  const file = (name: string): Buffer => readFileSync(`/proc/${guest.leader.tid}/${name}`);
   const { user, system } = guest.cpuUsed();
   const view = strings
     ? { cmdline: commandLine(guest), environ: between(guest, guest.image.mm.envStart, guest.image.mm.envEnd) }
@@ -25,12 +25,12 @@ export function guestView(guest: Guest, cache: FileCache, strings: boolean): Dat
 const PAGE = 4096;
 
 /** Its node's kernel is not told where they are, so that the node's users do not see them. */
-function between(guest: Guest, start: bigint, end: bigint): Buffer {
+function between(guest: GuestProcess, start: bigint, end: bigint): Buffer {
   return end > start ? guest.memory.readUpTo(start, Number(end - start)) : Buffer.alloc(0);
 }
 
 /** As fs/proc/base.c has it: a program that has written over its arguments without a NUL at their end has given itself a title. */
-function commandLine(guest: Guest): Buffer {
+function commandLine(guest: GuestProcess): Buffer {
   const { argStart, argEnd } = guest.image.mm;
   const given = between(guest, argStart, argEnd);
   if (given.length === 0 || given.at(-1) === 0) return given;

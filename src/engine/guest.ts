@@ -1,33 +1,32 @@
 import { type Log, TeselaError } from "../base/mod.ts";
 import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } from "../forward/mod.ts";
-import type { Image } from "../image/mod.ts";
+import type { CpuUsed } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
-import { cutOf, isRestart, RESTARTABLE_AWAY, Restart, restOfSleep, signalWaits } from "./freeze.ts";
+import { isRestart, isTimedFutex, RESTARTABLE_AWAY, Restart, signalWaits } from "./freeze.ts";
 import { forOne } from "./guard.ts";
-import { SIGTRAP, signalOf } from "./guest-build.ts";
 import { engineCall } from "./guest-calls.ts";
-import type { Cut, GuestOptions, GuestState, HomeLink, InFlight } from "./guest-types.ts";
-import { TraceeMemory } from "./guest-memory.ts";
-import { injectCall } from "./guest-inject.ts";
-import { GuestSignals } from "./guest-signals.ts";
-import { Kin } from "./kin.ts";
+import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
+import type { TraceeMemory } from "./guest-memory.ts";
+import type { GuestProcess } from "./guest-process.ts";
+import { deliverInto, goOn, repeatAtHome, standsBeforeCall } from "./guest-restart.ts";
+import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { Sys } from "./numbers.ts";
-import { hasPendingFault, isFault } from "./signals.ts";
-import { cpuUsed, residentBytes } from "./usage.ts";
+import { hasPendingFault, isFault, signalBit } from "./signals.ts";
+import { cpuUsed, inNanoseconds } from "./usage.ts";
 
 const SIGKILL = 9;
 const EINTR = 4n;
-const SIGSET_BYTES = 8n;
-const SYSCALL = Buffer.from([0x0f, 0x05]);
+/** A signal that is pending for all threads comes to one of them within microseconds. */
+const LOOK_AGAIN_MS = 2;
 
-/** A process's user area running here: it computes, and every call that is not its own affair goes home. */
+/** A thread running here: it computes, and every call that is not its own affair goes home. */
 export class Guest {
+  readonly process: GuestProcess;
   readonly ticket: number;
-  readonly home: number;
   readonly tid: number;
-  readonly image: Image;
-  readonly options: GuestOptions;
+  /** Its number at home, and as it sees it itself. */
+  readonly homeTid: number;
   readonly memory: TraceeMemory;
   readonly signals: GuestSignals;
   readonly regs = new Regs();
@@ -36,20 +35,21 @@ export class Guest {
   readonly tracees: Tracees;
   readonly area: { readonly base: bigint; readonly size: number };
   readonly context: CallContext;
-  readonly startedAt = Date.now();
+  private readonly usedBefore: CpuUsed;
   state: GuestState = { kind: "waiting", why: "new" };
   clearTid: bigint;
-  limits: Image["limits"];
   forwarded = 0;
   trace: CallTrace | null = null;
-  readonly kin = new Kin();
   /** Set while the guest is wanted frozen; called once it is. */
   private onFrozen: (() => void) | null = null;
+  private onEnded: (() => void) | null = null;
   private paused = false;
-  private seq = 0;
-  trapPending: boolean;
+  /** A signal may have come that this thread finds only as it begins a call. */
+  mayWait = false;
+  /** A call of ours was made where a call of its own had stopped it: this kernel does not make that one any more when it goes on. */
+  private displaced = false;
   /** A call whose wait has a mask of its own and is ended by a signal: rt_sigsuspend(2) stands in for it until that is delivered. */
-  private standIn: Regs | null = null;
+  standIn: Regs | null = null;
   /** Set for a call that is begun again by home's kernel. */
   restart: { nr: number } | null;
   /**
@@ -58,49 +58,54 @@ export class Guest {
    */
   cut: Cut | null = null;
 
-  constructor(o: GuestOptions) {
+  constructor(process: GuestProcess, o: ThreadOptions) {
+    this.process = process;
     this.ticket = o.ticket;
-    this.home = o.home;
     this.tid = o.tid;
-    this.image = o.image;
-    this.options = o;
-    this.area = o.area;
-    this.link = o.link;
-    this.tracees = o.tracees;
-    this.log = o.log;
-    this.memory = new TraceeMemory(o.tid);
-    this.signals = new GuestSignals(this, o.image.sigactions);
-    const thread = o.image.threads[0];
-    this.trapPending = [...o.image.pending, ...(thread?.pending ?? [])].some((info) => signalOf(info) === SIGTRAP);
-    this.restart = thread?.restart ?? null;
-    this.clearTid = thread?.clearTid ?? 0n;
-    this.limits = o.image.limits;
-    this.context = { pid: o.image.pid, tid: o.image.pid, reservedFds: o.reservedFds, cpuAway: () => this.cpuAway() };
-    o.tracees.claim(o.tid, (s) => this.guarded(() => this.onStop(s)));
+    this.homeTid = o.homeTid;
+    this.area = { base: o.areaBase, size: process.options.areaSize };
+    this.link = process.link;
+    this.tracees = process.tracees;
+    this.log = process.log;
+    this.memory = process.memory;
+    this.signals = new GuestSignals(this, process.dispositions);
+    this.restart = o.restart;
+    this.clearTid = o.clearTid;
+    this.usedBefore = o.cpuUsed;
+    this.context = {
+      pid: process.image.pid,
+      tid: o.homeTid,
+      reservedFds: process.reservedFds,
+      cpuAway: (who) => inNanoseconds(who === "self" ? process.cpuUsed() : this.cpuUsed()),
+    };
+    process.tracees.claim(o.tid, (s) => this.guarded(() => this.onStop(s)));
+  }
+
+  get pid(): number {
+    return this.process.image.pid;
+  }
+  get isLeader(): boolean {
+    return this.homeTid === this.pid;
+  }
+  get trapPending(): boolean {
+    return this.process.trapPending;
+  }
+  set trapPending(pending: boolean) {
+    this.process.trapPending = pending;
+  }
+
+  /** CPU time that this thread used away from home so far, in microseconds. */
+  cpuUsed(): CpuUsed {
+    return cpuUsed(`${this.process.leader.tid}/task/${this.tid}`, this.usedBefore);
   }
 
   /** An error in what is done for this guest ends it alone; its last stop tells home. */
   guarded(work: () => void): void {
     const end = (reason: string): void => {
-      this.log.error("a guest was ended", { home: this.home, pid: this.image.pid, reason });
-      libc.kill(this.tid, SIGKILL);
+      this.log.error("a guest was ended", { home: this.process.home, pid: this.pid, reason });
+      libc.kill(this.process.leader.tid, SIGKILL);
     };
     forOne(this.tid, end, work);
-  }
-
-  /** CPU time used away from home so far, here and on nodes before, in microseconds. */
-  cpuUsed(): Image["cpuUsed"] {
-    return cpuUsed(this.tid, this.image.cpuUsed);
-  }
-
-  /** Resident bytes here. */
-  rss(): number {
-    return residentBytes(this.tid);
-  }
-
-  private cpuAway(): { user: bigint; system: bigint } {
-    const { user, system } = this.cpuUsed();
-    return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
   }
 
   /** A move has failed: goes on if it was frozen already, and is not frozen any more if not. */
@@ -112,34 +117,7 @@ export class Guest {
   /** Lets a finished build, or a frozen guest, run. */
   go(): void {
     this.onFrozen = null;
-    ptrace.getRegs(this.tid, this.regs.bytes);
-    this.cut ??= cutOf(this.regs);
-    if (this.restart) {
-      const { nr } = this.restart;
-      this.restart = null;
-      // As at the call's own stop, so that it ends or is repeated as any other.
-      this.regs.set(Reg.origRax, BigInt(nr));
-      if (signalWaits(this.tid)) {
-        this.regs.set(Reg.rax, Restart.NOHAND);
-        ptrace.setRegs(this.tid, this.regs.bytes);
-        this.resume(0);
-        return;
-      }
-      this.repeatAtHome(nr);
-      return;
-    }
-    this.resume(0);
-  }
-
-  /**
-   * Home's kernel goes on with a sleep or a poll that it began: restart_syscall(2) with the same data in place. A sleep that
-   * tells the program how much is left begins with that: home's kernel remembers where to write it, and that may be gone.
-   */
-  private repeatAtHome(nr: number): void {
-    const rest = restOfSleep(nr, this.regs.args);
-    const plan = planCall(nr, rest ?? this.regs.args, this.memory, this.area, this.context);
-    if (plan.kind !== "forward") throw new TeselaError("E_INTERNAL", `call ${nr} cannot be restarted at home`);
-    this.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] }, true);
+    goOn(this);
   }
 
   // --- stops
@@ -149,12 +127,7 @@ export class Guest {
     switch (s.kind) {
       case "exited":
       case "killed":
-        this.state = { kind: "gone" };
-        this.tracees.release(this.tid);
-        this.options.space.leave();
-        this.kin.onOver();
-        this.onFrozen?.();
-        this.link.lost(this, s.kind === "killed" ? `the guest was killed by signal ${s.signal}` : `the guest exited with ${s.code}`);
+        this.onEnd(s);
         return;
       case "event":
         if (s.event === ptrace.Event.SECCOMP) this.onCall();
@@ -168,13 +141,45 @@ export class Guest {
     }
   }
 
+  /** With the first thread ends the process; another has ended as home has told it to, or goes with that. */
+  private onEnd(s: WaitStatus & { readonly kind: "exited" | "killed" }): void {
+    this.tracees.release(this.tid);
+    const { process } = this;
+    if (this.onEnded) process.left(this);
+    this.over();
+    if (!this.isLeader) return;
+    process.over();
+    this.link.lost(this, s.kind === "killed" ? `the guest was killed by signal ${s.signal}` : `the guest exited with ${s.code}`);
+  }
+
+  /** It has ended: whoever waits for it must learn that. */
+  over(): void {
+    this.state = { kind: "gone" };
+    this.onFrozen?.();
+    this.onFrozen = null;
+    this.onEnded?.();
+    this.onEnded = null;
+  }
+
+  /** Its thread at home has ended by exit(2), the call that it stands in: its own kernel makes it too, and tells those who join it. */
+  async end(): Promise<void> {
+    if (this.state.kind !== "busy") throw new TeselaError("E_PROTOCOL", `thread ${this.homeTid} is not about to end`);
+    await new Promise<void>((resolve) => {
+      this.onEnded = resolve;
+      this.trace?.close();
+      this.resumeCall();
+    });
+  }
+
   private onCall(): void {
     ptrace.getRegs(this.tid, this.regs.bytes);
+    this.displaced = false;
     if (this.onFrozen || this.paused) {
       this.rewindCall();
       this.settle();
       return;
     }
+    if (this.mayWait && meetsSignal(this)) return;
     const nr = this.regs.syscallNumber;
     const plan = planWatched(this, nr);
     // What has come meanwhile meets a call that home makes; before any other it is delivered.
@@ -238,7 +243,7 @@ export class Guest {
       const atOnce = planCall(nr, this.regs.args, this.memory, this.area, { ...this.context, atOnce: true });
       if (atOnce.kind === "forward") plan = atOnce;
     }
-    this.fly({ seq: ++this.seq, nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes });
+    this.fly({ seq: this.process.nextSeq(), nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes });
   }
 
   private fly(flight: InFlight): void {
@@ -271,7 +276,7 @@ export class Guest {
     if ("again" in finished) {
       const next = finished.again;
       // What is left is made first even when the guest shall stop, or half a call would have been made.
-      if (next.kind === "forward") this.fly({ ...flight, seq: ++this.seq, plan: next, continues: true });
+      if (next.kind === "forward") this.fly({ ...flight, seq: this.process.nextSeq(), plan: next, continues: true });
       else this.act(flight.nr, next);
       return;
     }
@@ -296,13 +301,13 @@ export class Guest {
    */
   private interruptedCall(flight: InFlight, result: bigint): void {
     if (flight.handlerWaits) {
-      this.deliverInto(flight, result);
+      deliverInto(this, flight, result);
       return;
     }
     // Not even begun at home, what was left to wait is still left.
     if ((result === Restart.BLOCK || flight.resumes) && RESTARTABLE_AWAY.has(flight.nr)) {
       if (!this.onFrozen) {
-        this.repeatAtHome(flight.nr);
+        repeatAtHome(this, flight.nr);
         return;
       }
       this.restart = { nr: flight.nr };
@@ -315,27 +320,6 @@ export class Guest {
       this.cut = { rip: this.regs.get(Reg.rip), nr: flight.nr, result: result === Restart.BLOCK ? Restart.NOHAND : result };
     }
     this.settle();
-  }
-
-  /** The signal-delivery-stop comes first thing, wanted frozen or not: a handler that ends a call has begun before the guest moves. */
-  private deliverInto(flight: InFlight, result: bigint): void {
-    this.signals.flush();
-    // From the call's own stop the call would be made here.
-    injectCall(this, Sys.getpid, []);
-    this.regs.set(Reg.rax, result === Restart.BLOCK ? Restart.NOHAND : result);
-    ptrace.setRegs(this.tid, this.regs.bytes);
-    const mask = flight.plan.sigmaskPtr ?? 0n;
-    if (mask !== 0n) {
-      this.regs.set(Reg.rax, Restart.NOHAND);
-      this.standIn = this.regs.clone();
-      const regs = this.regs.clone();
-      regs.set(Reg.rdi, mask);
-      regs.set(Reg.rsi, SIGSET_BYTES);
-      Regs.repeat(regs, Sys.rtSigsuspend);
-      ptrace.setRegs(this.tid, regs.bytes);
-    }
-    this.state = { kind: "running" };
-    ptrace.cont(this.tid);
   }
 
   /** An interrupt of ours, or a stop that means nothing here. */
@@ -358,15 +342,21 @@ export class Guest {
     }
     if (this.onFrozen && signalWaits(this.tid)) {
       // The interrupted call, if there is one, must see its handler run here: a signal's stop comes first, then another of these.
+      this.lookAgain();
       ptrace.cont(this.tid);
       return;
     }
-    if (!this.onFrozen && !this.paused && this.signals.isAsked && this.standsBeforeCall()) {
+    if (!this.onFrozen && !this.paused && this.signals.isAsked && standsBeforeCall(this)) {
       // The signal ends the call if that waits: the program may be past its own look at what has come.
       ptrace.cont(this.tid);
       return;
     }
     const handled = !this.onFrozen && this.signals.answer(null);
+    if (isTimedFutex(this.regs)) {
+      // Its time is absolute. This kernel alone knows how to go on with it, and where it goes on another may have to.
+      this.regs.set(Reg.rax, Restart.NOHAND);
+      ptrace.setRegs(this.tid, this.regs.bytes);
+    }
     // Our interrupt ends these with EINTR though no handler runs.
     if (!handled && this.regs.syscallNumber === Sys.rtSigtimedwait && this.regs.result === -EINTR) this.rewindCall();
     this.settle();
@@ -398,12 +388,12 @@ export class Guest {
     this.link.raise(this, signal, info);
   }
 
-  /** Whether the thread's next step is a call that home makes, as it is after a move that has met one. */
-  private standsBeforeCall(): boolean {
-    const { regs } = this;
-    if (regs.syscallNumber >= 0 || !this.memory.readUpTo(regs.get(Reg.rip), SYSCALL.length).equals(SYSCALL)) return false;
-    const nr = Number(BigInt.asIntN(32, regs.get(Reg.rax)));
-    return planCall(nr, regs.args, this.memory, this.area, this.context).kind === "forward";
+  /** Where a signal's stop is awaited, another thread may have taken the signal: then there is a stop of ours after a while. */
+  lookAgain(): void {
+    if (this.process.threads.size === 1) return;
+    setTimeout(() => {
+      if (this.state.kind === "running" && (this.onFrozen || this.standIn)) this.guarded(() => ptrace.interrupt(this.tid));
+    }, LOOK_AGAIN_MS);
   }
 
   private endStandIn(): void {
@@ -415,7 +405,16 @@ export class Guest {
 
   /** A signal that arrived at home, which waits for {@link HomeLink.verdict}. */
   signal(seq: number, info: Uint8Array): void {
-    this.signals.ask(seq, info);
+    this.take(info, (verdict) => this.link.verdict(this, seq, verdict));
+  }
+
+  /** A signal that another thread has sent to this one. */
+  tell(info: Uint8Array): void {
+    this.take(info, answerHere(this, info));
+  }
+
+  private take(info: Uint8Array, answer: Answer): void {
+    this.signals.ask(info, answer);
     if (this.onFrozen || this.state.kind === "frozen") this.signals.postpone();
     else if (this.state.kind === "running") ptrace.interrupt(this.tid);
     else this.signals.answer(this.state.kind === "calling" ? this.state.flight : null);
@@ -455,7 +454,29 @@ export class Guest {
 
   /** From its call's own stop: this kernel makes the call, so nothing of ours may be done in between. */
   resumeCall(): void {
+    if (this.displaced) this.rewindCall();
     this.run(0);
+  }
+
+  /** Puts what has come for the process into its queue at once, though this thread itself may stand in a call for long. */
+  share(): void {
+    this.signals.flush();
+    this.displaced = true;
+  }
+
+  /**
+   * Another thread has put a signal where this one may take it. One that runs sees to it itself, if it does not come to a call first; a call
+   * that home is making for it is to end. @returns whether that lets the signal in
+   */
+  signalled(signal: number): boolean {
+    this.mayWait = true;
+    if (this.state.kind !== "calling") return false;
+    const { flight } = this.state;
+    const mask = flight.plan.sigmask ?? ptrace.getSigmask(this.tid);
+    if ((mask & signalBit(signal)) !== 0n) return false;
+    if (!flight.handlerWaits) this.link.hurry(this);
+    flight.handlerWaits = true;
+    return true;
   }
 
   private run(signal: number): void {
@@ -465,36 +486,15 @@ export class Guest {
     ptrace.cont(this.tid, signal);
   }
 
-  /**
-   * Stops the guest for a move. A call in flight must be ended by home meanwhile; the registers then tell what became of it.
-   * @returns the signals that it has not taken into its own queue
-   */
-  async freeze(): Promise<Uint8Array[]> {
-    if (this.state.kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    this.kin.mustBeAlone();
-    this.signals.postpone();
-    if (this.state.kind !== "frozen") {
-      await new Promise<void>((resolve) => {
-        this.onFrozen = resolve;
-        if (this.state.kind === "running") ptrace.interrupt(this.tid);
-        else if (this.state.kind === "waiting" || this.state.kind === "stopped") this.settle();
-      });
-    }
-    if ((this.state as GuestState).kind === "gone") throw new TeselaError("E_GONE", "the guest has ended");
-    return this.signals.left();
-  }
-
-  kill(): void {
+  /** Stops the thread for a move. A call in flight must be ended by home meanwhile; the registers then tell what became of it. */
+  async freeze(): Promise<void> {
     if (this.state.kind === "gone") return;
-    this.state = { kind: "gone" };
-    libc.kill(this.tid, SIGKILL);
-    this.options.space.leave();
-    this.kin.onOver();
-    // Whoever waits for it to freeze must learn that it never will.
-    this.onFrozen?.();
-    // Its death is still reported to us: a handler must take it so that it is not kept for later.
-    this.tracees.claim(this.tid, (s) => {
-      if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);
+    this.signals.postpone();
+    if (this.state.kind === "frozen") return;
+    await new Promise<void>((resolve) => {
+      this.onFrozen = resolve;
+      if (this.state.kind === "running") ptrace.interrupt(this.tid);
+      else if (this.state.kind === "waiting" || this.state.kind === "stopped") this.settle();
     });
   }
 }

@@ -1,7 +1,7 @@
 import { toTeselaError } from "../base/mod.ts";
 import { ptrace } from "../sys/mod.ts";
 import { ALL_SIGNALS, Restart } from "./freeze.ts";
-import type { HomeProcess } from "./home-process.ts";
+import type { HomeThread } from "./home-thread.ts";
 import type { HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
@@ -23,22 +23,23 @@ export const isExec = (nr: number): boolean => nr === Sys.execve || nr === Sys.e
  * The program becomes another: home's kernel builds that here. Signals wait meanwhile. Should one have come before, which the
  * guest has taken, it is delivered there first, and the call is made again.
  */
-export async function becomeProgram(p: HomeProcess, frame: CallFrame, host: HostLink, usualMask: bigint): Promise<void> {
+export async function becomeProgram(thread: HomeThread, frame: CallFrame, host: HostLink, usualMask: bigint): Promise<void> {
+  const { process: p, deputy } = thread;
   const becoming = { sigmask: frame.sigmask, spoilt: false };
   p.becoming = becoming;
   let result: bigint = Restart.NOINTR;
   try {
-    await p.setMask(ALL_SIGNALS);
+    await thread.setMask(ALL_SIGNALS);
     if (!becoming.spoilt && p.phase === "away") {
-      p.deputy.poke(p.deputy.buffer, frame.blob);
-      result = await p.deputy.callRaw(frame.request);
+      deputy.poke(deputy.buffer, frame.blob);
+      result = await deputy.callRaw(frame.request);
     }
-    if ((p.phase as Phase) === "away") await p.setMask(usualMask);
+    if ((p.phase as Phase) === "away") await thread.setMask(usualMask);
   } catch (e) {
     // Its end, or its beginning as the program, is told by its stop.
     if (toTeselaError(e).code === "E_GONE") return;
     throw e;
   }
   p.becoming = null;
-  host.reply(p.ticket, frame.seq, result, []);
+  host.reply(thread.ticket, frame.seq, result, []);
 }

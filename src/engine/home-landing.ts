@@ -1,12 +1,12 @@
 import type { ThreadImage } from "../image/mod.ts";
 import { Reg, Regs } from "../sys/mod.ts";
 import { Restart, restOfSleep } from "./freeze.ts";
-import type { HomeProcess } from "./home-process.ts";
+import type { HomeThread } from "./home-thread.ts";
 
 const POLL = 7;
 
 /** How a thread that has come home goes on: in a call that only home's kernel can finish, in an interrupted one, or behind one. */
-export async function howItGoesOn(home: HomeProcess, thread: ThreadImage): Promise<{ regs: Regs; restart: { nr: number } | null }> {
+export async function howItGoesOn(home: HomeThread, thread: ThreadImage): Promise<{ regs: Regs; restart: { nr: number } | null }> {
   const regs = Regs.from(thread.regs);
   const { restart } = thread;
   if (!restart) return { regs, restart };

@@ -1,9 +1,10 @@
 import type { Log } from "../base/mod.ts";
-import { isErrno } from "../sys/mod.ts";
+import { isErrno, proc } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
+import { ALL_SIGNALS } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
-import { isSameSignal, isThreadDirected, without } from "./signals.ts";
+import { isOfThread, isSameSignal, isThreadDirected, signalBit, without } from "./signals.ts";
 
 /**
  * The queue of pending signals at home, as its deputy works on it while all signals are blocked. Others may send more at any
@@ -11,7 +12,7 @@ import { isSameSignal, isThreadDirected, without } from "./signals.ts";
  */
 const EAGAIN = -11n;
 const SIGINFO_BYTES = 128;
-const ALL = Buffer.alloc(8, 0xff);
+const NONE = Buffer.alloc(4);
 const NO_TIME = Buffer.alloc(16);
 const At = { set: 0n, time: 8n, info: 128n } as const;
 
@@ -19,13 +20,20 @@ const At = { set: 0n, time: 8n, info: 128n } as const;
 const BATCH = 30;
 const SLOTS = Array.from({ length: BATCH }, (_, i) => At.info + BigInt(i * SIGINFO_BYTES));
 
-/** Takes all out, oldest first for each number (rt_sigtimedwait(2) without waiting). */
-async function takeAll(deputy: Deputy): Promise<Uint8Array[]> {
+/** SIGCONT and the signals that stop: the kernel has them undo each other where they wait (signal(7)). */
+export const JOB_CONTROL = [18, 19, 20, 21, 22].reduce((set, signal) => set | signalBit(signal), 0n);
+
+export const isJobControl = (info: Uint8Array): boolean => (signalBit(signalOf(info)) & JOB_CONTROL) !== 0n;
+
+/** Takes all out but those of a sigset, oldest first for each number (rt_sigtimedwait(2) without waiting). */
+export async function takeAll(deputy: Deputy, except = 0n): Promise<Uint8Array[]> {
+  const set = Buffer.alloc(8);
+  set.writeBigUInt64LE(ALL_SIGNALS & ~except);
   const at = deputy.scratch;
   const taken: Uint8Array[] = [];
   const calls = SLOTS.map((slot) => ({ nr: Sys.rtSigtimedwait, args: [at + At.set, at + slot, at + At.time, 8] }));
   for (;;) {
-    deputy.poke(at, Buffer.concat([ALL, NO_TIME]));
+    deputy.poke(at, Buffer.concat([set, NO_TIME]));
     const results = await deputy.calls(calls);
     SLOTS.forEach((slot, i) => {
       if (!isErrno(results[i] ?? EAGAIN)) taken.push(deputy.peek(at + slot, SIGINFO_BYTES));
@@ -35,7 +43,7 @@ async function takeAll(deputy: Deputy): Promise<Uint8Array[]> {
 }
 
 async function putAll(deputy: Deputy, infos: readonly Uint8Array[], toThread: (info: Uint8Array) => boolean, log: Log): Promise<void> {
-  const { pid, scratch } = deputy;
+  const { pid, tid, scratch } = deputy;
   for (let from = 0; from < infos.length; from += BATCH) {
     const part = infos.slice(from, from + BATCH);
     deputy.poke(scratch + At.info, Buffer.concat(part));
@@ -43,24 +51,65 @@ async function putAll(deputy: Deputy, infos: readonly Uint8Array[], toThread: (i
       part.map((info, i) => {
         const [signal, at] = [signalOf(info), scratch + (SLOTS[i] ?? 0n)];
         return toThread(info)
-          ? { nr: Sys.rtTgsigqueueinfo, args: [pid, pid, signal, at] }
+          ? { nr: Sys.rtTgsigqueueinfo, args: [pid, tid, signal, at] }
           : { nr: Sys.rtSigqueueinfo, args: [pid, signal, at] };
       }),
     );
     results.forEach((r, i) => {
-      if (isErrno(r)) log.warn("a pending signal was lost", { pid, signal: signalOf(part[i] ?? ALL), errno: Number(-r) });
+      if (isErrno(r)) log.warn("a pending signal was lost", { pid, signal: signalOf(part[i] ?? NONE), errno: Number(-r) });
     });
   }
 }
 
 /**
- * For a queue that is let out at once: `older` come before all that is in it, and what `known` holds, which the guest has in its own
- * queue by now, is taken out. All go to the thread's queue, which the kernel empties first: what comes meanwhile comes after.
+ * Whose the signals are that are about to be taken out by a thread which is not the first: its own, or for whichever takes them. Which
+ * queue a number waits in is known beforehand; where it waits in both, the signal itself has to tell.
  */
-export async function putFirst(deputy: Deputy, older: readonly Uint8Array[], known: readonly Uint8Array[], log: Log): Promise<void> {
+export function ownership({ pid, tid }: Deputy): (info: Uint8Array) => boolean {
+  const status = proc.readStatus(tid);
+  const [own, shared] = ["SigPnd", "ShdPnd"].map((name) => BigInt(`0x${proc.statusField(status, name) ?? "0"}`));
+  return (info) => {
+    const bit = signalBit(signalOf(info));
+    const [inOwn, inShared] = [((own ?? 0n) & bit) !== 0n, ((shared ?? 0n) & bit) !== 0n];
+    return inOwn === inShared ? isOfThread(info, pid, tid) : inOwn;
+  };
+}
+
+/**
+ * For a thread's queue that is let out at once: `older` come before all that is in it, and what `known` holds, which the guest has in its
+ * own queue by now, is taken out. All go to the thread's queue, which the kernel empties first: what comes meanwhile comes after.
+ * What waits for the process comes to its `leader`.
+ */
+export async function putFirst(
+  deputy: Deputy,
+  leader: Deputy,
+  older: readonly Uint8Array[],
+  known: readonly Uint8Array[],
+  log: Log,
+): Promise<void> {
   if (older.length + known.length === 0) return;
+  const own = deputy === leader ? () => true : ownership(deputy);
   const newer = without(await takeAll(deputy), known);
-  await putAll(deputy, [...older, ...newer], () => true, log);
+  await putAll(deputy, [...older, ...newer.filter(own)], () => true, log);
+  if (deputy !== leader)
+    await putAll(
+      leader,
+      newer.filter((info) => !own(info)),
+      () => true,
+      log,
+    );
+}
+
+/**
+ * Puts signals into the queue of a thread that is not the first, to stay there, before those that have come to it meanwhile.
+ * @returns what was taken out with them and is not the thread's: the process's
+ */
+export async function putOwn(deputy: Deputy, older: readonly Uint8Array[], log: Log): Promise<readonly Uint8Array[]> {
+  if (older.length === 0) return older;
+  const own = ownership(deputy);
+  const newer = without(await takeAll(deputy), older);
+  await putAll(deputy, [...older, ...newer.filter(own)], () => true, log);
+  return newer.filter((info) => !own(info));
 }
 
 /**

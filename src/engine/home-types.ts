@@ -3,6 +3,7 @@ import type { Tracees } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
 import type { Frozen } from "./freeze.ts";
 import type { HomeProcess } from "./home-process.ts";
+import type { HomeThread } from "./home-thread.ts";
 import type { Data } from "../wire/mod.ts";
 
 /** What a home process says to the node its guest runs on. */
@@ -14,6 +15,8 @@ export interface HostLink {
   signal(ticket: number, seq: number, info: Uint8Array): void;
   pause(ticket: number, paused: boolean): void;
   drop(ticket: number): void;
+  /** A thread that is not the first has ended at home: so does its guest. Resolves when it has. */
+  end(ticket: number): Promise<unknown>;
   /** What the guest's files in /proc say there: those about its memory, or its arguments and environment. */
   view(ticket: number, strings: boolean): Promise<Data>;
 }
@@ -27,10 +30,21 @@ export type Phase =
   | "gone";
 
 export interface HomeOptions {
+  /** Of the first thread. */
   readonly deputy: Deputy;
   readonly frozen: Pick<Frozen, "stopRequested">;
   readonly ticket: number;
+  /** Gives out one for another thread. */
+  readonly nextTicket: () => number;
+  /** Threads of this home that are away, by ticket. */
+  readonly directory: Map<number, HomeThread>;
   readonly tracees: Tracees;
   readonly log: Log;
   readonly onGone: (p: HomeProcess) => void;
+}
+
+/** A signal that a thread is to take at home. */
+export interface HomeSignal {
+  readonly info: Uint8Array;
+  readonly thread: HomeThread;
 }

@@ -3,28 +3,30 @@ import { syscallName } from "../abi/mod.ts";
 import { type Log, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
 import { FileHashes, type Image } from "../image/mod.ts";
 import { ALPN, type PeerAddress, type Transport } from "../io/mod.ts";
-import { libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
+import { proc, ptrace, type Tracees } from "../sys/mod.ts";
 import type { Data, Head } from "../wire/mod.ts";
 import { numberOf } from "./asks.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Source } from "./carry.ts";
 import { waitForHome } from "./clocks.ts";
-import { BUFFER_BYTES, Deputy } from "./deputy.ts";
-import { type Families, familyQuestions } from "./home-family.ts";
+import { Deputy } from "./deputy.ts";
+import { type Families, familyQuestions, type Forked } from "./home-family.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { neededFeatures } from "./features.ts";
 import { followToExec } from "./exec-stop.ts";
 import { step } from "./faults.ts";
-import { type Frozen, frameRegs, isGone, KEEP_STACK, pendingSignals, resumeRegs } from "./freeze.ts";
+import { type FrozenProcess, frameRegs, isGone, KEEP_STACK, threadsOf } from "./freeze.ts";
+import { whatHappened, within } from "./guard.ts";
 import { howItGoesOn } from "./home-landing.ts";
-import { HomeProcess } from "./home-process.ts";
+import { HomeProcess, type Landing, landingsOf } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
-import type { Phase } from "./home-types.ts";
+import type { HomeThread } from "./home-thread.ts";
+import type { HomeSignal, Phase } from "./home-types.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { refusals, refuse } from "./refusals.ts";
-import { letGo, seizeAndFreeze } from "./seize.ts";
-import { signalBit } from "./signals.ts";
+import { letAllGo, letGo, seizeAndFreeze } from "./seize.ts";
+import { BUFFER_BYTES } from "./seat.ts";
 import { HomeTimes, Traces } from "./traces.ts";
 import { type Track, Tracks } from "./tracks.ts";
 
@@ -54,7 +56,8 @@ const OPEN_MS = 5000;
 /** The home side of an engine: the node's own processes, wherever they run. */
 export class Home implements HomeSide, Families {
   private readonly parts: Parts;
-  private readonly away = new Map<number, HomeProcess>();
+  /** By ticket. */
+  private readonly away = new Map<number, HomeThread>();
   readonly tracks = new Tracks();
   readonly traces = new Traces(
     (pid, on) => this.watched(pid, on),
@@ -75,20 +78,23 @@ export class Home implements HomeSide, Families {
     };
   }
 
-  process(ticket: number): HomeProcess | undefined {
+  thread(ticket: number): HomeThread | undefined {
     return this.away.get(ticket);
   }
+  private *processes(): Generator<HomeProcess> {
+    for (const thread of this.away.values()) if (thread.isLeader) yield thread.process;
+  }
   get awayCount(): number {
-    return this.away.size;
+    return [...this.processes()].length;
   }
 
   usage(row: Head<"usage">["rows"][number]): void {
-    const p = this.away.get(row.ticket);
+    const p = this.away.get(row.ticket)?.process;
     if (p) this.tracks.of(p.pid).usage = { ...row, at: Date.now() };
   }
 
   linkLost(link: Link, reason: string): void {
-    const lost = [...this.away.values()].filter((p) => p.host === link && p.phase === "away");
+    const lost = [...this.processes()].filter((p) => p.host === link && p.phase === "away");
     // One that waits for the word that its guest runs is still whole: its move fails.
     for (const p of lost) if (this.tracks.find(p.pid)?.process === p) p.kill(`the link to node ${link.node} was lost: ${reason}`);
   }
@@ -172,9 +178,8 @@ export class Home implements HomeSide, Families {
 
   // --- families
 
-  adopt(parent: HomeProcess, forked: { deputy: Deputy; stopRequested: boolean }): HomeProcess {
-    const { tracees, log } = this.parts;
-    const home = new HomeProcess({ ...forked, frozen: forked, ticket: this.ticket(), tracees, log, onGone: (p) => this.gone(p) });
+  adopt(parent: HomeProcess, forked: Forked): HomeProcess {
+    const home = this.homeProcess(forked.deputy, forked);
     const track = this.tracks.of(home.pid);
     track.process = home;
     track.node = parent.host?.node ?? null;
@@ -182,14 +187,20 @@ export class Home implements HomeSide, Families {
     track.busy = true;
     home.host = parent.host;
     home.phase = "away";
-    this.away.set(home.ticket, home);
+    home.prepareToDepart();
     this.watch(track, home);
     ptrace.cont(home.pid);
     return home;
   }
 
+  private homeProcess(deputy: Deputy, frozen: { readonly stopRequested: boolean }, ticket = this.ticket()): HomeProcess {
+    const { tracees, log } = this.parts;
+    const nextTicket = (): number => this.ticket();
+    return new HomeProcess({ deputy, frozen, ticket, nextTicket, directory: this.away, tracees, log, onGone: (p) => this.gone(p) });
+  }
+
   async born(child: HomeProcess): Promise<void> {
-    await child.unblock();
+    await child.begin();
     this.tracks.of(child.pid).busy = false;
   }
 
@@ -230,21 +241,20 @@ export class Home implements HomeSide, Families {
       const reasons = refusals(pid, true);
       if (reasons.length > 0) refuse(pid, reasons);
       await step(carry.faults, "freeze");
-      const deputy = Deputy.enter(tracees, frozen, log);
-      home = new HomeProcess({ deputy, frozen, ticket, tracees, log, onGone: (p) => this.gone(p) });
+      home = this.homeProcess(Deputy.enter(tracees, frozen.leader, log), frozen.leader, ticket);
       ptrace.cont(pid);
+      await home.seat(frozen.others);
       await step(carry.faults, "capture");
-      const layout = readLayout(pid, this.hashes, [deputy.extent]);
-      const image = await captureAtHome(deputy, frozen, layout, track.cpuUsed);
+      const layout = readLayout(pid, this.hashes, home.extents);
+      const image = await captureAtHome(home, frozen, layout, track.away);
       const bytes = await sendFrozen(inbox, source, { image, layout }, carry);
       await step(carry.faults, "go");
       home.mustLive();
-      this.away.set(ticket, home);
       this.watch(track, home);
       home.host = link;
       home.phase = "away";
       home.prepareToDepart();
-      await this.go(link, home);
+      await this.go(link, home, this.parts.node, image);
       const freezeMs = performance.now() - start;
       link.mustLive();
       track.process = home;
@@ -257,21 +267,16 @@ export class Home implements HomeSide, Families {
   }
 
   /** Back to where it was: at home, untraced, as if nothing had been. */
-  private async undo(track: Track, home: HomeProcess | null, frozen: Frozen, link: Link): Promise<void> {
+  private async undo(track: Track, home: HomeProcess | null, frozen: FrozenProcess, link: Link): Promise<void> {
     try {
+      // As far as they have not become deputies.
+      const left = threadsOf(frozen).filter(({ tid }) => !home?.threads.has(tid));
       if (home) {
-        this.away.delete(home.ticket);
         link.drop(home.ticket);
         if (home.phase === "away") home.phase = "moving";
-        if ((home.phase as Phase) !== "gone") await home.leave(frozen);
-      } else {
-        this.parts.tracees.release(track.pid);
-        ptrace.setRegs(track.pid, resumeRegs(frozen).bytes);
-        const continued = (pendingSignals(track.pid) & signalBit(SIGCONT)) !== 0n;
-        ptrace.setSigmask(track.pid, frozen.sigmask);
-        ptrace.detach(track.pid);
-        if (frozen.stopRequested && !continued) libc.kill(track.pid, SIGSTOP);
+        if ((home.phase as Phase) !== "gone") await home.leave(landingsOf(frozen));
       }
+      letAllGo(this.parts.tracees, track.pid, left);
     } catch (e) {
       if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
         this.parts.log.error("a process could not be put back", { pid: track.pid, error: String(e) });
@@ -296,12 +301,14 @@ export class Home implements HomeSide, Families {
     };
   }
 
-  private async go(link: Link, home: HomeProcess, from: number = this.parts.node): Promise<void> {
-    const { deputy, ticket } = home;
+  private async go(link: Link, home: HomeProcess, from: number, image?: Image): Promise<void> {
+    const { ticket } = home;
     const watched = this.traces.watched(home.pid);
     home.times = watched ? (home.times ?? new HomeTimes()) : null;
-    const area = { areaBase: deputy.buffer, areaSize: BUFFER_BYTES, reservedFd: deputy.fd };
-    await link.asks.ask("go", { ticket, from, ...area, watched, cpus: this.parts.facts.cpus }, this.parts.carry.stepMs);
+    const threads = [...home.threads.values()].map((t) => ({ tid: t.tid, ticket: t.ticket, area: t.deputy.buffer }));
+    const area = { threads, areaSize: BUFFER_BYTES, reservedFds: home.reservedFds };
+    const news = (await home.news(image)).map((n) => ({ ...n }));
+    await link.asks.ask("go", { ticket, from, ...area, watched, news, cpus: this.parts.facts.cpus }, this.parts.carry.stepMs);
   }
 
   /** Somebody watches a process from now on, or nobody does any more. */
@@ -317,26 +324,27 @@ export class Home implements HomeSide, Families {
 
   private traced(link: Link, p: Record<string, Data | undefined>): Data {
     const home = this.away.get(numberOf(p, "ticket"));
-    if (home?.host === link) this.traces.take(home.pid, link.node, p.calls ?? null, numberOf(p, "lost"), home.times);
+    if (home?.process.host === link)
+      this.traces.take(home.process.pid, link.node, p.calls ?? null, numberOf(p, "lost"), home.process.times);
     return null;
   }
 
   private watch(track: Track, home: HomeProcess): void {
     let coming = false;
-    const comeHome = (reason: string, info: Uint8Array | null, nr?: number): void => {
+    const comeHome = (reason: string, signal: HomeSignal | null, nr?: number): void => {
       if (coming) {
-        if (info) home.postponed.keep(info);
+        if (signal) signal.thread.postponed.keep(signal.info);
         return;
       }
       coming = true;
       this.parts.log.info("brought home", { pid: home.pid, reason, ...(nr !== undefined && { call: syscallName(nr) }) });
       track.cantmove = [reason];
-      this.comeHome(track, home, info).catch((e: unknown) => {
+      this.comeHome(track, home, signal).catch((e: unknown) => {
         home.kill(`it had to come home (${reason}) and could not: ${toTeselaError(e).message}`);
       });
     };
     home.onBack = (reason, nr) => comeHome(reason, null, nr);
-    home.onHomeSignal = (info) => comeHome("core", info);
+    home.onHomeSignal = (info, thread) => comeHome("core", { info, thread });
     home.onProgram = () => {
       const { node } = track;
       track.node = null;
@@ -346,8 +354,8 @@ export class Home implements HomeSide, Families {
   }
 
   /** What the guest itself asked for: it cannot go on where it is, so this is tried until it works or the time is over. */
-  private async comeHome(track: Track, home: HomeProcess, signal: Uint8Array | null): Promise<void> {
-    const start = performance.now();
+  private async comeHome(track: Track, home: HomeProcess, signal: HomeSignal | null): Promise<void> {
+    let start = performance.now();
     for (;;) {
       while (track.busy || (home.phase === "away" && home.host?.cutMs)) await sleep(BUSY_POLL_MS);
       if (home.phase !== "away" || track.process !== home) return;
@@ -361,6 +369,8 @@ export class Home implements HomeSide, Families {
         return;
       } catch (e) {
         if ((home.phase as Phase) === "gone") return;
+        // Job control has stopped it, for as long as it likes.
+        if (home.isStopped) start = performance.now();
         if (performance.now() - start > this.parts.carry.answerMs * 2) throw e;
         this.parts.log.warn("coming home failed, trying again", { pid: home.pid, error: toTeselaError(e).message });
       } finally {
@@ -371,7 +381,6 @@ export class Home implements HomeSide, Families {
   }
 
   private gone(p: HomeProcess): void {
-    this.away.delete(p.ticket);
     this.traces.gone(p.pid);
     const track = this.tracks.find(p.pid);
     if (track?.process === p) track.process = null;
@@ -380,7 +389,7 @@ export class Home implements HomeSide, Families {
 
   // --- home again
 
-  private async bring(track: Track, signal: Uint8Array | null = null): Promise<Move> {
+  private async bring(track: Track, signal: HomeSignal | null = null): Promise<Move> {
     const home = track.process;
     if (!home?.host) throw new TeselaError("E_EXISTS", `process ${track.pid} is at home`);
     const link = home.host as Link;
@@ -389,7 +398,7 @@ export class Home implements HomeSide, Families {
     const start = performance.now();
     let came: Image | null = null;
     try {
-      await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
+      await within(this.parts.carry.stepMs, home.takeOver(), `process ${track.pid} does not stop`);
       const inbox = new Inbox(channel);
       channel.send("fetch", { ticket: home.ticket });
       await step(carry.faults, "reshape");
@@ -411,18 +420,22 @@ export class Home implements HomeSide, Families {
     }
   }
 
-  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink, signal: Uint8Array | null): Promise<void> {
-    const thread = image.threads[0];
-    if (!thread) throw new TeselaError("E_PROTOCOL", "an image without a thread came home");
-    await sink.land(thread);
-    track.cpuUsed = image.cpuUsed;
+  private async land(track: Track, home: HomeProcess, image: Image, sink: HomeSink, signal: HomeSignal | null): Promise<void> {
+    const threads = image.threads.map((thread) => ({ thread, here: home.threads.get(thread.tid) }));
+    if (threads.length !== home.threads.size) throw new TeselaError("E_PROTOCOL", "an image came home without all its threads");
+    track.away = { all: image.cpuUsed, threads: new Map(image.threads.map((t) => [t.tid, t.cpuUsed])) };
     await waitForHome(image.clocks, track.pid, this.parts.log);
-    const { regs, restart } = await howItGoesOn(home, thread);
-    const frozen = { regs, xstate: thread.xstate, sigmask: thread.sigmask, restart };
+    const landings: Landing[] = [];
+    for (const { thread, here } of threads) {
+      if (!here) throw new TeselaError("E_PROTOCOL", `thread ${thread.tid} came home, and is not of this process`);
+      await sink.land(here.deputy, thread);
+      const pending = signal?.thread === here ? [...thread.pending, signal.info] : thread.pending;
+      landings.push({ ...thread, ...(await howItGoesOn(here, thread)), pending });
+    }
     // From here on it outlives the engine as what it is now.
-    home.deputy.setFrame({ ...frozen, regs: frameRegs(frozen), altStack: KEEP_STACK });
-    home.deputy.setCommitted(false);
-    await home.leave(frozen, [...thread.pending, ...image.pending, ...(signal ? [signal] : [])]);
+    for (const l of landings) home.threads.get(l.tid)?.deputy.setFrame({ ...l, regs: frameRegs(l), altStack: KEEP_STACK });
+    home.leader.deputy.setCommitted(false);
+    await home.leave(landings, image.pending);
   }
 
   /** A move of an away process failed: its guest goes on where it is, if it still is. */
@@ -430,24 +443,11 @@ export class Home implements HomeSide, Families {
     home.giveUpTakeOver();
     if (home.phase !== "moving") return;
     try {
-      await home.resumeAway(() => link.asks.ask("thaw", { ticket: home.ticket }, this.parts.carry.answerMs));
+      await home.resumeAway((news) =>
+        link.asks.ask("thaw", { ticket: home.ticket, news: news.map((n) => ({ ...n })) }, this.parts.carry.answerMs),
+      );
     } catch (e) {
       home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
-    }
-  }
-
-  private async guarded<T>(work: Promise<T>, what: string): Promise<T> {
-    const { stepMs } = this.parts.carry;
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      return await Promise.race([
-        work,
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(() => reject(new TeselaError("E_TIMEOUT", `${what} (${stepMs} ms)`)), stepMs);
-        }),
-      ]);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -461,7 +461,7 @@ export class Home implements HomeSide, Families {
     const link = await this.links.get(to, OPEN_MS);
     const start = performance.now();
     try {
-      await this.guarded(home.takeOver(), `process ${track.pid} does not stop`);
+      await within(this.parts.carry.stepMs, home.takeOver(), `process ${track.pid} does not stop`);
       const bytes = await source.asks.ask("send", { ticket: home.ticket, node: to.node }, SEND_MS);
       await step(carry.faults, "go");
       home.host = link;
@@ -479,21 +479,10 @@ export class Home implements HomeSide, Families {
   }
 }
 
-/** Whatever step it was that a process's end made impossible, the end is the reason. */
-function whatHappened(e: unknown, pid: number): TeselaError {
-  const error = toTeselaError(e);
-  if (error.code === "E_GONE") return error;
-  // On its way out its memory goes first: what is asked about that ends in ESRCH, though it is still listed.
-  const leaving = (e as NodeJS.ErrnoException).code === "ESRCH";
-  if (proc.exists(pid) && !leaving) return error;
-  return new TeselaError("E_GONE", `process ${pid} ended while it was to be moved`, { pid }, { cause: error });
-}
-
 interface Move {
   readonly bytes: number;
   readonly freezeMs: number;
 }
-const [SIGCONT, SIGSTOP] = [18, 19];
 const BUSY_POLL_MS = 2;
 const RETRY_MS = 200;
 const round = (ms: number): number => Math.round(ms * 100) / 100;

@@ -1,22 +1,23 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
-import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
-import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
-import { CallTrace, type TracedCall } from "./call-trace.ts";
-import { Asks, bigintOf, numberOf, textOf } from "./asks.ts";
-import { caughtUp, clocksOf, measureShift, notBefore, type Shift } from "./clocks.ts";
-import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, type Sink } from "./carry.ts";
+import type { Data, Head, Message } from "../wire/mod.ts";
+import { Asks, bigintOf, numberOf, numbersOf } from "./asks.ts";
+import { clocksOf, measureShift, type Shift } from "./clocks.ts";
+import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
 import type { FileCache } from "./file-cache.ts";
-import { Guest } from "./guest.ts";
-import type { Birth, GuestOptions, HomeLink, InFlight, MappedFile, Verdict } from "./guest-types.ts";
-import { GuestBuild } from "./guest-build.ts";
-import { guestView } from "./guest-view.ts";
-import { captureGuest, childImage, readGuestLayout } from "./guest-capture.ts";
-import { callFrameBytes, packCallFrame, unpackReplyFrame } from "./hot-frames.ts";
+import type { Guest } from "./guest.ts";
+import { GuestLink } from "./guest-link.ts";
+import { GuestSink } from "./guest-sink.ts";
 import { IncomingFiles } from "./incoming-files.ts";
+import type { GuestOptions, ThreadOptions } from "./guest-types.ts";
+import { type GuestBuild, SIGTRAP, signalOf } from "./guest-build.ts";
+import { GuestProcess } from "./guest-process.ts";
+import { guestView } from "./guest-view.ts";
+import { captureGuest, readGuestLayout } from "./guest-capture.ts";
+import { unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts } from "./node-facts.ts";
 import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
@@ -36,7 +37,7 @@ interface Parts {
   readonly log: Log;
   /** The nodes of the cluster, as this node knows them. */
   readonly peers: () => readonly PeerAddress[];
-  /** Guests that run here at most. */
+  /** Guests that run here at most, each of their threads counted. */
   readonly processes?: number;
   /** Bytes that they may still take, together. */
   readonly memory?: () => number;
@@ -50,6 +51,7 @@ export class Hosting {
   private readonly parts: Parts;
   /** By who brought it, too: nobody can put one in the place of another's. */
   private readonly arrived = new Map<string, Arrived>();
+  /** Threads, by home and ticket. */
   private readonly guests = new Map<string, Guest>();
   /** Processes on their way here. */
   private coming = 0;
@@ -60,11 +62,11 @@ export class Hosting {
     this.parts = parts;
   }
 
-  all(): Iterable<Guest> {
-    return this.guests.values();
+  *all(): Generator<GuestProcess> {
+    for (const guest of this.guests.values()) if (guest.isLeader) yield guest.process;
   }
   get count(): number {
-    return this.guests.size;
+    return [...this.all()].length;
   }
   get hasRoom(): boolean {
     return this.guests.size + this.arrived.size + this.coming < (this.parts.processes ?? Number.POSITIVE_INFINITY);
@@ -146,20 +148,19 @@ export class Hosting {
   }
 
   private async sendHome(inbox: Inbox, ticket: number): Promise<void> {
-    const guest = this.guest(inbox.channel.peer.node, ticket);
-    await this.send(inbox, guest);
+    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process);
   }
 
-  private async send(inbox: Inbox, guest: Guest): Promise<number> {
-    const left = await guest.freeze();
+  private async send(inbox: Inbox, guest: GuestProcess): Promise<number> {
+    await guest.freeze();
     const layout = readGuestLayout(guest, this.parts.cache);
-    const image = captureGuest(guest, layout, left);
-    const source = { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
+    const image = captureGuest(guest, layout);
+    const source = { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
     return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
   }
 
   /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
-  private async sendOn(guest: Guest, node: number): Promise<number> {
+  private async sendOn(guest: GuestProcess, node: number): Promise<number> {
     const { transport, carry, peers } = this.parts;
     // Where it is, this node has been told by the cluster: a home must not have us connect to any address that it likes.
     const to = peers().find((p) => p.node === node);
@@ -168,7 +169,7 @@ export class Hosting {
     try {
       const inbox = new Inbox(channel);
       const layout = readGuestLayout(guest, this.parts.cache);
-      await offer(inbox, { task: guest.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files }, carry);
+      await offer(inbox, { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files }, carry);
       const sent = await this.send(inbox, guest);
       channel.close();
       return sent;
@@ -192,18 +193,24 @@ export class Hosting {
     const asks = new Asks(channel, {
       go: (p) => this.go(p, link, home),
       thaw: (p) => {
-        this.guest(home, numberOf(p, "ticket")).thaw();
+        const { process } = this.guest(home, numberOf(p, "ticket"));
+        tellNews(process, p.news);
+        process.thaw();
         return null;
       },
-      view: (p) => guestView(this.guest(home, numberOf(p, "ticket")), this.parts.cache, p.strings === true),
+      end: async (p) => {
+        await this.guest(home, numberOf(p, "ticket")).end();
+        return null;
+      },
+      view: (p) => guestView(this.guest(home, numberOf(p, "ticket")).process, this.parts.cache, p.strings === true),
       watch: (p) => {
-        link.watch(this.guest(home, numberOf(p, "ticket")), p.on === true);
+        link.watch(this.guest(home, numberOf(p, "ticket")).process, p.on === true);
         return null;
       },
-      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")), numberOf(p, "node")),
+      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")).process, numberOf(p, "node")),
     });
     this.homes.set(home, asks);
-    const link = new ChannelHomeLink(channel, asks, this.parts, this, (o) => this.take({ ...o, link }));
+    const link = new GuestLink(channel, asks, this.parts, this, (o, leader) => this.take({ ...o, link }, leader));
     channel.onMessage((m) => this.onMessage(m, home, link, asks));
     void channel.closed.then((reason) => {
       if (this.homes.get(home) === asks) this.homes.delete(home);
@@ -211,7 +218,7 @@ export class Hosting {
     });
   }
 
-  private onMessage(m: Message, home: number, link: ChannelHomeLink, asks: Asks): void {
+  private onMessage(m: Message, home: number, link: GuestLink, asks: Asks): void {
     switch (m.type) {
       case "reply": {
         const reply = unpackReplyFrame(m.payload);
@@ -247,39 +254,62 @@ export class Hosting {
     if (guest) guest.guarded(() => act(guest));
   }
 
-  private go(p: Record<string, Data | undefined>, link: ChannelHomeLink, home: number): Data {
+  private go(p: Record<string, Data | undefined>, link: GuestLink, home: number): Data {
     const ticket = numberOf(p, "ticket");
     const key = arrivalKey(home, ticket, p.from === undefined ? home : numberOf(p, "from"));
     const here = this.arrived.get(key);
     if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
-    if (typeof p.cpus === "number") keepBelow(here.build.tid, p.cpus);
+    const { build } = here;
+    const { image } = build;
+    const threads = threadsOf(p, build);
     this.arrived.delete(key);
     clearTimeout(here.timer);
-    const guest = this.take({
+    const [leader, ...others] = threads;
+    if (!leader) throw new TeselaError("E_PROTOCOL", "a process without threads");
+    if (typeof p.cpus === "number") for (const { tid } of threads) keepBelow(tid, p.cpus);
+    const options = {
       ticket,
       home,
-      tid: here.build.tid,
-      image: here.build.image,
-      space: here.build.space,
-      origin: here.build.origin,
-      area: { base: bigintOf(p.areaBase), size: numberOf(p, "areaSize") },
-      reservedFds: [numberOf(p, "reservedFd")],
+      image,
+      space: build.space,
+      origin: build.origin,
+      areaSize: numberOf(p, "areaSize"),
+      reservedFds: numbersOf(p, "reservedFds"),
+      trapPending: [...image.pending, ...image.threads.flatMap((t) => t.pending)].some((info) => signalOf(info) === SIGTRAP),
       link,
       tracees: this.parts.tracees,
       log: this.parts.log,
-    });
-    if (p.watched === true) link.watch(guest, true);
-    guest.guarded(() => guest.go());
+    };
+    const process = this.take(options, leader);
+    for (const thread of others) process.add(thread);
+    if (p.watched === true) link.watch(process, true);
+    tellNews(process, p.news);
+    for (const guest of process.threads.values()) guest.guarded(() => guest.go());
     return null;
   }
 
-  private take(options: GuestOptions & { readonly link: ChannelHomeLink }): Guest {
-    const guest = new Guest(options);
+  private take(o: Omit<GuestOptions, "register" | "unregister"> & { readonly link: GuestLink }, leader: ThreadOptions): GuestProcess {
     // A home that gives one ticket twice has lost the first.
-    this.end(keyOf(guest.home, guest.ticket));
-    this.guests.set(keyOf(guest.home, guest.ticket), guest);
-    options.link.guests.add(guest);
-    return guest;
+    this.end(keyOf(o.home, o.ticket));
+    const process = new GuestProcess(
+      {
+        ...o,
+        register: (guest) => this.guests.set(keyOf(o.home, guest.ticket), guest),
+        unregister: (guest) => this.guests.delete(keyOf(o.home, guest.ticket)),
+      },
+      leader,
+    );
+    o.link.guests.add(process);
+    return process;
+  }
+
+  /** Forgets a process with all its threads. */
+  private leaveOut(process: GuestProcess): void {
+    for (const guest of process.threads.values()) {
+      const key = keyOf(process.home, guest.ticket);
+      if (this.guests.get(key) === guest) this.guests.delete(key);
+    }
+    (process.link as GuestLink).guests.delete(process);
   }
 
   private drop(home: number, ticket: number): void {
@@ -289,18 +319,15 @@ export class Hosting {
   }
 
   private end(key: string): void {
-    const guest = this.guests.get(key);
-    this.guests.delete(key);
-    if (guest) (guest.link as ChannelHomeLink).guests.delete(guest);
-    guest?.kill();
+    const process = this.guests.get(key)?.process;
+    if (process) this.leaveOut(process);
+    process?.kill();
   }
 
-  private linkClosed(home: number, link: ChannelHomeLink, reason: Error | null): void {
+  private linkClosed(home: number, link: GuestLink, reason: Error | null): void {
     link.files[Symbol.dispose]();
-    for (const guest of link.guests) {
-      const key = keyOf(home, guest.ticket);
-      if (this.guests.get(key) !== guest) continue;
-      this.guests.delete(key);
+    for (const guest of [...link.guests]) {
+      this.leaveOut(guest);
       guest.kill();
       this.parts.log.error("a guest lost its home and was ended", {
         home,
@@ -312,9 +339,9 @@ export class Hosting {
 
   /** What homes are told once a second. */
   usage(): void {
-    const byLink = new Map<ChannelHomeLink, Head<"usage">["rows"][number][]>();
-    for (const guest of this.guests.values()) {
-      const link = guest.link as ChannelHomeLink;
+    const byLink = new Map<GuestLink, Head<"usage">["rows"][number][]>();
+    for (const guest of this.all()) {
+      const link = guest.link as GuestLink;
       const row = usageOf(guest);
       if (!row) continue;
       const rows = byLink.get(link) ?? [];
@@ -329,12 +356,34 @@ export class Hosting {
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
-function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
+/** Signals that have come to home while the process was on its way. */
+function tellNews(process: GuestProcess, news: Data | undefined): void {
+  for (const n of Array.isArray(news) ? (news as Record<string, Data | undefined>[]) : []) {
+    const info = siginfoOf(n.info as Uint8Array);
+    const guest = process.threads.get(numberOf(n, "tid"));
+    guest?.guarded(() => guest.tell(info));
+  }
+}
+
+/** The threads that home names, which are those that have arrived. @throws TeselaError E_PROTOCOL */
+function threadsOf(p: Record<string, Data | undefined>, { image, tids }: GuestBuild): ThreadOptions[] {
+  const named = Array.isArray(p.threads) ? (p.threads as Record<string, Data | undefined>[]) : [];
+  const byTid = new Map(named.map((t) => [numberOf(t, "tid"), t]));
+  const threads = image.threads.map((t) => {
+    const [at, tid] = [byTid.get(t.tid), tids.get(t.tid)];
+    if (!at || tid === undefined) throw new TeselaError("E_PROTOCOL", `home does not know thread ${t.tid}`);
+    const { clearTid, restart, cpuUsed } = t;
+    return { ticket: numberOf(at, "ticket"), tid, homeTid: t.tid, areaBase: bigintOf(at.area), clearTid, restart, cpuUsed };
+  });
+  return threads.sort((a, b) => Number(b.homeTid === image.pid) - Number(a.homeTid === image.pid));
+}
+
+function offerOf(guest: GuestProcess, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
   const { portable } = guest.options.origin;
   return {
     ticket: guest.ticket,
     home: guest.home,
-    pid: guest.image.pid,
+    pid: guest.pid,
     vdso: guest.image.vdso?.hash ?? null,
     boot: guest.options.origin.clockName,
     // What else it has found here it may be using by now.
@@ -343,157 +392,4 @@ function offerOf(guest: Guest, files: ReadonlyMap<string, { size: number }>, { c
     bytes: guest.rss(),
     files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
   };
-}
-
-/** A guest being put together from what comes over a connection. */
-class GuestSink implements Sink, Disposable {
-  private readonly parts: Pick<Parts, "tracees" | "zygote" | "cache">;
-  private readonly offered: Head<"offer">;
-  private readonly shift: Promise<Shift | null>;
-  private build: GuestBuild | null = null;
-
-  constructor(parts: Pick<Parts, "tracees" | "zygote" | "cache">, offered: Head<"offer">, shift: Promise<Shift | null>) {
-    this.parts = parts;
-    this.offered = offered;
-    this.shift = shift;
-    // Asked for while the process is on its way: nobody may come to wait for it.
-    shift.catch(() => undefined);
-  }
-  async prepare(image: Image, huge: readonly { start: bigint; end: bigint }[]): Promise<readonly { start: bigint; end: bigint }[]> {
-    const measured = await this.shift;
-    if (measured === null) await caughtUp(image.clocks);
-    const { boot, cpu, portable = false } = this.offered;
-    const origin = { clockName: boot, shift: measured && notBefore(measured, image.clocks), cpu, portable };
-    const { tracees, zygote, cache } = this.parts;
-    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin });
-    return [];
-  }
-  write(chunk: Parameters<Sink["write"]>[0]): void {
-    this.build?.write(chunk);
-  }
-  async finish(): Promise<void> {
-    this.build?.finish();
-  }
-  /** Hands the finished guest over. */
-  release(): GuestBuild {
-    const { build } = this;
-    this.build = null;
-    if (!build) throw new TeselaError("E_INTERNAL", "nothing was built");
-    return build;
-  }
-  [Symbol.dispose](): void {
-    this.build?.kill();
-  }
-}
-
-/** A guest's way home over one link. */
-class ChannelHomeLink implements HomeLink {
-  readonly channel: Channel;
-  readonly files: IncomingFiles;
-  readonly guests = new Set<Guest>();
-  private readonly asks: Asks;
-  private readonly parts: Parts;
-
-  private readonly fetching = new Map<string, Promise<Data>>();
-  private readonly take: (options: Omit<GuestOptions, "link">) => Guest;
-
-  private readonly hosting: Hosting;
-
-  constructor(channel: Channel, asks: Asks, parts: Parts, hosting: Hosting, take: (options: Omit<GuestOptions, "link">) => Guest) {
-    this.take = take;
-    this.hosting = hosting;
-    this.channel = channel;
-    this.asks = asks;
-    this.parts = parts;
-    this.files = new IncomingFiles(parts.cache);
-  }
-
-  get hasRoom(): boolean {
-    return this.hosting.hasRoom;
-  }
-
-  /** Home wants to be told of its calls, or does no more. */
-  watch(guest: Guest, on: boolean): void {
-    const tell = (calls: readonly TracedCall[], lost: number): Promise<Data> =>
-      this.asks.ask("traced", { ticket: guest.ticket, lost, calls: calls.map((c) => ({ ...c })) }, this.parts.carry.stepMs);
-    guest.trace = on ? new CallTrace(guest.memory, tell) : null;
-  }
-
-  call(guest: Guest, { seq, plan, continues, handlerWaits }: InFlight, sigmask: bigint): void {
-    guest.trace?.flew(seq);
-    const length = callFrameBytes(plan.outs.length, plan.blob.length);
-    const frame = codec.alloc("call", null, length);
-    const { outs, blob } = plan;
-    packCallFrame(
-      { ticket: guest.ticket, seq, sigmask, outs, blob, continues, hurried: handlerWaits },
-      plan.nr,
-      plan.args,
-      frame.subarray(frame.length - length),
-    );
-    this.channel.sendFrame(frame);
-  }
-  verdict(guest: Guest, seq: number, verdict: Verdict): void {
-    this.channel.send("verdict", { ticket: guest.ticket, seq, verdict });
-  }
-  raise(guest: Guest, signal: number, info: Uint8Array): void {
-    this.channel.send("raise", { ticket: guest.ticket, signal }, info);
-  }
-  back(guest: Guest, reason: string, nr: number): void {
-    this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64), nr });
-  }
-  exit(guest: Guest, code: number): void {
-    guest.trace?.close();
-    this.channel.send("exit", { ticket: guest.ticket, code });
-  }
-  lost(guest: Guest, reason: string): void {
-    this.channel.send("lost", { ticket: guest.ticket, reason });
-  }
-
-  async mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile> {
-    const { carry, cache, zygote } = this.parts;
-    const answer = (await this.asks.ask("mapFile", { ticket: guest.ticket, args: [...args] }, carry.answerMs)) as Record<string, Data>;
-    if (typeof answer.errno === "number") return { kind: "errno", errno: answer.errno };
-    if (typeof answer.reason === "string") return { kind: "back", reason: answer.reason };
-    const hash = textOf(answer, "hash");
-    if (!cache.has(hash)) await this.fetch(guest, hash, args[4] ?? 0n);
-    if (!cache.has(hash)) return { kind: "back", reason: "file_changed" };
-    return { kind: "file", send: () => zygote.send([cache.fd(hash)]) };
-  }
-
-  /** Several guests may want the same file at once: it comes once. Should that fail with the one that asked, each of them tries again. */
-  private fetch(guest: Guest, hash: string, fd: bigint): Promise<Data> {
-    let coming = this.fetching.get(hash);
-    if (!coming) {
-      const { answerMs } = this.parts.carry;
-      coming = this.asks.ask("sendFile", { ticket: guest.ticket, fd }, answerMs).finally(() => {
-        this.fetching.delete(hash);
-        this.files.abandon(hash);
-      });
-      this.fetching.set(hash, coming);
-    }
-    return coming;
-  }
-
-  async fork(guest: Guest, wanted: { flags: bigint; exitSignal: number }): Promise<{ pid: number; ticket: number } | { errno: number }> {
-    const answer = (await this.asks.ask("fork", { ticket: guest.ticket, ...wanted }, this.parts.carry.answerMs)) as Record<string, Data>;
-    if (typeof answer.errno === "number") return { errno: answer.errno };
-    return { pid: numberOf(answer, "pid"), ticket: numberOf(answer, "ticket") };
-  }
-  adopt(parent: Guest, birth: Birth): Guest {
-    const { options } = parent;
-    options.space.join();
-    return this.take({ ...options, ticket: birth.ticket, tid: birth.tid, image: childImage(parent, birth) });
-  }
-  async born(child: Guest): Promise<void> {
-    await this.asks.ask("born", { ticket: child.ticket }, this.parts.carry.answerMs);
-  }
-  async stillborn(parent: Guest, ticket: number): Promise<void> {
-    await this.asks.ask("stillborn", { ticket: parent.ticket, child: ticket }, this.parts.carry.answerMs);
-  }
-
-  async mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint> {
-    return bigintOf(
-      await this.asks.ask("mirror", { ticket: guest.ticket, nr, args: args.map((a) => BigInt.asUintN(64, a)) }, this.parts.carry.answerMs),
-    );
-  }
 }

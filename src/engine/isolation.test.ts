@@ -69,7 +69,7 @@ function assertLocked(tid: number): void {
 }
 
 const assertAllLocked = (n: TestNodes): void => {
-  for (const guest of n.node(HOST).hosting.all()) assertLocked(guest.tid);
+  for (const guest of n.node(HOST).hosting.all()) assertLocked(guest.leader.tid);
 };
 
 /** What a program says between `ready` and `over`, moved before its tries and before each `next` of them. */

@@ -3,19 +3,21 @@ import { TeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
 import { codec, type Data, type Head, type Message } from "../wire/mod.ts";
 import { type AskHandler, Asks } from "./asks.ts";
-import { BUFFER_BYTES } from "./deputy.ts";
 import { forOne } from "./guard.ts";
-import type { HomeProcess } from "./home-process.ts";
+import type { HomeThread } from "./home-thread.ts";
 import type { HostLink } from "./home-types.ts";
 import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
+import { BUFFER_BYTES } from "./seat.ts";
 import { siginfoOf } from "./signals.ts";
 
 /** Nothing on the other side waits for anything. */
 const VIEW_MS = 5000;
+/** A thread's last steps are its own kernel's. */
+const END_MS = 5000;
 
 /** What a home's link needs of its engine. */
 export interface HomeSide {
-  process(ticket: number): HomeProcess | undefined;
+  thread(ticket: number): HomeThread | undefined;
   readonly asks: Readonly<Record<string, (link: Link) => AskHandler>>;
   usage(row: Head<"usage">["rows"][number]): void;
   linkLost(link: Link, reason: string): void;
@@ -56,23 +58,26 @@ export class Link implements HostLink {
       case "call": {
         const frame = unpackCallFrame(m.payload, BUFFER_BYTES);
         if (!frame) throw new TeselaError("E_PROTOCOL", "a call whose lengths do not add up");
-        this.own(frame.ticket, (p) => p.call(frame));
+        this.own(frame.ticket, (t) => t.call(frame));
         return;
       }
+      case "hurry":
+        this.own(m.head.ticket, (t) => t.hurry());
+        return;
       case "verdict":
-        this.own(m.head.ticket, (p) => p.verdict(m.head.seq, m.head.verdict));
+        this.own(m.head.ticket, (t) => t.process.verdict(m.head.seq, m.head.verdict));
         return;
       case "raise":
-        this.own(m.head.ticket, (p) => p.raise(m.head.signal, siginfoOf(m.payload)));
+        this.own(m.head.ticket, (t) => t.raise(m.head.signal, siginfoOf(m.payload)));
         return;
       case "back":
-        this.own(m.head.ticket, (p) => p.onBack(m.head.reason, m.head.nr));
+        this.own(m.head.ticket, (t) => t.process.onBack(m.head.reason, m.head.nr));
         return;
       case "exit":
-        this.own(m.head.ticket, (p) => p.exit(m.head.code));
+        this.own(m.head.ticket, (t) => t.exitAll(m.head.code));
         return;
       case "lost":
-        this.own(m.head.ticket, (p) => p.kill(`node ${this.node}: ${m.head.reason}`));
+        this.own(m.head.ticket, (t) => t.process.kill(`node ${this.node}: ${m.head.reason}`));
         return;
       case "usage":
         for (const row of m.head.rows) this.own(row.ticket, () => this.side.usage(row));
@@ -88,14 +93,14 @@ export class Link implements HostLink {
     }
   }
 
-  /** For a process whose guest runs over this link; what another node says of it is not listened to. */
-  private own(ticket: number, act: (p: HomeProcess) => void): void {
-    const p = this.side.process(ticket);
-    if (p?.host !== this) return;
+  /** For a thread whose guest runs over this link; what another node says of it is not listened to. */
+  private own(ticket: number, act: (thread: HomeThread) => void): void {
+    const thread = this.side.thread(ticket);
+    if (thread?.process.host !== this) return;
     forOne(
-      p.pid,
-      (reason) => p.kill(reason),
-      () => act(p),
+      thread.tid,
+      (reason) => thread.process.kill(reason),
+      () => act(thread),
     );
   }
 
@@ -120,6 +125,9 @@ export class Link implements HostLink {
   }
   drop(ticket: number): void {
     this.channel.send("drop", { ticket });
+  }
+  end(ticket: number): Promise<Data> {
+    return this.asks.ask("end", { ticket }, END_MS);
   }
   view(ticket: number, strings: boolean): Promise<Data> {
     return this.asks.ask("view", { ticket, strings }, VIEW_MS);

@@ -168,7 +168,7 @@ test("a process killed at any moment ends alone, and leaves nothing", options, a
   assert.equal(
     n.nodes.reduce((sum, node) => sum + node.hosting.count, 0),
     1,
-    `seed ${SEED}: ${n.nodes.flatMap((node) => [...node.hosting.all()].map((g) => `${g.image.pid} on ${node.id}, ${g.state.kind}`))}\n${n.logged}`,
+    `seed ${SEED}: ${n.nodes.flatMap((node) => [...node.hosting.all()].map((g) => `${g.pid} on ${node.id}, ${g.leader.state.kind}`))}\n${n.logged}`,
   );
   assert.ok(readdirSync("/proc/self/fd").length <= before + 6, "descriptors stay the same");
   assert.ok(proc.exists(other.pid));

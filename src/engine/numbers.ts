@@ -44,6 +44,7 @@ export const Sys = {
   setresgid: 119,
   setTidAddress: 218,
   restartSyscall: 219,
+  futex: 202,
   clockGettime: 228,
   clockNanosleep: 230,
   exitGroup: 231,

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import type { Log } from "../base/mod.ts";
 import { Exchange, stubCode } from "../image/mod.ts";
 import { libc, memory, proc } from "../sys/mod.ts";
-import { DeputyMap } from "./deputy.ts";
+import { DeputyMap } from "./seat.ts";
 
 /**
  * Ends what an engine that died has left behind: deputies whose user area is lost, and that wait in a call so that they have
@@ -30,7 +30,9 @@ function isOrphan(pid: number, code: Buffer): boolean {
   if (!page) return false;
   const here = Buffer.alloc(code.length);
   if (memory.readUpTo(pid, page.start, here) !== here.length || !here.equals(code)) return false;
+  const word = Buffer.alloc(8);
+  memory.readUpTo(pid, page.start + DeputyMap.exchange + BigInt(Exchange.committed), word);
   const committed = Buffer.alloc(4);
-  memory.readUpTo(pid, page.start + DeputyMap.exchange + BigInt(Exchange.committed), committed);
+  memory.readUpTo(pid, word.readBigUInt64LE(0), committed);
   return committed.readUInt32LE(0) !== 0;
 }

@@ -33,7 +33,7 @@ export type OwnAnswer = { readonly result: bigint; readonly bytes: Uint8Array } 
  * any when the process is home again; until then what is read of it is put together here.
  */
 export class OwnViewFiles {
-  private readonly deputy: Deputy;
+  private readonly pid: number;
   /** Asks the node it runs on. @throws what goes wrong on the way */
   private readonly view: (cmdline: boolean) => Promise<Data>;
   /** Whether one was ever opened: nearly all programs open none, and are not looked at. */
@@ -41,8 +41,8 @@ export class OwnViewFiles {
   /** What a file was when it was read from its start, by descriptor: readers take it in pieces. */
   private readonly texts = new Map<bigint, { readonly path: string; readonly bytes: Buffer }>();
 
-  constructor(deputy: Deputy, view: (cmdline: boolean) => Promise<Data>) {
-    this.deputy = deputy;
+  constructor(pid: number, view: (cmdline: boolean) => Promise<Data>) {
+    this.pid = pid;
     this.view = view;
   }
 
@@ -54,7 +54,7 @@ export class OwnViewFiles {
     if (path === null || !isOwnView(Buffer.from(path), { ...this.ids, reservedFds: [] })) return false;
     const served = servedEntry(path, this.ids) !== null;
     this.opened ||= served;
-    return !served && isOwnViewFile(path, this.deputy.pid);
+    return !served && isOwnViewFile(path, this.pid);
   }
 
   /** The file that a call would read which the kernel here would not tell rightly. */
@@ -63,15 +63,15 @@ export class OwnViewFiles {
     // Nothing, or to a bad address: the kernel knows what to say.
     if (index === undefined || (outs.length === 0 && (nr === READ || nr === PREAD))) return null;
     const path = this.pathOf(BigInt.asUintN(32, argument(request, index)));
-    return path !== null && isOwnViewFile(path, this.deputy.pid) ? path : null;
+    return path !== null && isOwnViewFile(path, this.pid) ? path : null;
   }
 
   /** Reads of it. The position is the kernel's, as it is shared by copies of the descriptor. */
-  async read(nr: number, { request, outs }: CallFrame, path: string): Promise<OwnAnswer> {
+  async read(deputy: Deputy, nr: number, { request, outs }: CallFrame, path: string): Promise<OwnAnswer> {
     const entry = servedEntry(path, this.ids);
     if (entry === null || (nr !== READ && nr !== PREAD)) return null;
     const fd = BigInt.asUintN(32, argument(request, 0));
-    const at = nr === PREAD ? BigInt.asIntN(64, argument(request, 3)) : await this.deputy.call(Sys.lseek, fd, 0, SEEK_CUR);
+    const at = nr === PREAD ? BigInt.asIntN(64, argument(request, 3)) : await deputy.call(Sys.lseek, fd, 0, SEEK_CUR);
     if (at < 0n || isErrno(at)) return null;
     let text = this.texts.get(fd);
     if (at === 0n || text?.path !== path) {
@@ -80,7 +80,7 @@ export class OwnViewFiles {
     }
     const start = Number(at);
     const bytes = text.bytes.subarray(start, start + (outs[0]?.length ?? 0));
-    if (nr === READ && isErrno(await this.deputy.call(Sys.lseek, fd, at + BigInt(bytes.length), SEEK_SET))) return null;
+    if (nr === READ && isErrno(await deputy.call(Sys.lseek, fd, at + BigInt(bytes.length), SEEK_SET))) return null;
     return { result: BigInt(bytes.length), bytes };
   }
 
@@ -88,12 +88,12 @@ export class OwnViewFiles {
    * What the kernel keeps of such a file between two reads was made of the deputy. A read elsewhere, which does not move the file's
    * position, makes it begin anew when the process reads on (fs/seq_file.c): it is what it was by then.
    */
-  async forget(): Promise<void> {
+  async forget(deputy: Deputy): Promise<void> {
     if (!this.opened) return;
-    for (const { fd, target } of proc.listFds(this.deputy.pid)) {
-      if (!isOwnViewFile(target, this.deputy.pid)) continue;
-      const at = await this.deputy.call(Sys.lseek, fd, 0, SEEK_CUR);
-      await this.deputy.call(Sys.pread64, fd, this.deputy.buffer, at === 1n ? 2 : 1, 0);
+    for (const { fd, target } of proc.listFds(this.pid)) {
+      if (!isOwnViewFile(target, this.pid)) continue;
+      const at = await deputy.call(Sys.lseek, fd, 0, SEEK_CUR);
+      await deputy.call(Sys.pread64, fd, deputy.buffer, at === 1n ? 2 : 1, 0);
     }
   }
 
@@ -102,7 +102,7 @@ export class OwnViewFiles {
     const there = (await this.view(raw)) as Record<string, Data | undefined>;
     if (raw) return Buffer.from(there[entry] as Uint8Array);
     const guest = guestView(there);
-    const { pid } = this.deputy;
+    const { pid } = this;
     const here = (file: string): string => readFileSync(`/proc/${pid}/${file}`, "latin1");
     const home = { maps: here("maps"), stat: here("stat"), status: here("status") };
     const make = { maps: mapsText, stat: statText, statm: statmText, status: statusText }[entry];
@@ -111,12 +111,12 @@ export class OwnViewFiles {
   }
 
   private get ids(): { pid: number; tid: number } {
-    return { pid: this.deputy.pid, tid: this.deputy.pid };
+    return { pid: this.pid, tid: this.pid };
   }
 
   private pathOf(fd: bigint): string | null {
     try {
-      const path = readlinkSync(`/proc/${this.deputy.pid}/fd/${fd}`);
+      const path = readlinkSync(`/proc/${this.pid}/fd/${fd}`);
       return path.startsWith("/proc/") ? path : null;
     } catch {
       return null;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { isOwnViewFile } from "../forward/mod.ts";
 import { libc, proc, SysError } from "../sys/mod.ts";
@@ -13,11 +13,13 @@ interface Facts {
   readonly pid: number;
   readonly stat: proc.Stat;
   readonly status: string;
+  /** Its threads. */
+  readonly tasks: readonly { readonly tid: number; readonly stat: proc.Stat; readonly status: string }[];
   readonly fds: readonly { fd: number; target: string }[];
 }
 
 const SYS_KCMP = 312;
-const KCMP_VM = 1;
+const [KCMP_VM, KCMP_FILES] = [1, 2];
 /** SCHED_OTHER, SCHED_BATCH and SCHED_IDLE are what ordinary programs run under (sched(7)). */
 const ORDINARY_POLICIES: ReadonlySet<bigint> = new Set([0n, 3n, 5n]);
 const PF_KTHREAD = 0x00200000n;
@@ -36,14 +38,14 @@ const tracer: Check = ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null);
 
 const CHECKS: readonly Check[] = [
   ({ stat }) => ((stat.field(9) & PF_KTHREAD) !== 0n ? "system" : null),
-  ({ stat }) => (stat.state === "Z" || stat.state === "X" ? "ended" : null),
+  ({ stat }) => (stat.state === "Z" || stat.state === "X" ? (stat.threads > 1 ? "leader_exit" : "ended") : null),
   ({ stat }) => (stat.state === "T" ? "stopped" : null),
   ({ pid }) => (is32Bit(pid) ? "code_32bit" : null),
-  ({ stat }) => (stat.threads > 1 ? "threads" : null),
   traced,
-  ({ status }) => (Number(proc.statusField(status, "Seccomp") ?? 0) !== 0 ? "seccomp" : null),
+  ({ tasks }) => (tasks.some((t) => Number(proc.statusField(t.status, "Seccomp") ?? 0) !== 0) ? "seccomp" : null),
   ({ status }) => (Number.parseInt(proc.statusField(status, "VmLck") ?? "0", 10) > 0 ? "mem_lock" : null),
-  ({ stat }) => (ORDINARY_POLICIES.has(stat.field(41)) ? null : "rt_sched"),
+  ({ tasks }) => (tasks.every((t) => ORDINARY_POLICIES.has(t.stat.field(41))) ? null : "rt_sched"),
+  ({ pid, tasks }) => (tasks.some((t) => t.tid !== pid && !sharesFiles(pid, t.tid)) ? "unshared_files" : null),
   ({ fds }) => BOUND_FDS.find(([target]) => fds.some((f) => f.target === target))?.[1] ?? null,
   // It may have been opened here and be read there, where the same file would tell of the deputy.
   ({ pid, fds }) => (fds.some((f) => isOwnViewFile(f.target, pid)) ? "own_view" : null),
@@ -108,12 +110,34 @@ function oddPersonality(pid: number): boolean {
 export function refusals(pid: number, frozen: boolean): string[] {
   let facts: Facts;
   try {
-    facts = { pid, stat: proc.readStat(pid), status: proc.readStatus(pid), fds: listFds(pid) };
+    facts = { pid, stat: proc.readStat(pid), status: proc.readStatus(pid), tasks: listTasks(pid), fds: listFds(pid) };
   } catch (e) {
     throw new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause: e });
   }
   const checks = frozen ? CHECKS.filter((check) => !SETTLED.has(check)) : CHECKS;
   return checks.map((check) => check(facts)).filter((r): r is string => r !== null);
+}
+
+function listTasks(pid: number): Facts["tasks"][number][] {
+  return proc.listThreads(pid).flatMap((tid) => {
+    try {
+      const task = `${pid}/task/${tid}`;
+      return [{ tid, stat: proc.readStat(task), status: proc.readStatus(task) }];
+    } catch {
+      // It has just ended.
+      return [];
+    }
+  });
+}
+
+/** A thread may have taken a table of its own (unshare(2), CLONE_FILES), which is not where the others' deputies have their sockets. */
+function sharesFiles(pid: number, tid: number): boolean {
+  try {
+    return libc.syscall("kcmp", SYS_KCMP, pid, tid, KCMP_FILES, 0, 0) === 0;
+  } catch (e) {
+    if (!(e instanceof SysError)) throw e;
+    return e.code === "ESRCH";
+  }
 }
 
 /** Kernel threads and ended processes have no table. */
@@ -157,7 +181,8 @@ function tracesSomebody(pid: number): boolean {
   return readdirSync("/proc").some((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {
-      return Number(proc.statusField(proc.readStatus(Number(name)), "TracerPid") ?? 0) === pid;
+      const tracer = Number(proc.statusField(proc.readStatus(name), "TracerPid") ?? 0);
+      return tracer === pid || (tracer !== 0 && existsSync(`/proc/${pid}/task/${tracer}`));
     } catch {
       return false;
     }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { PAGE } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
-import type { Guest } from "./guest.ts";
+import type { GuestProcess } from "./guest-process.ts";
 import type { Track } from "./tracks.ts";
 
 /** A row of `tesela ps`, as the engine gives it (COMMANDS.md, shapes). */
@@ -37,7 +37,7 @@ export function homeRow(track: Track, node: number, users: UserNames): Row | nul
   try {
     const stat = proc.readStat(pid);
     const { usage } = track;
-    const awayUs = usage ? usage.userUs + usage.systemUs : track.cpuUsed.user + track.cpuUsed.system;
+    const awayUs = usage ? usage.userUs + usage.systemUs : track.away.all.user + track.away.all.system;
     const cpuUs = stat.cpuTicks * (1_000_000 / proc.TICKS_PER_SECOND) + awayUs;
     return {
       pid,
@@ -65,7 +65,7 @@ export function homeRow(track: Track, node: number, users: UserNames): Row | nul
 }
 
 /** Of a guest nothing is told here but what its host must know. */
-export function guestRow(guest: Guest, node: number): Row | null {
+export function guestRow(guest: GuestProcess, node: number): Row | null {
   const usage = usageOf(guest);
   if (!usage) return null;
   return {
@@ -121,10 +121,10 @@ export class UserNames {
 }
 
 /** How a guest fares; null once it has ended. */
-export function usageOf(guest: Guest): Head<"usage">["rows"][number] | null {
-  const { kind } = guest.state;
-  if (kind === "gone") return null;
+export function usageOf(guest: GuestProcess): Head<"usage">["rows"][number] | null {
+  if (guest.gone) return null;
   const { user, system } = guest.cpuUsed();
-  const state = kind === "running" ? "R" : kind === "stopped" ? "T" : "S";
+  const kinds = [...guest.threads.values()].map((t) => t.state.kind);
+  const state = kinds.includes("running") ? "R" : kinds.includes("stopped") ? "T" : "S";
   return { ticket: guest.ticket, userUs: user, systemUs: system, rss: guest.rss(), state, calls: guest.forwarded };
 }

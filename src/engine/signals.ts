@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { SIGACTION_BYTES, SIGNALS } from "../image/mod.ts";
 import { ptrace } from "../sys/mod.ts";
@@ -20,6 +21,34 @@ const view = (info: Uint8Array): Buffer => Buffer.from(info.buffer, info.byteOff
 
 /** Sent to the one thread by tgkill(2), not to the process: the kernel keeps two queues. */
 export const isThreadDirected = (info: Uint8Array): boolean => view(info).readInt32LE(SI_CODE) === SI_TKILL;
+
+/** Of SIGPIPE and SIGXFSZ: what a thread's own call has brought on it (kill(2), send_sig in net/core/stream.c, mm/filemap.c). */
+const BROUGHT_ON: ReadonlySet<number> = new Set([13, 25]);
+const SI_PID = 16;
+const SI_USER = 0;
+/** struct siginfo's si_tid for timers: the timer's number. */
+const SI_TIMERID = 16;
+
+/** Whether a signal that has come to a thread, not the first, is for that one, and not for whichever takes it. */
+export function isOfThread(info: Uint8Array, pid: number, tid: number): boolean {
+  const v = view(info);
+  const code = v.readInt32LE(SI_CODE);
+  if (code === SI_TKILL) return true;
+  if (code === SI_TIMER) return isTimerOfThread(pid, tid, v.readInt32LE(SI_TIMERID));
+  if (code === SI_USER) return BROUGHT_ON.has(v.readInt32LE(0)) && v.readInt32LE(SI_PID) === pid;
+  return isFault(info);
+}
+
+/** A POSIX timer made with SIGEV_THREAD_ID (timer_create(2)), told from /proc/PID/timers; one that is deleted has nobody else to tell. */
+function isTimerOfThread(pid: number, tid: number, timer: number): boolean {
+  try {
+    const whose = new RegExp(`^ID: ${timer}\\n.*\\nnotify: signal/(.*)$`, "m").exec(readFileSync(`/proc/${pid}/timers`, "utf8"));
+    return whose === null || whose[1] === `tid.${tid}`;
+  } catch {
+    // A kernel without that list (CONFIG_CHECKPOINT_RESTORE), or the process has ended.
+    return false;
+  }
+}
 
 /** Whether two looks at a queue saw the same signal. A timer's overrun count changes while it waits. */
 export function isSameSignal(a: Uint8Array, b: Uint8Array): boolean {

@@ -4,12 +4,16 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Log, type NodeId, nodeId } from "../base/mod.ts";
 import { ALPN, type Channel, channels, MemoryNetwork, type MemoryTransport, type PeerAddress, SeededRandom } from "../io/mod.ts";
-import { isEnd, libc, Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, libc, ptrace, Tracees, type WaitStatus } from "../sys/mod.ts";
 import { Faults } from "./faults.ts";
 import { FileCache } from "./file-cache.ts";
+import type { FrozenProcess } from "./freeze.ts";
+import { Deputy } from "./deputy.ts";
 import { Home } from "./home.ts";
+import { HomeProcess } from "./home-process.ts";
 import { Hosting } from "./hosting.ts";
 import { readNodeFacts } from "./node-facts.ts";
+import { seizeAndFreeze } from "./seize.ts";
 import { Zygote } from "./zygote.ts";
 
 /** For tests: real processes, and engines of several nodes in this one process with a network in memory between them. */
@@ -95,6 +99,18 @@ function read(file: string): string {
   } catch {
     return "";
   }
+}
+
+/** Freezes a process, and makes all its threads deputies. */
+export async function enterAll(tracees: Tracees, pid: number, log: Log): Promise<{ home: HomeProcess; frozen: FrozenProcess }> {
+  const frozen = await seizeAndFreeze(tracees, { pid, seized: false });
+  let tickets = 1;
+  const [deputy, directory] = [Deputy.enter(tracees, frozen.leader, log), new Map()];
+  const nextTicket = (): number => ++tickets;
+  const home = new HomeProcess({ deputy, frozen: frozen.leader, ticket: 1, nextTicket, directory, tracees, log, onGone: () => {} });
+  ptrace.cont(pid);
+  await home.seat(frozen.others);
+  return { home, frozen };
 }
 
 export interface TestNode {

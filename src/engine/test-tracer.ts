@@ -1,11 +1,11 @@
 import { Log, toTeselaError } from "../base/mod.ts";
 import { FileHashes } from "../image/mod.ts";
-import { ptrace, Tracees } from "../sys/mod.ts";
+import { Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
-import { Deputy } from "./deputy.ts";
-import { freeze, isGone, repeatRegs } from "./freeze.ts";
-import { HomeProcess } from "./home-process.ts";
+import { isGone, repeatRegs } from "./freeze.ts";
 import { signalBit } from "./signals.ts";
+import { enterAll } from "./test-nodes.ts";
+import { NO_CPU } from "./tracks.ts";
 
 const SIGUSR1 = 10;
 
@@ -34,19 +34,16 @@ process.stdin.on("data", (part) => {
 });
 
 async function seize(pid: number, how: string): Promise<void> {
-  ptrace.seize(pid, ptrace.Option.TRACESYSGOOD);
-  ptrace.interrupt(pid);
-  const frozen = await freeze(tracees, pid);
-  const deputy = Deputy.enter(tracees, frozen, log);
-  void new HomeProcess({ deputy, frozen, ticket: 1, tracees, log, onGone: () => {} });
-  ptrace.cont(pid);
-  if (how !== "enter") await captureAtHome(deputy, frozen, readLayout(pid, new FileHashes(), [deputy.extent]), { user: 0, system: 0 });
+  const { home, frozen } = await enterAll(tracees, pid, log);
+  const { deputy } = home.leader;
+  if (how !== "enter") await captureAtHome(home, frozen, readLayout(pid, new FileHashes(), home.extents), NO_CPU);
   if (how.startsWith("committed")) deputy.setCommitted(true);
   // pause(2), with all signals blocked.
   if (how === "committed-in-call") void deputy.call(34).catch(() => {});
   if (how === "landing") {
     deputy.setCommitted(true);
-    deputy.setFrame({ ...frozen, regs: repeatRegs(frozen), sigmask: frozen.sigmask | signalBit(SIGUSR1) });
+    const { leader } = frozen;
+    deputy.setFrame({ ...leader, regs: repeatRegs(leader), sigmask: leader.sigmask | signalBit(SIGUSR1) });
     deputy.setCommitted(false);
   }
 }

@@ -13,6 +13,13 @@ export interface Usage {
   readonly at: number;
 }
 
+/** CPU time used away from home. */
+export interface AwayCpu {
+  readonly all: Image["cpuUsed"];
+  readonly threads: ReadonlyMap<number, Image["cpuUsed"]>;
+}
+export const NO_CPU: AwayCpu = { all: { user: 0, system: 0 }, threads: new Map() };
+
 /** One of this node's processes that was moved, or is to be: its history as long as it lives. */
 export class Track {
   readonly pid: number;
@@ -28,7 +35,8 @@ export class Track {
   /** Stopped at an exec by us, and still traced. */
   seized = false;
   cantmove: readonly string[] = [];
-  cpuUsed: Image["cpuUsed"] = { user: 0, system: 0 };
+  /** Away from home, by all of it and by each of its threads. */
+  away: AwayCpu = NO_CPU;
   usage: Usage | null = null;
   previous: { cpuUs: number; at: number } | null = null;
   last: { bytes: number; freezeMs: number } | null = null;

@@ -43,6 +43,7 @@ const IMAGE: Image = {
       rseq: { pointer: 0x1000n, size: 32, signature: 0x53053053, flags: 0 },
       pending: [info(34), info(34)],
       restart: { nr: 35 },
+      cpuUsed: { user: 1_000, system: 2_000 },
     },
   ],
   limits: { stack: [8n << 20n, 0xffff_ffff_ffff_ffffn], data: [1n, 2n], as: [3n, 4n] },

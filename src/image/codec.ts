@@ -45,6 +45,8 @@ const thread = obj({
   rseq: nullable(obj({ pointer: u64, size: u32, signature: u32, flags: u32 })),
   pending: list(bytes(SIGINFO), MAX_PENDING),
   restart: nullable(obj({ nr: u32 })),
+  userUs: size,
+  systemUs: size,
 });
 const image = obj({
   pid: u32,
@@ -76,7 +78,7 @@ export function encodeImage(i: Image): Buffer {
     mm: MM_FIELDS.map((f) => i.mm[f]),
     sigactions: i.sigactions,
     pending: i.pending,
-    threads: i.threads,
+    threads: i.threads.map(({ cpuUsed, ...t }) => ({ ...t, userUs: cpuUsed.user, systemUs: cpuUsed.system })),
     stack: i.limits.stack,
     data: i.limits.data,
     as: i.limits.as,
@@ -135,7 +137,7 @@ export function decodeImage(bytes: Buffer): Image {
     mm: Object.fromEntries(MM_FIELDS.map((f, n) => [f, word(w.mm, n)])) as Image["mm"],
     sigactions: w.sigactions,
     pending: w.pending,
-    threads: w.threads,
+    threads: w.threads.map(({ userUs, systemUs, ...t }) => ({ ...t, cpuUsed: { user: userUs, system: systemUs } })),
     limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
     cpuUsed: { user: w.userUs, system: w.systemUs },
     clocks: w.clocks,

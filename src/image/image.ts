@@ -35,6 +35,13 @@ export interface ThreadImage {
    * for it, and the result counts as the result of `nr`.
    */
   readonly restart: { readonly nr: number } | null;
+  /** CPU time used away from home so far, in microseconds of user and system time. */
+  readonly cpuUsed: CpuUsed;
+}
+
+export interface CpuUsed {
+  readonly user: number;
+  readonly system: number;
 }
 
 /** The addresses of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP), in its order up to the auxiliary vector. */
@@ -68,7 +75,7 @@ export interface Image {
   /** Limits that act where the memory is: [soft, hard] of RLIMIT_STACK, RLIMIT_DATA, RLIMIT_AS. */
   readonly limits: Readonly<Record<"stack" | "data" | "as", readonly [bigint, bigint]>>;
   /** CPU used away from home so far, in microseconds of user and system time. */
-  readonly cpuUsed: { readonly user: number; readonly system: number };
+  readonly cpuUsed: CpuUsed;
   /** What its clocks showed when it had been frozen: it has seen nothing later. Nanoseconds. */
   readonly clocks: { readonly monotonic: bigint; readonly boot: bigint };
   /** Its nice value at home, -20 to 19. */

@@ -40,7 +40,8 @@ export const STUB_SOURCE = `
   cmp rax, 8
   je start
 lost:
-  cmp dword ptr [r15+72], 0
+  mov rax, [r15+72]
+  cmp dword ptr [rax], 0
   jne die
   mov rsp, [r15+80]
   mov eax, 15
@@ -79,9 +80,9 @@ rest:
 `;
 
 const LOOP =
-  "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f8407546498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05" +
-  "49894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f054883f808749641837f4800750b498b6750b80f0000000f05b827000000" +
-  "0f0589c7be09000000b83e0000000f05ebe9";
+  "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f8407546498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f" +
+  "0549894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f054883f8087496498b4748833800750b498b6750b80f0000000f05b827" +
+  "0000000f0589c7be09000000b83e0000000f05ebe9";
 const LIST = "498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05498947384983c74049ffce75d6cc";
 const ONE = "0f05cc";
 const REST = "b8220000000f05ebf7";
@@ -107,8 +108,8 @@ export function stubCode(): Buffer {
   return code;
 }
 
-/** The exchange block of a deputy thread, at r15. */
-export const Exchange = { request: 0, result: 64, committed: 72, frame: 80 } as const;
+/** The exchange block of a deputy thread, at r15. `committed` points to a word that all threads of a process look at. */
+export const Exchange = { request: 0, result: 64, committed: 72, frame: 80, word: 88, size: 96 } as const;
 export const REQUEST_BYTES = 64;
 export const RESULT_BYTES = 8;
 

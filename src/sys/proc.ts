@@ -84,7 +84,8 @@ export class Stat {
 }
 export const TICKS_PER_SECOND = 100;
 
-export const readStat = (pid: number): Stat => new Stat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+/** @param pid of a process, or `PID/task/TID` of one of its threads */
+export const readStat = (pid: number | string): Stat => new Stat(readFileSync(`/proc/${pid}/stat`, "latin1"));
 
 /** One value of /proc/PID/status, without its name; undefined when the kernel has no such line. */
 export function statusField(status: string, name: string): string | undefined {
@@ -93,7 +94,7 @@ export function statusField(status: string, name: string): string | undefined {
   const end = status.indexOf("\n", at);
   return status.slice(at + name.length + 1, end < 0 ? undefined : end).trim();
 }
-export const readStatus = (pid: number): string => readFileSync(`/proc/${pid}/status`, "utf8");
+export const readStatus = (pid: number | string): string => readFileSync(`/proc/${pid}/status`, "utf8");
 
 /** The arguments, or `[comm]` for a process that has none. */
 export function readCommand(pid: number): string {

@@ -47,6 +47,9 @@ export const MESSAGES = defineMessages({
   /** How the guests of the receiver's processes fare, once a second. */
   usage: msg(22, { rows: list(obj({ ticket: u32, userUs: size, systemUs: size, rss: size, state: str(1), calls: size }), 4096) }),
 
+  /** A handler waits in a thread's guest for the end of the call that home is making for it. */
+  hurry: msg(23, { ticket: u32 }),
+
   // 31 to 40: a process on its way, over a bulk connection.
   offer: msg(31, {
     ticket: u32,

@@ -16,6 +16,7 @@ const REASONS: Readonly<Partial<Record<ProgramName, string>>> = {
   "refuse-device": "mmap_dev",
   "refuse-hugetlb": "hugetlb",
   "refuse-io-uring": "io_uring",
+  "refuse-leader-exit": "leader_exit",
   "refuse-mlock": "mem_lock",
   "refuse-own-view": "own_view",
   "refuse-perf": "perf_event",
@@ -25,9 +26,9 @@ const REASONS: Readonly<Partial<Record<ProgramName, string>>> = {
   "refuse-shared-file": "monkey",
   "refuse-signalfd": "signalfd",
   "refuse-sysv-shm": "sysv_shm",
-  "refuse-threads": "threads",
   "refuse-traced": "traced",
   "refuse-tracer": "ptrace",
+  "refuse-unshared": "unshared_files",
   "refuse-userfaultfd": "userfaultfd",
   "refuse-vfork": "clone_vm",
 };
@@ -65,6 +66,7 @@ for (const [name, reason] of Object.entries(REASONS) as [ProgramName, string][])
     // It is still there, and nobody holds on to it.
     const tracer = await cluster.sh(1, `sed -n 's/^TracerPid:\\t//p' /proc/${talk.pid}/status`);
     if (reason !== "traced") assert.equal(tracer, "0");
-    assert.match(await cluster.sh(1, `sed -n 's/^State:\\t//p' /proc/${talk.pid}/status`), /^[RSD]|^t/);
+    const state = reason === "leader_exit" ? /^Z/ : /^[RSD]|^t/;
+    assert.match(await cluster.sh(1, `sed -n 's/^State:\\t//p' /proc/${talk.pid}/status`), state);
   });
 }

@@ -67,6 +67,7 @@ export const PROGRAMS = {
   "refuse-device": { source: "refuse-device.c" },
   "refuse-hugetlb": { source: "refuse-hugetlb.c" },
   "refuse-io-uring": { source: "refuse-io-uring.c" },
+  "refuse-leader-exit": { source: "refuse-leader-exit.c", flags: ["-pthread"] },
   "refuse-mlock": { source: "refuse-mlock.c" },
   "refuse-own-view": { source: "refuse-own-view.c" },
   "refuse-perf": { source: "refuse-perf.c" },
@@ -76,9 +77,9 @@ export const PROGRAMS = {
   "refuse-shared-file": { source: "refuse-shared-file.c" },
   "refuse-signalfd": { source: "refuse-signalfd.c" },
   "refuse-sysv-shm": { source: "refuse-sysv-shm.c" },
-  "refuse-threads": { source: "refuse-threads.c", flags: ["-pthread"] },
   "refuse-traced": { source: "refuse-traced.c" },
   "refuse-tracer": { source: "refuse-tracer.c" },
+  "refuse-unshared": { source: "refuse-unshared.c", flags: ["-pthread"] },
   "refuse-userfaultfd": { source: "refuse-userfaultfd.c" },
   "refuse-vfork": { source: "refuse-vfork.c" },
 } as const satisfies Record<string, Recipe>;

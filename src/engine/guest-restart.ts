@@ -1,0 +1,77 @@
+import { TeselaError } from "../base/mod.ts";
+import { planCall } from "../forward/mod.ts";
+import { ptrace, Reg, Regs } from "../sys/mod.ts";
+import { cutOf, Restart, restOfSleep, signalWaits } from "./freeze.ts";
+import type { Guest } from "./guest.ts";
+import { injectCall } from "./guest-inject.ts";
+import type { InFlight } from "./guest-types.ts";
+import { Sys } from "./numbers.ts";
+
+/** How a guest's thread goes on in a call that a move has interrupted. */
+
+const SYSCALL = Buffer.from([0x0f, 0x05]);
+
+/** Lets a thread run that stands as it left where it was before. */
+export function goOn(guest: Guest): void {
+  const { tid, regs } = guest;
+  ptrace.getRegs(tid, regs.bytes);
+  guest.cut ??= cutOf(regs);
+  if (!guest.restart) {
+    guest.resume(0);
+    return;
+  }
+  const { nr } = guest.restart;
+  guest.restart = null;
+  // As at the call's own stop, so that it ends or is repeated as any other.
+  regs.set(Reg.origRax, BigInt(nr));
+  if (signalWaits(tid)) {
+    regs.set(Reg.rax, Restart.NOHAND);
+    ptrace.setRegs(tid, regs.bytes);
+    guest.resume(0);
+    return;
+  }
+  repeatAtHome(guest, nr);
+}
+
+/**
+ * Home's kernel goes on with a sleep or a poll that it began: restart_syscall(2) with the same data in place. A sleep that
+ * tells the program how much is left begins with that: home's kernel remembers where to write it, and that may be gone.
+ */
+export function repeatAtHome(guest: Guest, nr: number): void {
+  const { args } = guest.regs;
+  const rest = restOfSleep(nr, args);
+  const plan = planCall(nr, rest ?? args, guest.memory, guest.area, guest.context);
+  if (plan.kind !== "forward") throw new TeselaError("E_INTERNAL", `call ${nr} cannot be restarted at home`);
+  guest.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] }, true);
+}
+
+/** Whether the thread's next step is a call that home makes, as it is after a move that has met one. */
+export function standsBeforeCall({ regs, memory, area, context }: Guest): boolean {
+  if (regs.syscallNumber >= 0 || !memory.readUpTo(regs.get(Reg.rip), SYSCALL.length).equals(SYSCALL)) return false;
+  const nr = Number(BigInt.asIntN(32, regs.get(Reg.rax)));
+  return planCall(nr, regs.args, memory, area, context).kind === "forward";
+}
+
+/** The signal-delivery-stop comes first thing, wanted frozen or not: a handler that ends a call has begun before the guest moves. */
+export function deliverInto(guest: Guest, flight: InFlight, result: bigint): void {
+  const { tid, regs } = guest;
+  guest.signals.flush();
+  // From the call's own stop the call would be made here.
+  injectCall(guest, Sys.getpid, []);
+  regs.set(Reg.rax, result === Restart.BLOCK ? Restart.NOHAND : result);
+  ptrace.setRegs(tid, regs.bytes);
+  const mask = flight.plan.sigmaskPtr ?? 0n;
+  if (mask !== 0n) {
+    regs.set(Reg.rax, Restart.NOHAND);
+    guest.standIn = regs.clone();
+    guest.lookAgain();
+    const wait = regs.clone();
+    wait.set(Reg.rdi, mask);
+    wait.set(Reg.rsi, SIGSET_BYTES);
+    Regs.repeat(wait, Sys.rtSigsuspend);
+    ptrace.setRegs(tid, wait.bytes);
+  }
+  guest.state = { kind: "running" };
+  ptrace.cont(tid);
+}
+const SIGSET_BYTES = 8n;

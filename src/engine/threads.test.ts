@@ -1,0 +1,114 @@
+/** Processes of many threads that are moved at any moment, with all that their threads wait for, signal, start and end. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { program } from "../../test/programs/build.ts";
+import { toTeselaError } from "../base/mod.ts";
+import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+
+const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
+
+/** Time to be moved away before the first round, and between the ends of the other modes. */
+const PAUSE_MS = 500;
+const ROUNDS = 4;
+const POLL_MS = 10;
+/** No run takes a tenth of this. */
+const HANG_MS = 60_000;
+
+/** A process and all that descend from it. */
+function tree(pid: number): number[] {
+  const out: number[] = [];
+  for (const queue = [pid]; queue.length > 0; ) {
+    const next = queue.pop() as number;
+    out.push(next);
+    try {
+      for (const task of readdirSync(`/proc/${next}/task`)) {
+        const children = readFileSync(`/proc/${next}/task/${task}/children`, "utf8").trim();
+        if (children !== "") queue.push(...children.split(" ").map(Number));
+      }
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return out;
+}
+
+/** What may be said of a process of which one knows no more than its PID; all else is a fault. */
+const EXPECTED: Readonly<Record<string, readonly string[]>> = {
+  E_GONE: [],
+  E_NOENT_PID: [],
+  E_EXISTS: [],
+  E_BUSY: [],
+  E_CANTMOVE: ["vfork", "clone_vm", "stopped", "ended", "traced", "system", "leader_exit", "unshared_files"],
+};
+
+/** Moves the process, or one that it has started, again and again until it has ended. Gives the moves made. */
+async function hunt(n: TestNodes, pid: number, mostMs: number): Promise<number> {
+  const random = seeded();
+  let moves = 0;
+  const hang = setTimeout(() => {
+    const waits = ["status", "wchan", "syscall"].map((f) => readFileSync(`/proc/${pid}/${f}`, "utf8")).join("\n");
+    assert.fail(`seed ${SEED}: it hangs after ${moves} moves\n${waits}\n${n.logged.slice(-4000)}`);
+  }, HANG_MS);
+  using _ = { [Symbol.dispose]: () => clearTimeout(hang) };
+  await n.home.migrate(pid, 2);
+  while (tree(pid).length > 0) {
+    const all = tree(pid);
+    // Mostly the process itself: its threads are what this is about.
+    const one = random.int(4) === 0 ? (all[random.int(all.length)] ?? pid) : pid;
+    const to = random.int(8) === 0 ? 1 : 2 + random.int(2);
+    try {
+      await n.home.migrate(one, to === 1 ? "home" : to);
+      moves++;
+    } catch (e) {
+      const { code, message, details } = toTeselaError(e);
+      const reasons = (details.reasons ?? []) as string[];
+      assert.ok(EXPECTED[code] && reasons.every((r) => EXPECTED[code]?.includes(r)), `seed ${SEED}: ${code} ${message} ${reasons}`);
+      if (code === "E_NOENT_PID" && one === pid) break;
+    }
+    await sleep(random.float() * mostMs);
+  }
+  return moves;
+}
+
+async function compare(args: readonly string[], least: number, mostMs = 10): Promise<void> {
+  await using n = await TestNodes.start(3);
+  const output = async (moving: (pid: number) => Promise<void>): Promise<string> => {
+    using threads = await TestProgram.start(n.tracees, program("threads"), ...args);
+    await moving(threads.pid);
+    return await threads.end();
+  };
+  const want = await output(async () => {});
+  let moves = 0;
+  const have = await output(async (pid) => {
+    moves = await hunt(n, pid, mostMs);
+  });
+  assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-4000)}`);
+  assert.ok(moves >= least, `${moves} moves`);
+  // A child that its parent's end has killed is on its way out.
+  const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
+  for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
+  assert.equal(left(), 0, `seed ${SEED}`);
+}
+
+test("threads moved at random do what they do unmoved", { skip, timeout: 180_000 }, async () => {
+  await compare([String(ROUNDS), "7", String(PAUSE_MS)], 10);
+});
+
+const MODES: readonly (readonly string[])[] = [
+  ["leader"],
+  ["group"],
+  ["return"],
+  ["exec"],
+  ["crash"],
+  ["crash", "15"],
+  ["tasks"],
+  ["apart"],
+  ["wait"],
+];
+for (const [mode = "", ...more] of MODES) {
+  test(`threads ${mode} ${more.join(" ")}: ends as it does unmoved`, { skip, timeout: 120_000 }, async () => {
+    await compare([mode, String(PAUSE_MS), ...more], 2);
+  });
+}
