@@ -17,6 +17,7 @@ import { proc, type RawLimit } from "../sys/mod.ts";
 import { readClocks } from "./clocks.ts";
 import type { Deputy } from "./deputy.ts";
 import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
+import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
 import { type AwayCpu, NO_CPU } from "./tracks.ts";
@@ -116,6 +117,7 @@ export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, la
   const threads = await Promise.all(
     all.map(({ f, thread }) => captureThread(thread?.deputy ?? deputy, f, cpu.threads.get(f.tid) ?? NO_CPU.all)),
   );
+  const barriers = barriersOf(await deputy.call(Sys.membarrier, GET_REGISTRATIONS, 0, 0));
   return {
     pid: deputy.pid,
     vmas: layout.vmas,
@@ -127,6 +129,7 @@ export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, la
     limits: readMemoryLimits(deputy.pid),
     cpuUsed: cpu.all,
     clocks: readClocks(),
+    barriers,
     nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),
   };

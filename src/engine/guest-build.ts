@@ -19,6 +19,7 @@ import {
   type Vma,
 } from "../image/mod.ts";
 import { libc, ptrace, type RawLimit, Regs, type Tracees } from "../sys/mod.ts";
+import { register } from "./barriers.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
 import { queueSignal } from "./guest-inject.ts";
@@ -144,6 +145,8 @@ export class GuestBuild implements Disposable {
       ...sigactionCalls(tid, image),
       ...threadCalls(tid, thread),
     ]);
+    // While there is one thread the kernel need not wait for others. A kind that this one lacks the program may lack as well.
+    runList(this.tracees, tid, register(image.barriers), true);
     ptrace.setSigmask(tid, ALL_BUT_TRAP);
     this.lockIn();
     this.tids.set(thread.tid, tid);

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert, least } from "../base/mod.ts";
 import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
+import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
 import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
@@ -61,6 +62,7 @@ export function captureGuest(guest: GuestProcess, layout: Layout): Image {
   // What has not gone into the leader's queue is for all of them, unless it was sent to that one.
   const left = leader.signals.left();
   const brk = injectCall(leader, Sys.brk, [0]);
+  const barriers = barriersOf(injectCall(leader, Sys.membarrier, [GET_REGISTRATIONS, 0, 0]));
   return {
     pid: image.pid,
     vmas: layout.vmas,
@@ -72,6 +74,7 @@ export function captureGuest(guest: GuestProcess, layout: Layout): Image {
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
     clocks: shifted(readClocks(), guest.options.origin.shift),
+    barriers,
     nice: proc.readStat(leader.tid).nice,
     ids: image.ids,
   };

@@ -14,6 +14,7 @@ import {
   type Vma,
 } from "../image/mod.ts";
 import { isErrno } from "../sys/mod.ts";
+import { barriersOf, GET_REGISTRATIONS, register } from "./barriers.ts";
 import { readLayout } from "./capture-home.ts";
 import type { Sink } from "./carry.ts";
 import type { Deputy } from "./deputy.ts";
@@ -78,6 +79,10 @@ export class HomeSink implements Sink, Disposable {
     deputy.poke(deputy.scratch, mm);
     const calls = [{ nr: Sys.prctl, args: [PR_SET_MM, PR_SET_MM_MAP, deputy.scratch, MM_MAP_BYTES, 0] }];
     await run(deputy, "restoring the process at home", calls);
+    if (image.barriers !== 0) {
+      const have = barriersOf(await deputy.call(Sys.membarrier, GET_REGISTRATIONS, 0, 0));
+      await deputy.calls(register(image.barriers, have));
+    }
     for (const thread of image.threads) {
       const own = process.threads.get(thread.tid)?.deputy;
       if (!own) throw new TeselaError("E_PROTOCOL", `thread ${thread.tid} came home, and is not of this process`);

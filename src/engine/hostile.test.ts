@@ -42,6 +42,7 @@ const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
     limits: { stack: [1n << 20n, 1n << 20n], data: [1n << 40n, 1n << 40n], as: [1n << 46n, 1n << 46n] },
     cpuUsed: { user: 0, system: 0 },
     clocks: { monotonic: 0n, boot: 0n },
+    barriers: 0,
     nice: 0,
     ids: { uid: 0, euid: 0, gid: 0, egid: 0 },
     ...over,

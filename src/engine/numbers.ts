@@ -55,6 +55,7 @@ export const Sys = {
   tgkill: 234,
   prlimit64: 302,
   seccomp: 317,
+  membarrier: 324,
   rseq: 334,
   ioctl: 16,
   pidfdOpen: 434,

@@ -96,6 +96,15 @@ test("threads moved at random do what they do unmoved", { skip, timeout: 180_000
   await compare([String(ROUNDS), "7", String(PAUSE_MS)], 10);
 });
 
+test("memory stays registered for membarrier(2), wherever it was registered", { skip, timeout: 60_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  using barriers = await TestProgram.start(n.tracees, program("barriers"), "1500");
+  const ended = barriers.end();
+  const moves = await hunt(n, barriers.pid, 10);
+  assert.match(await ended, /^ready\ndone\nstatus 0\n$/, `seed ${SEED}`);
+  assert.ok(moves >= 5, `${moves} moves`);
+});
+
 const MODES: readonly (readonly string[])[] = [
   ["leader"],
   ["group"],

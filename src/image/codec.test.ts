@@ -49,6 +49,7 @@ const IMAGE: Image = {
   limits: { stack: [8n << 20n, 0xffff_ffff_ffff_ffffn], data: [1n, 2n], as: [3n, 4n] },
   cpuUsed: { user: 123_456_789, system: 0 },
   clocks: { monotonic: 1n, boot: 2n ** 63n },
+  barriers: 0x14,
   nice: -20,
   ids: { uid: 0, euid: 1000, gid: 4294967294, egid: 5 },
 };

@@ -62,6 +62,7 @@ const image = obj({
   userUs: size,
   systemUs: size,
   clocks: obj({ monotonic: u64, boot: u64 }),
+  barriers: u32,
   nice: range(-20, 19),
   ids: list(u32, 4),
 });
@@ -85,6 +86,7 @@ export function encodeImage(i: Image): Buffer {
     userUs: i.cpuUsed.user,
     systemUs: i.cpuUsed.system,
     clocks: i.clocks,
+    barriers: i.barriers,
     nice: i.nice,
     ids: [i.ids.uid, i.ids.euid, i.ids.gid, i.ids.egid],
   };
@@ -141,6 +143,7 @@ export function decodeImage(bytes: Buffer): Image {
     limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
     cpuUsed: { user: w.userUs, system: w.systemUs },
     clocks: w.clocks,
+    barriers: w.barriers,
     nice: w.nice,
     ids: { uid, euid, gid, egid },
   };

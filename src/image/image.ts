@@ -78,6 +78,8 @@ export interface Image {
   readonly cpuUsed: CpuUsed;
   /** What its clocks showed when it had been frozen: it has seen nothing later. Nanoseconds. */
   readonly clocks: { readonly monotonic: bigint; readonly boot: bigint };
+  /** The kinds of membarrier(2) that its memory is registered for: bits of MEMBARRIER_CMD_GET_REGISTRATIONS. */
+  readonly barriers: number;
   /** Its nice value at home, -20 to 19. */
   readonly nice: number;
   /** Ids that the guest's node answers from: real, effective and saved ids as the program sees them. */
