@@ -85,10 +85,6 @@ export class Deputy {
   get scratch(): bigint {
     return this.seat.base + DeputyMap.scratch;
   }
-  /** True while a call has been sent and not been answered. */
-  get busy(): boolean {
-    return this.waiting.length > 0;
-  }
 
   /**
    * Turns the first thread of a process, which is stopped, into a deputy. When the engine dies from here on, the thread resumes

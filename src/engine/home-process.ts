@@ -98,9 +98,11 @@ export class HomeProcess {
     const seats = await makeSeats(this.leader.deputy, others.length);
     this.seats.push(...seats);
     for (const frozen of others) {
-      const seat = this.seats.shift() as Seat;
-      const thread = this.add(Deputy.sit(this.pid, frozen, seat, this.leader.deputy.word), false);
-      ptrace.cont(thread.tid);
+      const [seat] = this.seats;
+      if (!seat) throw new TeselaError("E_INTERNAL", "a thread has no seat");
+      const deputy = Deputy.sit(this.pid, frozen, seat, this.leader.deputy.word);
+      this.seats.shift();
+      ptrace.cont(this.add(deputy, false).tid);
     }
   }
 
@@ -372,6 +374,7 @@ export class HomeProcess {
         this.mustLive();
         continue;
       }
+      older = [...older, ...thread.postponed.take()];
       thread.deputy.restore(landing, resumeRegs(landing));
     }
     leader.deputy.tell(this.seatsBeside(leader.deputy).flatMap((seat) => seat.remains()));

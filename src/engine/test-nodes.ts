@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -111,6 +111,24 @@ export async function enterAll(tracees: Tracees, pid: number, log: Log): Promise
   ptrace.cont(pid);
   await home.seat(frozen.others);
   return { home, frozen };
+}
+
+/** A process and all that descend from it. */
+export function tree(pid: number): number[] {
+  const out: number[] = [];
+  for (const queue = [pid]; queue.length > 0; ) {
+    const next = queue.pop() as number;
+    out.push(next);
+    try {
+      for (const task of readdirSync(`/proc/${next}/task`)) {
+        const children = readFileSync(`/proc/${next}/task/${task}/children`, "utf8").trim();
+        if (children !== "") queue.push(...children.split(" ").map(Number));
+      }
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return out;
 }
 
 export interface TestNode {

@@ -1,11 +1,11 @@
 /** Processes of many threads that are moved at any moment, with all that their threads wait for, signal, start and end. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
-import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 
@@ -15,24 +15,6 @@ const ROUNDS = 4;
 const POLL_MS = 10;
 /** No run takes a tenth of this. */
 const HANG_MS = 60_000;
-
-/** A process and all that descend from it. */
-function tree(pid: number): number[] {
-  const out: number[] = [];
-  for (const queue = [pid]; queue.length > 0; ) {
-    const next = queue.pop() as number;
-    out.push(next);
-    try {
-      for (const task of readdirSync(`/proc/${next}/task`)) {
-        const children = readFileSync(`/proc/${next}/task/${task}/children`, "utf8").trim();
-        if (children !== "") queue.push(...children.split(" ").map(Number));
-      }
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return out;
-}
 
 /** What may be said of a process of which one knows no more than its PID; all else is a fault. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
