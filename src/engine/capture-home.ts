@@ -1,5 +1,5 @@
-import { readSync } from "node:fs";
-import { assert, present, TeselaError } from "../base/mod.ts";
+import { readFileSync, readSync } from "node:fs";
+import { assert, present, TeselaError, toTeselaError } from "../base/mod.ts";
 import {
   type Area,
   type FileHashes,
@@ -42,10 +42,32 @@ export function readLayout(pid: number, hashes: FileHashes, except: readonly { s
   return layoutOf(pid, hashes, except, false);
 }
 
-/** The same of a process that runs: mappings that it takes away meanwhile are left out. */
+/**
+ * The same of a process that runs: mappings that it takes away meanwhile are left out.
+ * @throws TeselaError E_BUSY: whenever it is looked at it is about to be another program
+ */
 export function readChangingLayout(pid: number, hashes: FileHashes): Layout {
-  return layoutOf(pid, hashes, [], true);
+  for (let tries = 1; ; tries++) {
+    try {
+      const before = readAuxv(pid);
+      const layout = layoutOf(pid, hashes, [], true);
+      // What was read is of the program that it still is, and all of that.
+      const same = readAuxv(pid).equals(before) && findVdso(proc.readMaps(pid))?.end === layout.vdso?.end;
+      if (same && before.some((b) => b !== 0)) return layout;
+      throw becomesAnother(pid);
+    } catch (e) {
+      if (toTeselaError(e).code !== "E_BUSY" || tries === MAX_PROGRAMS) throw e;
+    }
+  }
 }
+/** It may call execve(2) while it is looked at, a few times on end when its program is started by others. */
+const MAX_PROGRAMS = 8;
+
+/** Written by execve(2) once all areas of a new program are there (fs/binfmt_elf.c, create_elf_tables); holds random addresses. */
+const readAuxv = (pid: number): Buffer => readFileSync(`/proc/${pid}/auxv`);
+
+const findVdso = (lines: readonly proc.MapsLine[]): proc.MapsLine | undefined => lines.find((l) => l.name === "[vdso]");
+const becomesAnother = (pid: number): TeselaError => new TeselaError("E_BUSY", `process ${pid} is becoming another program; try again`);
 
 function layoutOf(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[], changing: boolean): Layout {
   const areas = readAreas(pid, except);
@@ -82,11 +104,13 @@ function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: File
 
 function vdsoOf(pid: number, areas: readonly Area[]): Image["vdso"] {
   const parts = areas.filter((a) => a.kind === "vdso").map((a) => a.line);
-  const code = parts.find((l) => l.name === "[vdso]");
+  const code = findVdso(parts);
   const first = parts[0];
   const last = parts.at(-1);
   if (!code || !first || !last) return null;
-  return { start: first.start, end: last.end, hash: hashVdso(pid, code) };
+  const hash = hashVdso(pid, code);
+  if (hash === null) throw becomesAnother(pid);
+  return { start: first.start, end: last.end, hash };
 }
 
 /** Offsets of the answers in the deputy's scratch pages. */

@@ -139,9 +139,12 @@ function hashFile(fd: number, size: number): string {
   return sum.digest("hex");
 }
 
-/** The vdso's bytes name the kernel build as far as programs can tell. vvar holds data and is left out. */
-export function hashVdso(pid: number, line: proc.MapsLine): string {
+/**
+ * The vdso's bytes name the kernel build as far as programs can tell. vvar holds data and is left out.
+ * @returns null when it is not there any more: the process has become another program
+ */
+export function hashVdso(pid: number, line: proc.MapsLine): string | null {
   const image = Buffer.alloc(Number(line.end - line.start));
-  memory.readUpTo(pid, line.start, image);
+  if (memory.readUpTo(pid, line.start, image) < image.length) return null;
   return createHash("sha256").update(image).digest("hex").slice(0, 32);
 }
