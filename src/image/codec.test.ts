@@ -73,6 +73,28 @@ test("an image comes out as it went in", () => {
   assert.deepEqual(plain(decodeImage(encodeImage(bare))), plain(bare));
 });
 
+test("a thousand threads fit, with registers of the biggest kind of which they use few", () => {
+  const [thread] = IMAGE.threads;
+  assert.ok(thread);
+  const xstate = Buffer.alloc(11_008);
+  xstate.fill(7, 0, 2696);
+  const threads = Array.from({ length: 1000 }, (_, i) => ({ ...thread, tid: 4711 + i, xstate }));
+  const bytes = encodeImage({ ...IMAGE, threads });
+  assert.ok(bytes.length < 5 << 20, `${bytes.length} bytes`);
+  assert.deepEqual(plain(decodeImage(bytes)), plain({ ...IMAGE, threads }));
+  const full = threads.slice(0, 200).map((t) => ({ ...t, xstate: Buffer.alloc(11_008, 7) }));
+  assert.deepEqual(plain(decodeImage(encodeImage({ ...IMAGE, threads: full }))), plain({ ...IMAGE, threads: full }));
+  const zeros = { ...IMAGE, threads: [{ ...thread, xstate: Buffer.alloc(2696) }] };
+  assert.deepEqual(plain(decodeImage(encodeImage(zeros))), plain(zeros));
+});
+
+test("more registers than a node takes are refused", () => {
+  const [thread] = IMAGE.threads;
+  assert.ok(thread);
+  const threads = Array.from({ length: 5000 }, (_, i) => ({ ...thread, tid: 4711 + i, pending: [], xstate: Buffer.alloc(16_384) }));
+  assert.throws(() => decodeImage(encodeImage({ ...IMAGE, threads })), isProtocol);
+});
+
 test("cut off anywhere, it is refused", () => {
   const bytes = encodeImage(IMAGE);
   for (let n = 0; n < bytes.length; n++) assert.throws(() => decodeImage(bytes.subarray(0, n)), isProtocol, `${n} bytes`);

@@ -25,6 +25,8 @@ import { type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
 export const MAX_IMAGE = 12 << 20;
 const MAX_VMAS = 70_000;
 const MAX_XSTATE = 16_384;
+/** Of all threads together, whose zeros do not travel. */
+const MAX_XSTATES = 64 << 20;
 const MAX_PENDING = 4096;
 const SIGINFO = 128;
 /** The user half of the address space (TASK_SIZE_MAX with four-level paging). */
@@ -38,6 +40,7 @@ const thread = obj({
   tid: u32,
   regs: bytes(216),
   xstate: bytes(MAX_XSTATE),
+  xstateBytes: range(0, MAX_XSTATE),
   sigmask: u64,
   altStack: obj({ sp: u64, flags: i32, size: u64 }),
   robustList: u64,
@@ -79,7 +82,13 @@ export function encodeImage(i: Image): Buffer {
     mm: MM_FIELDS.map((f) => i.mm[f]),
     sigactions: i.sigactions,
     pending: i.pending,
-    threads: i.threads.map(({ cpuUsed, ...t }) => ({ ...t, userUs: cpuUsed.user, systemUs: cpuUsed.system })),
+    threads: i.threads.map(({ cpuUsed, ...t }) => ({
+      ...t,
+      xstate: withoutEnd(t.xstate),
+      xstateBytes: t.xstate.length,
+      userUs: cpuUsed.user,
+      systemUs: cpuUsed.system,
+    })),
     stack: i.limits.stack,
     data: i.limits.data,
     as: i.limits.as,
@@ -90,10 +99,30 @@ export function encodeImage(i: Image): Buffer {
     nice: i.nice,
     ids: [i.ids.uid, i.ids.euid, i.ids.gid, i.ids.egid],
   };
-  const estimate = 65_536 + i.vmas.length * 160 + i.threads.length * 8192 + i.pending.length * 160;
-  const w = new CborWriter(Math.min(estimate, MAX_IMAGE));
+  const ofThreads = wire.threads.reduce((sum, t) => sum + t.xstate.length + THREAD_BYTES + t.pending.length * PENDING_BYTES, 0);
+  const enough = 65_536 + i.vmas.length * 160 + ofThreads + i.pending.length * PENDING_BYTES;
+  const w = new CborWriter(Math.min(enough, MAX_IMAGE));
   image.write(w, wire);
   return Buffer.from(w.bytes());
+}
+
+/** A thread without its extended registers, registers by name included; a siginfo_t. */
+const THREAD_BYTES = 1024;
+const PENDING_BYTES = 160;
+
+/** Most of a state is room for registers that few programs use (AMX: 8 KiB of zeros), and a process may have a thousand threads. */
+function withoutEnd(state: Uint8Array): Uint8Array {
+  let end = state.length;
+  while (end > 0 && state[end - 1] === 0) end--;
+  return state.subarray(0, end);
+}
+
+function withEnd(state: Uint8Array, length: number): Uint8Array {
+  if (state.length > length) throw new TeselaError("E_PROTOCOL", "an image with extended registers longer than they are");
+  if (state.length === length) return state;
+  const whole = Buffer.alloc(length);
+  whole.set(state);
+  return whole;
 }
 
 /** Areas are whole pages in the order of their addresses, and do not overlap. */
@@ -121,6 +150,9 @@ export function decodeImage(bytes: Buffer): Image {
   const [uid = 0, euid = 0, gid = 0, egid = 0] = w.ids;
   if (w.sigactions.length !== SIGNALS * SIGACTION_BYTES) throw new TeselaError("E_PROTOCOL", "an image with too few signal actions");
   if (w.threads.some((t) => t.regs.length !== 216)) throw new TeselaError("E_PROTOCOL", "an image with too few registers");
+  if (w.threads.reduce((sum, t) => sum + t.xstateBytes, 0) > MAX_XSTATES) {
+    throw new TeselaError("E_PROTOCOL", "an image with more extended registers than a node takes");
+  }
   if (w.ids.length !== 4) throw new TeselaError("E_PROTOCOL", "an image with too few ids");
   if ([w.pending, ...w.threads.map((t) => t.pending)].flat().some((info) => info.length !== SIGINFO)) {
     throw new TeselaError("E_PROTOCOL", "an image with a signal that is no siginfo_t");
@@ -139,7 +171,11 @@ export function decodeImage(bytes: Buffer): Image {
     mm: Object.fromEntries(MM_FIELDS.map((f, n) => [f, word(w.mm, n)])) as Image["mm"],
     sigactions: w.sigactions,
     pending: w.pending,
-    threads: w.threads.map(({ userUs, systemUs, ...t }) => ({ ...t, cpuUsed: { user: userUs, system: systemUs } })),
+    threads: w.threads.map(({ userUs, systemUs, xstateBytes, ...t }) => ({
+      ...t,
+      xstate: withEnd(t.xstate, xstateBytes),
+      cpuUsed: { user: userUs, system: systemUs },
+    })),
     limits: { stack: pair(w.stack), data: pair(w.data), as: pair(w.as) },
     cpuUsed: { user: w.userUs, system: w.systemUs },
     clocks: w.clocks,
