@@ -10,6 +10,7 @@ const FRAME = 100;
 /** What a call costs a program that is away, beside a TCP round trip of the same bytes between the two hosts. */
 export const calls: Figure = {
   title: "round trip of a forwarded call",
+  programs: ["calls"],
   async measure(lab: Lab, rounds: number): Promise<Row[]> {
     await using program = await lab.start("calls");
     await migrate(lab.cluster, program.pid, 2);

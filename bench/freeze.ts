@@ -1,6 +1,6 @@
 import { MiB } from "../src/base/mod.ts";
 import { migrate, type Moved } from "../test/cluster/move.ts";
-import { type Figure, type Host, type Lab, type Row, row } from "./lab.ts";
+import { type Figure, type Host, type Lab, type Measured, type Row, row } from "./lab.ts";
 
 const SIZES = [4, 256, 1024];
 /** Each move with the two hosts that its bytes go between. */
@@ -14,12 +14,13 @@ const TARGET_MIB = 1024;
 /** How long a process does not run when it is moved, beside the time that plain TCP needs for its bytes. */
 export const freeze: Figure = {
   title: "freeze time of a move",
+  programs: ["fill", "warm"],
   async measure(lab: Lab, rounds: number): Promise<Row[]> {
     const rows: Row[] = [];
     for (const mib of SIZES) {
       await using program = await lab.start("fill", String(mib));
       if ((await program.read()) !== "ready") throw new Error("fill does not fill");
-      const measured = new Map(MOVES.map((m) => [m.what as string, [] as { value: number; limits: Record<string, number> }[]]));
+      const measured = new Map(MOVES.map((m) => [m.what as string, [] as Measured[]]));
       for (let i = 0; i < rounds; i++) {
         for (const { what, from, to } of MOVES) {
           const tcp = await lab.pour(from, to, mib * MiB);

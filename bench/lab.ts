@@ -26,20 +26,23 @@ export interface Row {
   readonly rounds: number;
 }
 
+/** What one round measured: a value, and the limits beside it. */
+export interface Measured {
+  readonly value: number;
+  readonly limits: Readonly<Record<string, number>>;
+}
+
 export interface Figure {
   readonly title: string;
+  /** The programs of `bench/programs` that it runs. */
+  readonly programs: readonly string[];
   measure(lab: Lab, rounds: number): Promise<Row[]>;
 }
 
 export const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
 
 /** A row from what each round measured: the value and the limits, side by side. */
-export function row(
-  what: string,
-  unit: Row["unit"],
-  rounds: readonly { readonly value: number; readonly limits: Readonly<Record<string, number>> }[],
-  target?: Row["target"],
-): Row {
+export function row(what: string, unit: Row["unit"], rounds: readonly Measured[], target?: Row["target"]): Row {
   const names = Object.keys(rounds[0]?.limits ?? {});
   const over = (f: (round: (typeof rounds)[number], name: string) => number): Record<string, number> =>
     Object.fromEntries(names.map((name) => [name, round(median(rounds.map((r) => f(r, name))))]));
@@ -96,7 +99,8 @@ export class Talker implements AsyncDisposable {
 /** Three hosts, the programs built, and a TCP server of each kind on every host. */
 export class Lab implements AsyncDisposable {
   readonly cluster: TestCluster;
-  private readonly dir: string;
+  /** Goes with the lab; hosts see it too. */
+  readonly dir: string;
   private readonly stack: AsyncDisposableStack;
 
   private constructor(cluster: TestCluster, dir: string, stack: AsyncDisposableStack) {
@@ -105,11 +109,12 @@ export class Lab implements AsyncDisposable {
     this.stack = stack;
   }
 
-  static async open(): Promise<Lab> {
+  /** @param programs what figures run on it */
+  static async open(programs: readonly string[]): Promise<Lab> {
     await using stack = new AsyncDisposableStack();
     const dir = mkdtempSync(join(tmpdir(), "tesela-bench-"));
     stack.defer(() => rmSync(dir, { recursive: true, force: true }));
-    for (const name of ["tcp", "fill", "calls", "warm"]) build(name, dir);
+    for (const name of ["tcp", ...programs]) build(name, dir);
     const cluster = stack.use(await startCluster({ n: 3 }));
     const lab = new Lab(cluster, dir, stack.move());
     for (const host of [1, 2, 3] as const) {

@@ -16,6 +16,7 @@ const one = (what: string, value: number, at: number): Row => row(what, "MB", [{
 /** Resident memory of an engine: alone, with processes, and after a big one has passed through. */
 export const memory: Figure = {
   title: "resident memory of an engine",
+  programs: ["calls", "fill"],
   async measure(lab: Lab): Promise<Row[]> {
     const idle = { 1: await rss(lab, 1), 2: await rss(lab, 2) };
     const rows = [one("idle", idle[2], IDLE_MB)];

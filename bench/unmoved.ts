@@ -8,6 +8,7 @@ const QUIET_MS = 3000;
 /** What Tesela costs a program that never moves: its calls with and without an engine on the node. */
 export const unmoved: Figure = {
   title: "a call of a process that never moves",
+  programs: ["calls"],
   async measure(lab: Lab, rounds: number): Promise<Row[]> {
     await using program = await lab.start("calls");
     const list = [];

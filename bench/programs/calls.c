@@ -3,24 +3,13 @@
  * prints the median time of one in microseconds.
  */
 #define _GNU_SOURCE
+#include "timing.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
-}
-
-static int ascending(const void *a, const void *b) {
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
 
 int main(void) {
     static char page[4096], line[64], name[16];
@@ -35,8 +24,7 @@ int main(void) {
             if (writes ? write(fd, page, sizeof page) != sizeof page : syscall(SYS_getppid) < 0) return 1;
             took[i] = now_us() - start;
         }
-        qsort(took, count, sizeof *took, ascending);
-        printf("%.3f\n", took[count / 2]);
+        printf("%.3f\n", median_of(took, count));
         fflush(stdout);
         free(took);
     }

@@ -8,6 +8,7 @@
  * A connection begins with {u64 bytes there, u64 bytes back, u64 count}. tcp.ts speaks the same.
  */
 #define _GNU_SOURCE
+#include "timing.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PIECE (256 * 1024)
@@ -26,12 +26,6 @@ static void must(int ok, const char *what) {
     if (ok) return;
     perror(what);
     exit(1);
-}
-
-static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
 }
 
 static size_t least(uint64_t n) {
@@ -89,11 +83,6 @@ static int reach(const char *host, int port, uint64_t there, uint64_t back, uint
     return s;
 }
 
-static int ascending(const void *a, const void *b) {
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
-
 int main(int argc, char **argv) {
     memset(buffer, 'x', sizeof buffer);
     if (argc == 3 && !strcmp(argv[1], "serve")) serve(atoi(argv[2]));
@@ -116,8 +105,7 @@ int main(int argc, char **argv) {
             must(get(s, back), "read");
             took[i] = now_us() - start;
         }
-        qsort(took, count, sizeof *took, ascending);
-        printf("%.3f\n", took[count / 2]);
+        printf("%.3f\n", median_of(took, count));
         return 0;
     }
     fputs("usage: tcp serve PORT | pour HOST PORT BYTES | ping HOST PORT THERE BACK COUNT\n", stderr);
