@@ -89,6 +89,12 @@ export function numbersOf(params: Record<string, Data | undefined>, name: string
   if (!Array.isArray(v) || !v.every((n) => typeof n === "number")) throw new TeselaError("E_PROTOCOL", `'${name}' is no list of numbers`);
   return v as number[];
 }
+/** A list of texts, empty when there is none. @throws TeselaError E_PROTOCOL */
+export function textsOf(params: Record<string, Data | undefined>, name: string): string[] {
+  const v = params[name] ?? [];
+  if (!Array.isArray(v) || !v.every((n) => typeof n === "string")) throw new TeselaError("E_PROTOCOL", `'${name}' is no list of texts`);
+  return v as string[];
+}
 export const bigintOf = (v: Data | undefined): bigint => (typeof v === "bigint" ? v : BigInt(typeof v === "number" ? v : 0));
 export function textOf(params: Record<string, Data | undefined>, name: string): string {
   const v = params[name];

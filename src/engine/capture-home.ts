@@ -8,6 +8,7 @@ import {
   type Mm,
   openMapped,
   readAreas,
+  type SharedObject,
   SIGACTION_BYTES,
   SIGNALS,
   type ThreadImage,
@@ -20,6 +21,7 @@ import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
+import { objectId } from "./sharers.ts";
 import { type AwayCpu, NO_CPU } from "./tracks.ts";
 
 /** A mapped file that a guest's node needs the content of, and a descriptor to read it from. */
@@ -35,24 +37,37 @@ export interface Layout {
   readonly vmas: Vma[];
   readonly vdso: Image["vdso"];
   readonly files: Map<string, CarriedFile>;
+  /** What its shared areas show. */
+  readonly objects: readonly SharedObject[];
 }
 
+/** Names shared memory by what the kernel of a machine calls it; null for what is not carried. */
+export type Shows = (id: string) => SharedObject | null;
+const NOTHING: Shows = () => null;
+
 /** @throws TeselaError E_CANTMOVE naming every mapping that cannot leave home */
-export function readLayout(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[] = []): Layout {
-  return layoutOf(pid, hashes, except, false);
+export function readLayout(
+  pid: number,
+  hashes: FileHashes,
+  except: readonly { start: bigint; end: bigint }[] = [],
+  shows: Shows = NOTHING,
+): Layout {
+  return layoutOf(pid, hashes, except, false, shows);
 }
 
 /**
  * The same of a process that runs: mappings that it takes away meanwhile are left out.
  * @throws TeselaError E_BUSY: whenever it is looked at it is about to be another program
  */
-export function readChangingLayout(pid: number, hashes: FileHashes): Layout {
+export function readChangingLayout(pid: number, hashes: FileHashes, shows: Shows = NOTHING): Layout {
   for (let tries = 1; ; tries++) {
     try {
       const before = readAuxv(pid);
-      const layout = layoutOf(pid, hashes, [], true);
+      // Its first thread has ended: it has no memory that could be looked at.
+      if (before === null) return layoutOf(pid, hashes, [], true, shows);
+      const layout = layoutOf(pid, hashes, [], true, shows);
       // What was read is of the program that it still is, and all of that.
-      const same = readAuxv(pid).equals(before) && findVdso(proc.readMaps(pid))?.end === layout.vdso?.end;
+      const same = readAuxv(pid)?.equals(before) && findVdso(proc.readMaps(pid))?.end === layout.vdso?.end;
       if (same && before.some((b) => b !== 0)) return layout;
       throw becomesAnother(pid);
     } catch (e) {
@@ -64,22 +79,43 @@ export function readChangingLayout(pid: number, hashes: FileHashes): Layout {
 const MAX_PROGRAMS = 8;
 
 /** Written by execve(2) once all areas of a new program are there (fs/binfmt_elf.c, create_elf_tables); holds random addresses. */
-const readAuxv = (pid: number): Buffer => readFileSync(`/proc/${pid}/auxv`);
+function readAuxv(pid: number): Buffer | null {
+  try {
+    return readFileSync(`/proc/${pid}/auxv`);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ESRCH") return null;
+    throw e;
+  }
+}
 
 const findVdso = (lines: readonly proc.MapsLine[]): proc.MapsLine | undefined => lines.find((l) => l.name === "[vdso]");
 const becomesAnother = (pid: number): TeselaError => new TeselaError("E_BUSY", `process ${pid} is becoming another program; try again`);
 
-function layoutOf(pid: number, hashes: FileHashes, except: readonly { start: bigint; end: bigint }[], changing: boolean): Layout {
+function layoutOf(
+  pid: number,
+  hashes: FileHashes,
+  except: readonly { start: bigint; end: bigint }[],
+  changing: boolean,
+  shows: Shows,
+): Layout {
   const areas = readAreas(pid, except);
-  const refused = areas.filter((a) => a.kind === "refused");
+  const refused = areas.filter((a) => a.kind === "refused" || (a.kind === "shared" && shows(objectId(a.line)) === null));
   if (refused.length > 0) {
-    const reasons = [...new Set(refused.map((a) => a.reason))];
+    const reasons = [...new Set(refused.flatMap((a) => ("reason" in a ? [a.reason] : [])))];
     const where = refused.map((a) => a.line.name || a.line.start.toString(16)).join(", ");
     throw new TeselaError("E_CANTMOVE", `process ${pid} has mappings that cannot leave home: ${where}`, { reasons });
   }
   const files = new Map<string, CarriedFile>();
+  const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
   for (const area of areas) {
+    if (area.kind === "shared") {
+      const object = shows(objectId(area.line));
+      if (!object) continue;
+      objects.set(object.name, { name: object.name, size: object.size });
+      vmas.push(sharedVma(area, object.name));
+      continue;
+    }
     if (area.kind !== "anon" && area.kind !== "file") continue;
     try {
       vmas.push(toVma(pid, area, hashes, files));
@@ -87,7 +123,12 @@ function layoutOf(pid: number, hashes: FileHashes, except: readonly { start: big
       if (!changing || (e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
     }
   }
-  return { vmas, vdso: vdsoOf(pid, areas), files };
+  return { vmas, vdso: vdsoOf(pid, areas), files, objects: [...objects.values()] };
+}
+
+function sharedVma({ line, writable }: Area & { kind: "shared" }, object: string): Vma {
+  const { start, end, prot, offset } = line;
+  return { start, end, prot, growsDown: false, backing: { kind: "shared", object, offset, writable } };
 }
 
 function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: FileHashes, files: Map<string, CarriedFile>): Vma {
@@ -122,7 +163,13 @@ const CPU_TIMERS = [1, 2] as const;
 const SIGSET_BYTES = 8;
 
 /** Asks the deputy for all that only the process itself can tell, and describes it. */
-export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, layout: Layout, cpu: AwayCpu): Promise<Image> {
+export async function captureAtHome(
+  home: HomeProcess,
+  frozen: FrozenProcess,
+  layout: Layout,
+  cpu: AwayCpu,
+  clocks = readClocks(),
+): Promise<Image> {
   const { deputy } = home.leader;
   const s = deputy.scratch;
   const actions = Array.from({ length: SIGNALS }, (_, i) => ({
@@ -145,6 +192,7 @@ export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, la
   return {
     pid: deputy.pid,
     vmas: layout.vmas,
+    objects: layout.objects,
     vdso: layout.vdso,
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
@@ -152,7 +200,7 @@ export async function captureAtHome(home: HomeProcess, frozen: FrozenProcess, la
     threads,
     limits: readMemoryLimits(deputy.pid),
     cpuUsed: cpu.all,
-    clocks: readClocks(),
+    clocks,
     barriers,
     nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),

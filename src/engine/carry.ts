@@ -1,10 +1,21 @@
 import { closeSync } from "node:fs";
 import { type Log, TeselaError } from "../base/mod.ts";
 import type { Channel } from "../io/mod.ts";
-import { CHUNK_BYTES, decodeImage, encodeImage, FrozenPages, type Image, packRuns, type PageChunk, unpackRuns } from "../image/mod.ts";
+import {
+  CHUNK_BYTES,
+  decodeImage,
+  encodeImage,
+  FrozenPages,
+  type Image,
+  packRuns,
+  type PageChunk,
+  type SharedObject,
+  unpackRuns,
+} from "../image/mod.ts";
 import type { Head, Message, MessageName } from "../wire/mod.ts";
 import { type CarriedFile, type Layout, readCarried } from "./capture-home.ts";
 import { type Faults, step } from "./faults.ts";
+import { piecesOf } from "./shared-content.ts";
 import { giveBackSoon } from "./spare-memory.ts";
 
 /** A process on its way: both ends of one bulk connection. The sender keeps it whole until the receiver is ready. */
@@ -68,6 +79,8 @@ export interface Source {
 export interface FrozenSource {
   readonly image: Image;
   readonly layout: Layout;
+  /** Shared memory that is sent with this one of a group. */
+  readonly objects?: readonly (SharedObject & { readonly fd: number })[];
 }
 
 export interface CarryOptions {
@@ -139,12 +152,18 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
       throw new TeselaError("E_GONE", `a mapped file cannot be read (${hash})`);
     },
   );
+  let sent = 0;
+  for (const { name, size, fd } of frozen.objects ?? []) {
+    for (const { at, bytes } of piecesOf(fd, size, CHUNK_BYTES)) {
+      sent += bytes.length;
+      if (!channel.send("shared", { name, size, at }, bytes)) await drained(channel, o.stepMs);
+    }
+  }
   const pages = new FrozenPages(source.task, frozen.image.vmas);
   await step(o.faults, "image");
   channel.send("image", { huge: pages.hugeRanges().slice(0, MAX_HUGE) }, encodeImage(frozen.image));
   const full = await inbox.next("the image", o.stepMs, "full");
   await step(o.faults, "pages");
-  let sent = 0;
   const buffers = new SendBuffers();
   const send = async (chunk: PageChunk): Promise<void> => {
     if (chunk.runs.length === 0) {
@@ -215,17 +234,18 @@ export interface Sink {
   finish(): Promise<void>;
 }
 
-/** The receiving end of {@link sendFrozen}. `onFile` takes files that come before the image. */
+/** The receiving end of {@link sendFrozen}. `onContent` takes what comes before the image: files, and memory that a group shares. */
 export async function receiveFrozen(
   inbox: Inbox,
   sink: Sink,
   o: CarryOptions,
-  onFile: (m: Extract<Message, { type: "file" }>) => void,
+  onContent: (m: Extract<Message, { type: "file" | "shared" }>) => void,
 ): Promise<{ image: Image; bytes: number }> {
-  let first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
-  while (first.type === "file") {
-    onFile(first);
-    first = await inbox.next("the process", o.stepMs * PATIENCE, "image", "file");
+  const next = () => inbox.next("the process", o.stepMs * PATIENCE, "image", "file", "shared");
+  let first = await next();
+  while (first.type !== "image") {
+    onContent(first);
+    first = await next();
   }
   const image = decodeImage(first.payload);
   const ranges = await sink.prepare(image, first.head.huge);

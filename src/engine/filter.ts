@@ -1,6 +1,6 @@
 import { type Condition, SYSCALLS } from "../abi/mod.ts";
 import { Sys } from "./numbers.ts";
-import { MAP_THERE, MAPPING_CALLS, MREMAP_FIXED, OWN_PAGES_END } from "./own-pages.ts";
+import { MAP_THERE, MAPPING_CALLS, MOVES_MAPPINGS, MREMAP_FIXED, OWN_PAGES_END } from "./own-pages.ts";
 
 /**
  * The seccomp filter of a guest (seccomp(2), struct seccomp_data): calls that the table lets pass natively, since they only
@@ -75,8 +75,11 @@ function guardOwnPages(nr: number): Instruction[] {
   return nr === Sys.mremap ? [...stopIfLow(0), ...ifAny(3, MREMAP_FIXED, stopIfLow(4))] : stopIfLow(0);
 }
 
-/** The program for seccomp(2): struct sock_filter, 8 bytes each. */
-export function guestFilter(): Buffer {
+/**
+ * The program for seccomp(2): struct sock_filter, 8 bytes each.
+ * @param shares of a guest that shares memory: where that is mapped, it may not move unseen
+ */
+export function guestFilter(shares: boolean): Buffer {
   const program: Instruction[] = [
     load(DATA_ARCH),
     { code: JEQ, jt: 1, jf: 0, k: AUDIT_ARCH_X86_64 },
@@ -86,7 +89,7 @@ export function guestFilter(): Buffer {
     stop,
   ];
   for (const { nr, native } of SYSCALLS) {
-    if (native === undefined) continue;
+    if (native === undefined || (shares && MOVES_MAPPINGS.has(nr))) continue;
     const allowed = native === "always" ? [ret(SECCOMP_RET_ALLOW)] : [...native.flatMap(allowIfAll), stop];
     const body = [...guardOwnPages(nr), ...allowed];
     program.push({ code: JEQ, jt: 0, jf: body.length, k: nr }, ...body);

@@ -10,6 +10,7 @@ import {
   type PageChunk,
   PageWriter,
   type RawCall,
+  type SharedObject,
   SIGACTION_BYTES,
   SIGNALS,
   SKELETON_BASE,
@@ -23,6 +24,7 @@ import { register } from "./barriers.ts";
 import { FDS_PER_MESSAGE, type FileCache, receiveBlock } from "./file-cache.ts";
 import { guestFilter } from "./filter.ts";
 import { queueSignal } from "./guest-inject.ts";
+import type { GroupMemory } from "./group-memory.ts";
 import type { GuestOrigin } from "./guest-types.ts";
 import { nativeClone } from "./native-clone.ts";
 import { Sys } from "./numbers.ts";
@@ -53,6 +55,8 @@ export interface BuildOptions {
   readonly image: Image;
   readonly huge: readonly { start: bigint; end: bigint }[];
   readonly origin: GuestOrigin;
+  /** Of those that come together. */
+  readonly memory: GroupMemory | null;
 }
 
 /**
@@ -64,15 +68,18 @@ export class GuestBuild implements Disposable {
   readonly image: Image;
   readonly space: PidSpace;
   readonly origin: GuestOrigin;
+  readonly memory: GroupMemory | null;
   /** Its threads on this node, by their numbers at home. */
   readonly tids = new Map<number, number>();
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
 
-  private constructor(space: PidSpace, { image, origin }: BuildOptions, tracees: Tracees) {
+  private constructor(space: PidSpace, { image, origin, memory }: BuildOptions, tracees: Tracees) {
     this.space = space;
     this.tid = space.spawn(image.pid);
+    this.memory = memory;
+    memory?.join();
     this.image = image;
     this.origin = origin;
     this.tracees = tracees;
@@ -86,10 +93,14 @@ export class GuestBuild implements Disposable {
     // Below is where null pointers point, the kernel's own too: what vm.mmap_min_addr keeps from the host's users is not for guests.
     if (vmas.some((v) => v.start < SKELETON_END) || image.mm.startBrk < SKELETON_END)
       throw new TeselaError("E_CANTMOVE", "the program uses the lowest addresses", { reasons: ["low_address"] });
-    const build = new GuestBuild(zygote.space(options.origin.shift), options, tracees);
+    const { origin, memory } = options;
+    const space = memory?.place?.space ?? zygote.space(origin.shift);
+    const build = new GuestBuild(space, options, tracees);
+    if (memory) memory.place ??= { space, shift: origin.shift };
     try {
       build.mapVdso();
       build.mapAreas(vmas, zygote, cache);
+      build.mapShared(vmas, zygote);
       build.pages.expect(options.huge);
       return build;
     } catch (e) {
@@ -124,6 +135,36 @@ export class GuestBuild implements Disposable {
       this.tid,
       anonymous.map((v) => mapArea(v, null, true)),
     );
+  }
+
+  /** @throws TeselaError E_PROTOCOL */
+  private mapShared(vmas: readonly Vma[], zygote: Zygote): void {
+    for (const object of this.image.objects) {
+      for (const writable of [true, false]) {
+        const mine = vmas.filter(({ backing: b }) => b.kind === "shared" && b.object === object.name && b.writable === writable);
+        if (mine.length > 0) this.withDescriptor(zygote, this.shared(object, writable), (fd) => mine.map((v) => mapArea(v, fd, true)));
+      }
+    }
+  }
+
+  private shared(object: SharedObject, writable: boolean): number {
+    if (!this.memory) throw new TeselaError("E_PROTOCOL", "a process that came alone shares memory");
+    return this.memory.open(object, writable);
+  }
+
+  /** Makes calls that need a descriptor, which is given up. */
+  private withDescriptor(zygote: Zygote, fd: number, calls: (fd: number) => RawCall[]): void {
+    try {
+      zygote.send([fd]);
+    } finally {
+      libc.close(fd);
+    }
+    const at = place(this.tid, Args.receive, receiveBlock(SKELETON_ARGS + BigInt(Args.receive)));
+    runList(this.tracees, this.tid, [
+      { nr: Sys.recvmsg, args: [GUEST_SOCKET, at, MSG_CMSG_CLOEXEC] },
+      ...calls(GUEST_SOCKET + 1),
+      { nr: Sys.closeRange, args: [GUEST_SOCKET + 1, UINT_MAX, 0] },
+    ]);
   }
 
   /** @throws SysError ENOMEM, EFAULT when the node cannot hold the pages */
@@ -183,7 +224,7 @@ export class GuestBuild implements Disposable {
 
   /** Gives up what is left of the host's rights. */
   private lockIn(): void {
-    const filter = guestFilter();
+    const filter = guestFilter(this.memory !== null);
     const head = Buffer.alloc(16);
     head.writeUInt16LE(filter.length / 8, 0);
     head.writeBigUInt64LE(place(this.tid, Args.filter, filter), 8);
@@ -209,6 +250,7 @@ export class GuestBuild implements Disposable {
     this.pages[Symbol.dispose]();
     libc.kill(this.tid, 9);
     this.space.leave();
+    this.memory?.leave();
     this.tracees.claim(this.tid, (s) => {
       if (s.kind === "exited" || s.kind === "killed") this.tracees.release(this.tid);
     });

@@ -1,6 +1,16 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert, least } from "../base/mod.ts";
-import { type Image, openMapped, readRseq, SKELETON_BASE, SKELETON_END, type ThreadImage, type Vma } from "../image/mod.ts";
+import {
+  type Image,
+  mayBeWritten,
+  openMapped,
+  readRseq,
+  SKELETON_BASE,
+  SKELETON_END,
+  type SharedObject,
+  type ThreadImage,
+  type Vma,
+} from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
@@ -19,12 +29,20 @@ import { SKELETON_ARGS } from "./skeleton.ts";
 export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
   const { tid } = guest.leader;
   const files = new Map<string, CarriedFile>();
+  const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
   using pagemap = proc.openProc(tid, "pagemap");
   for (const line of proc.readMaps(tid)) {
     if (line.name === "[vsyscall]" || line.name === "[vdso]" || line.name.startsWith("[vvar")) continue;
     if (line.start >= SKELETON_BASE && line.end <= SKELETON_END) continue;
     const { start, end, prot } = line;
+    const object = guest.options.memory?.shownBy(line);
+    if (object) {
+      objects.set(object.name, { name: object.name, size: object.size });
+      const writable = mayBeWritten(tid, line);
+      vmas.push({ start, end, prot, growsDown: false, backing: { kind: "shared", object: object.name, offset: line.offset, writable } });
+      continue;
+    }
     const hash = hashOfMapping(line.name);
     if (hash !== null) {
       if (!files.has(hash)) files.set(hash, cachedFile(guest, cache, hash, line));
@@ -35,7 +53,7 @@ export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
     const growsDown = start <= startStack && startStack < end;
     vmas.push({ start: growsDown ? stackStart(guest, pagemap.fd, start, end) : start, end, prot, growsDown, backing: { kind: "anon" } });
   }
-  return { vmas, vdso: guest.image.vdso, files };
+  return { vmas, vdso: guest.image.vdso, files, objects: [...objects.values()] };
 }
 
 /** From the cache, or from the mapping itself when the cache has given it up. */
@@ -66,6 +84,7 @@ export function captureGuest(guest: GuestProcess, layout: Layout): Image {
   return {
     pid: image.pid,
     vmas: layout.vmas,
+    objects: layout.objects,
     vdso: image.vdso,
     mm: { ...image.mm, brk },
     sigactions: guest.dispositions.bytes,

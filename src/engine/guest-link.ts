@@ -133,6 +133,7 @@ export class GuestLink implements HomeLink {
   adopt(parent: Guest, birth: Birth): Guest {
     const { options } = parent.process;
     options.space.join();
+    options.memory?.join();
     const { ticket, tid, pid, clearTid } = birth;
     const reservedFds = parent.process.reservedFds;
     const child = this.take(

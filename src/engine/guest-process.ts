@@ -133,6 +133,7 @@ export class GuestProcess {
     if (this.gone) return;
     this.gone = true;
     this.options.space.leave();
+    this.options.memory?.leave();
     this.kin.onOver();
     for (const guest of this.threads.values()) guest.over();
   }

@@ -1,11 +1,12 @@
 import { TeselaError } from "../base/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
-import type { Head } from "../wire/mod.ts";
+import type { Head, Message } from "../wire/mod.ts";
 import type { Sink } from "./carry.ts";
 import { caughtUp, notBefore, type Shift } from "./clocks.ts";
 import type { FileCache } from "./file-cache.ts";
 import { GuestBuild } from "./guest-build.ts";
+import type { GroupMemory } from "./group-memory.ts";
 import type { Zygote } from "./zygote.ts";
 
 interface Parts {
@@ -19,9 +20,12 @@ export class GuestSink implements Sink, Disposable {
   private readonly parts: Parts;
   private readonly offered: Head<"offer">;
   private readonly shift: Promise<Shift | null>;
+  private readonly memory: GroupMemory | null;
   private build: GuestBuild | null = null;
 
-  constructor(parts: Parts, offered: Head<"offer">, shift: Promise<Shift | null>) {
+  constructor(parts: Parts, offered: Head<"offer">, shift: Promise<Shift | null>, memory: GroupMemory | null) {
+    this.memory = memory;
+    memory?.join();
     this.parts = parts;
     this.offered = offered;
     this.shift = shift;
@@ -32,10 +36,17 @@ export class GuestSink implements Sink, Disposable {
     const measured = await this.shift;
     if (measured === null) await caughtUp(image.clocks);
     const { boot, cpu, portable = false } = this.offered;
-    const origin = { clockName: boot, shift: measured && notBefore(measured, image.clocks), cpu, portable };
+    // Those that came with it live in one namespace, with the clocks of the first one, which left when this one did.
+    const shift = this.memory?.place ? this.memory.place.shift : measured && notBefore(measured, image.clocks);
+    const origin = { clockName: boot, shift, cpu, portable };
     const { tracees, zygote, cache } = this.parts;
-    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin });
+    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin, memory: this.memory });
     return [];
+  }
+  /** Of the memory that its group shares. @throws TeselaError E_PROTOCOL */
+  share({ head, payload }: Extract<Message, { type: "shared" }>): void {
+    if (!this.memory) throw new TeselaError("E_PROTOCOL", "a process that comes alone brings shared memory");
+    this.memory.write(head, head.at, payload);
   }
   write(chunk: Parameters<Sink["write"]>[0]): void {
     this.build?.write(chunk);
@@ -52,5 +63,6 @@ export class GuestSink implements Sink, Disposable {
   }
   [Symbol.dispose](): void {
     this.build?.kill();
+    this.memory?.leave();
   }
 }

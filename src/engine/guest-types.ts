@@ -3,6 +3,7 @@ import type { ForwardPlan } from "../forward/mod.ts";
 import type { CpuUsed, Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Shift } from "./clocks.ts";
+import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
 import type { PidSpace } from "./pid-space.ts";
 
@@ -118,6 +119,8 @@ export interface GuestOptions {
   readonly home: number;
   readonly image: Image;
   readonly space: PidSpace;
+  /** What it shares with others that came with it, or that it has had here. */
+  readonly memory: GroupMemory | null;
   readonly origin: GuestOrigin;
   /** Of each deputy's buffer. */
   readonly areaSize: number;

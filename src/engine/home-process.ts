@@ -3,11 +3,12 @@ import type { Image } from "../image/mod.ts";
 import { isEnd, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import { Deputy } from "./deputy.ts";
 import { type Frozen, type FrozenProcess, isGone, pendingSignals, resumeRegs, threadsOf } from "./freeze.ts";
+import type { Group } from "./group.ts";
 import type { Verdict } from "./guest-types.ts";
 import type { Becoming } from "./home-exec.ts";
 import { isInOrder, isJobControl, JOB_CONTROL, ORDERLY_ROUNDS, ownership, putBack, putFirst, putOwn, takeAll } from "./home-queue.ts";
 import { HomeThread } from "./home-thread.ts";
-import type { HomeOptions, HostLink, Phase } from "./home-types.ts";
+import type { HomeOptions, HomeSignal, HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { OwnViewFiles } from "./own-view-files.ts";
@@ -52,6 +53,10 @@ export class HomeProcess {
   onHomeSignal: (info: Uint8Array, thread: HomeThread) => void = () => {};
   /** It has become another program, and stands at its beginning, traced. */
   onProgram: () => void = () => {};
+  /** Those with which it shares memory, itself among them, while they are away. */
+  group: Group | null = null;
+  /** Why it has to come home, when that is a signal. */
+  homeward: HomeSignal | null = null;
   /** An execve(2) is under way. */
   becoming: Becoming | null = null;
   readonly stillborn = new Stillborn();

@@ -48,7 +48,7 @@ export class HomeSink implements Sink, Disposable {
     if (image.vmas.some((v) => extents.some((e) => v.start < e.end && v.end > e.start))) {
       throw new TeselaError("E_CANTMOVE", `process ${pid} has mapped memory where its deputy is`, { reasons: ["low_address"] });
     }
-    const have = readLayout(pid, this.hashes, extents).vmas;
+    const have = readLayout(pid, this.hashes, extents, (id) => this.process.group?.shown(id) ?? null).vmas;
     const plan = reshape(have, image.vmas);
     await run(deputy, "mapping memory at home", plan.calls);
     // Pages that were kept, as those with the arguments, are old by now; those of zeros or clean ones do not come.

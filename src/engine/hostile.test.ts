@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { TeselaError, toTeselaError } from "../base/mod.ts";
-import { decodeImage, encodeImage, MM_FIELDS, packRuns, SKELETON_BASE, type ThreadImage } from "../image/mod.ts";
+import { decodeImage, encodeImage, MM_FIELDS, packRuns, SKELETON_BASE, type ThreadImage, type Image, type Vma } from "../image/mod.ts";
 import { ALPN, type Channel } from "../io/mod.ts";
 import { Asks } from "./asks.ts";
 import { Inbox } from "./carry.ts";
@@ -16,10 +16,11 @@ const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, 
 const STRANGER = 3;
 const SIGTERM = 15;
 
-const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
+const image = (over: Partial<Image> = {}): Buffer =>
   encodeImage({
     pid: 7,
     vmas: [{ start: 0x400000n, end: 0x402000n, prot: 3, growsDown: false, backing: { kind: "anon" } }],
+    objects: [],
     vdso: null,
     mm: Object.fromEntries(MM_FIELDS.map((f) => [f, f === "endCode" ? 0x401000n : 0x400000n])) as never,
     sigactions: Buffer.alloc(64 * 32),
@@ -48,8 +49,14 @@ const image = (over: Partial<Parameters<typeof encodeImage>[0]> = {}): Buffer =>
     ...over,
   });
 
-/** Offers a process to node 2, up to the image; `act` does the rest. @returns the error that ends it */
-async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promise<void>, over: object = {}): Promise<TeselaError> {
+/** Offers a process to node 2, up to the image, with what goes before that; `act` does the rest. @returns the error that ends it */
+async function carried(
+  n: TestNodes,
+  bytes: Buffer,
+  act: (inbox: Inbox) => Promise<void>,
+  over: object = {},
+  first: (channel: Channel) => void = () => {},
+): Promise<TeselaError> {
   const to = n.addresses[1];
   assert.ok(to);
   const channel = await n.node(STRANGER).transport.connect(to, ALPN.BULK);
@@ -59,6 +66,7 @@ async function carried(n: TestNodes, bytes: Buffer, act: (inbox: Inbox) => Promi
     const offer = { ticket: 9, home: STRANGER, pid: 7, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [], ...over };
     channel.send("offer", offer);
     await inbox.next("the offer", 2000, "want");
+    first(channel);
     channel.send("image", { huge: [] }, bytes);
     await inbox.next("the image", 2000, "full");
     await act(inbox);
@@ -117,6 +125,23 @@ test("a host takes no garbage, and its other guests do not notice", { skip, time
   }
   const twice = { ...low, start: 0x400000n, end: 0x402000n };
   assert.equal((await carried(n, image({ vmas: [twice, { ...twice, start: 0x401000n }] }), none)).code, "E_PROTOCOL", "one over the other");
+  const piece = (name: string, size: number, at: number) => (channel: Channel) => {
+    channel.send("shared", { name, size, at }, Buffer.alloc(4096, 0x90));
+  };
+  const area = (object: string, page: number): Vma => {
+    const start = BigInt(0x400000 + page * 4096);
+    return { start, end: start + 4096n, prot: 3, growsDown: false, backing: { kind: "shared", object, offset: 0n, writable: true } };
+  };
+  const shows = (name: string, size: number): Partial<Image> => ({ vmas: [area(name, 0)], objects: [{ name, size }] });
+  const group = { group: "g" };
+  assert.equal((await carried(n, image(), end, {}, piece("a", 4096, 0))).code, "E_PROTOCOL", "it comes alone");
+  assert.equal((await carried(n, image(shows("a", 4096)), end)).code, "E_PROTOCOL", "it comes alone");
+  assert.equal((await carried(n, image(), end, group, piece("a", 4096, 4096))).code, "E_PROTOCOL", "behind its end");
+  assert.equal((await carried(n, image(), end, group, piece("a", 4095, 0))).code, "E_PROTOCOL", "beyond its end");
+  assert.equal((await carried(n, image(shows("a", 8192)), end, group, piece("a", 4096, 0))).code, "E_PROTOCOL", "of two sizes");
+  const many = Array.from({ length: 257 }, (_, i) => ({ name: `a${i}`, size: 4096 }));
+  const all = { vmas: many.map((o, i) => area(o.name, i)), objects: many };
+  assert.equal((await carried(n, image(all), end, group)).code, "E_PROTOCOL", "too many");
   const before = children();
   for (const pid of [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
     assert.equal((await carried(n, image({ pid }), none)).code, "E_REFUSED", `PID ${pid}`);

@@ -3,12 +3,13 @@ import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
-import { Asks, bigintOf, numberOf, numbersOf } from "./asks.ts";
+import { Asks, bigintOf, numberOf, numbersOf, textOf, textsOf } from "./asks.ts";
 import { clocksOf, measureShift, type Shift } from "./clocks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
 import type { FileCache } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
+import { GroupMemory } from "./group-memory.ts";
 import { GuestLink } from "./guest-link.ts";
 import { GuestSink } from "./guest-sink.ts";
 import { IncomingFiles } from "./incoming-files.ts";
@@ -18,7 +19,7 @@ import { GuestProcess } from "./guest-process.ts";
 import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
-import { acceptable, type NodeFacts } from "./node-facts.ts";
+import { acceptable, type NodeFacts, roomFor } from "./node-facts.ts";
 import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
 import type { Zygote } from "./zygote.ts";
@@ -53,6 +54,8 @@ export class Hosting {
   private readonly arrived = new Map<string, Arrived>();
   /** Threads, by home and ticket. */
   private readonly guests = new Map<string, Guest>();
+  /** Of guests that share memory, and of those that come to do so. */
+  private readonly groups = new Map<string, GroupMemory>();
   /** Processes on their way here. */
   private coming = 0;
   /** By home. */
@@ -68,6 +71,10 @@ export class Hosting {
   get count(): number {
     return [...this.all()].length;
   }
+  /** Bytes that guests may still take, which is less than what is free. */
+  private get room(): number {
+    return roomFor(this.parts.memory?.() ?? Number.POSITIVE_INFINITY);
+  }
   get hasRoom(): boolean {
     return this.guests.size + this.arrived.size + this.coming < (this.parts.processes ?? Number.POSITIVE_INFINITY);
   }
@@ -80,7 +87,7 @@ export class Hosting {
     try {
       const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch");
       if (first.type === "offer") await this.receive(inbox, first.head);
-      else await this.sendHome(inbox, first.head.ticket);
+      else await this.sendHome(inbox, first.head);
       channel.close();
     } catch (e) {
       this.parts.log.warn("a process was not carried", { peer: channel.peer.node, error: toTeselaError(e).message });
@@ -89,7 +96,7 @@ export class Hosting {
   }
 
   private async receive(inbox: Inbox, head: Head<"offer">): Promise<void> {
-    acceptable(head, this.parts.facts, { process: this.hasRoom, memory: this.parts.memory?.() ?? Number.POSITIVE_INFINITY });
+    acceptable(head, this.parts.facts, { process: this.hasRoom, memory: this.room });
     this.coming++;
     try {
       await this.accept(inbox, head);
@@ -101,10 +108,10 @@ export class Hosting {
   private async accept(inbox: Inbox, head: Head<"offer">): Promise<void> {
     const { cache, carry } = this.parts;
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
-    const sink = new GuestSink(this.parts, head, this.homeShift(head));
+    const sink = new GuestSink(this.parts, head, this.homeShift(head), this.memoryOf(head, inbox.channel.peer.node));
     const files = new IncomingFiles(cache);
     try {
-      await receiveFrozen(inbox, sink, carry, (m) => files.take(m));
+      await receiveFrozen(inbox, sink, carry, (m) => (m.type === "file" ? files.take(m) : sink.share(m)));
       const build = sink.release();
       const key = arrivalKey(head.home, head.ticket, inbox.channel.peer.node);
       this.forget(key);
@@ -119,6 +126,18 @@ export class Hosting {
       files[Symbol.dispose]();
       sink[Symbol.dispose]();
     }
+  }
+
+  /** What those have in common that come from a node under one name; null for a process that comes alone. */
+  private memoryOf({ home, group }: Head<"offer">, from: number): GroupMemory | null {
+    if (group === undefined) return null;
+    const key = `${home}:${from}:${group}`;
+    let memory = this.groups.get(key);
+    if (!memory) {
+      memory = new GroupMemory(this.room, () => this.groups.delete(key));
+      this.groups.set(key, memory);
+    }
+    return memory;
   }
 
   /** Ends a process that has come and does not run. */
@@ -147,20 +166,22 @@ export class Hosting {
     }
   }
 
-  private async sendHome(inbox: Inbox, ticket: number): Promise<void> {
-    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process);
+  private async sendHome(inbox: Inbox, { ticket, objects = [] }: Head<"fetch">): Promise<void> {
+    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, objects);
   }
 
-  private async send(inbox: Inbox, guest: GuestProcess): Promise<number> {
+  /** @param shared memory of its group that is sent with this one */
+  private async send(inbox: Inbox, guest: GuestProcess, shared: readonly string[]): Promise<number> {
     await guest.freeze();
     const layout = readGuestLayout(guest, this.parts.cache);
     const image = captureGuest(guest, layout);
     const source = { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
-    return await sendFrozen(inbox, source, { image, layout }, this.parts.carry);
+    const objects = guest.options.memory?.named(shared) ?? [];
+    return await sendFrozen(inbox, source, { image, layout, objects }, this.parts.carry);
   }
 
   /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
-  private async sendOn(guest: GuestProcess, node: number): Promise<number> {
+  private async sendOn(guest: GuestProcess, node: number, group: string | null, shared: readonly string[]): Promise<number> {
     const { transport, carry, peers } = this.parts;
     // Where it is, this node has been told by the cluster: a home must not have us connect to any address that it likes.
     const to = peers().find((p) => p.node === node);
@@ -169,8 +190,9 @@ export class Hosting {
     try {
       const inbox = new Inbox(channel);
       const layout = readGuestLayout(guest, this.parts.cache);
-      await offer(inbox, { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files }, carry);
-      const sent = await this.send(inbox, guest);
+      const its = { ...offerOf(guest, layout.files, this.parts.facts), ...(group !== null && { group }) };
+      await offer(inbox, { task: guest.leader.tid, offer: its, files: layout.files }, carry);
+      const sent = await this.send(inbox, guest, shared);
       channel.close();
       return sent;
     } catch (e) {
@@ -207,7 +229,15 @@ export class Hosting {
         link.watch(this.guest(home, numberOf(p, "ticket")).process, p.on === true);
         return null;
       },
-      send: async (p) => this.sendOn(this.guest(home, numberOf(p, "ticket")).process, numberOf(p, "node")),
+      /** All of a group stand before any of them is carried off. */
+      freeze: async (p) => {
+        await Promise.all(numbersOf(p, "tickets").map((ticket) => this.guest(home, ticket).process.freeze()));
+        return null;
+      },
+      send: async (p) => {
+        const { process } = this.guest(home, numberOf(p, "ticket"));
+        return this.sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), textsOf(p, "objects"));
+      },
     });
     this.homes.set(home, asks);
     const link = new GuestLink(channel, asks, this.parts, this, (o, leader) => this.take({ ...o, link }, leader));
@@ -254,24 +284,45 @@ export class Hosting {
     if (guest) guest.guarded(() => act(guest));
   }
 
-  private go(p: Record<string, Data | undefined>, link: GuestLink, home: number): Data {
+  /** Processes that have arrived run from now on: all of them or none. */
+  private go(p: Params, link: GuestLink, home: number): Data {
+    const from = p.from === undefined ? home : numberOf(p, "from");
+    const list = Array.isArray(p.processes) ? (p.processes as Params[]) : [];
+    if (list.length === 0) throw new TeselaError("E_PROTOCOL", "nobody is named who shall run");
+    const all = list.map((one) => {
+      const ticket = numberOf(one, "ticket");
+      const here = this.arrived.get(arrivalKey(home, ticket, from));
+      if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
+      return { one, here, ticket, threads: threadsOf(one, here.build) };
+    });
+    for (const { ticket, here } of all) {
+      this.arrived.delete(arrivalKey(home, ticket, from));
+      clearTimeout(here.timer);
+    }
+    const processes = all.map(({ one, here, threads }) => this.begin(one, here.build, threads, p.cpus, link, home));
+    // What one does to what they share may wait for what another does.
+    for (const process of processes) for (const guest of process.threads.values()) guest.guarded(() => guest.go());
+    return null;
+  }
+
+  private begin(
+    p: Params,
+    build: GuestBuild,
+    [leader, ...others]: readonly ThreadOptions[],
+    cpus: Data | undefined,
+    link: GuestLink,
+    home: number,
+  ): GuestProcess {
     const ticket = numberOf(p, "ticket");
-    const key = arrivalKey(home, ticket, p.from === undefined ? home : numberOf(p, "from"));
-    const here = this.arrived.get(key);
-    if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
-    const { build } = here;
     const { image } = build;
-    const threads = threadsOf(p, build);
-    this.arrived.delete(key);
-    clearTimeout(here.timer);
-    const [leader, ...others] = threads;
     if (!leader) throw new TeselaError("E_PROTOCOL", "a process without threads");
-    if (typeof p.cpus === "number") for (const { tid } of threads) keepBelow(tid, p.cpus);
+    if (typeof cpus === "number") for (const { tid } of [leader, ...others]) keepBelow(tid, cpus);
     const options = {
       ticket,
       home,
       image,
       space: build.space,
+      memory: build.memory,
       origin: build.origin,
       areaSize: numberOf(p, "areaSize"),
       reservedFds: numbersOf(p, "reservedFds"),
@@ -284,8 +335,7 @@ export class Hosting {
     for (const thread of others) process.add(thread);
     if (p.watched === true) link.watch(process, true);
     tellNews(process, p.news);
-    for (const guest of process.threads.values()) guest.guarded(() => guest.go());
-    return null;
+    return process;
   }
 
   private take(o: Omit<GuestOptions, "register" | "unregister"> & { readonly link: GuestLink }, leader: ThreadOptions): GuestProcess {
@@ -353,6 +403,8 @@ export class Hosting {
   }
 }
 
+type Params = Record<string, Data | undefined>;
+
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
@@ -366,7 +418,7 @@ function tellNews(process: GuestProcess, news: Data | undefined): void {
 }
 
 /** The threads that home names, which are those that have arrived. @throws TeselaError E_PROTOCOL */
-function threadsOf(p: Record<string, Data | undefined>, { image, tids }: GuestBuild): ThreadOptions[] {
+function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
   const named = Array.isArray(p.threads) ? (p.threads as Record<string, Data | undefined>[]) : [];
   const byTid = new Map(named.map((t) => [numberOf(t, "tid"), t]));
   const threads = image.threads.map((t) => {

@@ -62,11 +62,13 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): 
     });
   }
   // Above the guests' own limit the kernel would make room by ending the largest of those that run here.
-  const free = Math.min(freeMemory() - SPARE_BYTES, room.memory);
-  if (offer.bytes > free) {
-    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${free} bytes for guests, the process needs ${offer.bytes}`);
+  if (offer.bytes > room.memory) {
+    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${room.memory} bytes for guests, the process needs ${offer.bytes}`);
   }
 }
+
+/** Bytes that guests may take, where no more than so many are left to them. */
+export const roomFor = (left: number): number => Math.min(freeMemory() - SPARE_BYTES, left);
 
 function someOf(names: readonly string[]): string {
   const more = names.length - MAX_NAMED;

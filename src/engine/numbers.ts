@@ -4,6 +4,8 @@ export const Sys = {
   write: 1,
   close: 3,
   lseek: 8,
+  shmdt: 67,
+  fallocate: 285,
   mmap: 9,
   mprotect: 10,
   munmap: 11,

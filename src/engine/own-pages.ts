@@ -15,6 +15,9 @@ export const MAP_THERE = 0x10_0010;
 /** Calls that the kernel here makes unseen and that change what is mapped at their first argument. */
 export const MAPPING_CALLS: ReadonlySet<number> = new Set([Sys.mmap, Sys.mprotect, Sys.munmap, Sys.mremap, Sys.madvise]);
 
+/** Those of them after which an area shows its memory at another place. */
+export const MOVES_MAPPINGS: ReadonlySet<number> = new Set([Sys.mremap]);
+
 const isLow = (address: bigint | undefined): boolean => (address ?? 0n) < OWN_PAGES_END;
 
 /** Whether a call may change the pages that are the engine's own. The guest's filter says the same: see {@link guestFilter}. */

@@ -31,7 +31,10 @@ export class Track {
   /** Where it runs; null at home. */
   node: number | null = null;
   nmigs = 0;
-  busy = false;
+  /** A move of it is under way. */
+  claimed = false;
+  /** Its guest is not there yet: it cannot be moved. */
+  beingBorn = false;
   /** Stopped at an exec by us, and still traced. */
   seized = false;
   cantmove: readonly string[] = [];
@@ -45,6 +48,11 @@ export class Track {
   constructor(pid: number, startTime: bigint) {
     this.pid = pid;
     this.startTime = startTime;
+  }
+
+  /** It is being moved, or another of those that are away with it. */
+  get busy(): boolean {
+    return this.claimed || this.beingBorn || (this.process?.group?.claimed ?? false);
   }
 
   moved(node: number | null, move: { bytes: number; freezeMs: number }): void {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, statfsSync } from "node:fs";
 import { MiB } from "../base/mod.ts";
 import { memory, proc } from "../sys/mod.ts";
 
@@ -8,6 +8,8 @@ import { memory, proc } from "../sys/mod.ts";
 export type Area =
   | { readonly kind: "anon"; readonly line: proc.MapsLine; readonly stack: boolean }
   | { readonly kind: "file"; readonly line: proc.MapsLine }
+  /** Memory that others may share: `reason` is why the process stays home where it cannot be taken along with them. */
+  | { readonly kind: "shared"; readonly line: proc.MapsLine; readonly writable: boolean; readonly reason: string }
   | { readonly kind: "vdso"; readonly line: proc.MapsLine }
   | { readonly kind: "refused"; readonly line: proc.MapsLine; readonly reason: string };
 
@@ -16,13 +18,17 @@ export const MAX_MAPPED_FILE = 256 * MiB;
 
 /** Kernel-made names of mappings that cannot move, and the reason each gives. */
 const REFUSED_NAMES: readonly (readonly [RegExp, string])[] = [
-  [/^\/SYSV/, "sysv_shm"],
   [/^anon_inode:\[io_uring\]/, "io_uring"],
   [/^anon_inode:\[perf_event\]/, "perf_event"],
   [/^anon_inode:/, "mmap_dev"],
   [/^\/\[aio\]/, "aio"],
   [/^\/anon_hugepage/, "hugetlb"],
   [/^\[uprobes\]/, "uprobes"],
+];
+
+/** Memory that is shared and has a name of the kernel's; other such memory is a file that some program has made. */
+const SHARED_NAMES: readonly (readonly [RegExp, string])[] = [
+  [/^\/SYSV/, "sysv_shm"],
   [/^\/dev\/zero \(deleted\)/, "shared_memory"],
 ];
 
@@ -34,19 +40,24 @@ function classify(pid: number, line: proc.MapsLine): Area {
   const { name } = line;
   if (name === "[vdso]" || name.startsWith("[vvar")) return { kind: "vdso", line };
   for (const [pattern, reason] of REFUSED_NAMES) if (pattern.test(name)) return { kind: "refused", line, reason };
-  if (line.inode === 0n) return { kind: "anon", line, stack: name === "[stack]" };
+  const sharedName = SHARED_NAMES.find(([pattern]) => pattern.test(name));
+  // A System V segment's number may be 0.
+  if (line.inode === 0n && !sharedName) return { kind: "anon", line, stack: name === "[stack]" };
   const mode = fileMode(pid, line);
   if (mode === "device") return { kind: "refused", line, reason: "mmap_dev" };
   if (mode === "hugetlb") return { kind: "refused", line, reason: "hugetlb" };
+  if (line.shared && (mode === "memory" || sharedName)) {
+    return { kind: "shared", line, writable: mayBeWritten(pid, line), reason: sharedName?.[1] ?? "monkey" };
+  }
   // A shared mapping of a file that is open for writing may become writable by mprotect at any time.
-  if (line.shared && ((line.prot & 2) !== 0 || writable(pid, line))) return { kind: "refused", line, reason: "monkey" };
+  if (line.shared && ((line.prot & 2) !== 0 || mayBeWritten(pid, line))) return { kind: "refused", line, reason: "monkey" };
   return { kind: "file", line };
 }
 
 const mapFile = (pid: number, line: proc.MapsLine): string => `/proc/${pid}/map_files/${line.start.toString(16)}-${line.end.toString(16)}`;
 
-/** The link's mode tells how the mapped file is open (fs/proc/base.c, proc_map_files_instantiate). */
-function writable(pid: number, line: proc.MapsLine): boolean {
+/** Whether mprotect(2) may make a shared mapping writable: the link's mode tells how the mapped file is open (fs/proc/base.c, proc_map_files_instantiate). */
+export function mayBeWritten(pid: number, line: proc.MapsLine): boolean {
   // A running process may take it away meanwhile: no link then.
   return ((lstatSync(mapFile(pid, line), { throwIfNoEntry: false })?.mode ?? 0) & 0o200) !== 0;
 }
@@ -54,13 +65,16 @@ function writable(pid: number, line: proc.MapsLine): boolean {
 /** open(2): a descriptor for looking only; Node has no name for it. */
 const O_PATH = 0o10000000;
 const HUGETLBFS_BLOCK = 2 * MiB;
-function fileMode(pid: number, line: proc.MapsLine): "regular" | "device" | "hugetlb" {
+/** TMPFS_MAGIC (statfs(2)): shared memory of every kind is in such a file system. */
+const TMPFS = 0x01021994;
+function fileMode(pid: number, line: proc.MapsLine): "regular" | "memory" | "device" | "hugetlb" {
   try {
     const fd = openMapped(pid, line, O_PATH);
     try {
       const st = fstatSync(fd);
       if (!st.isFile()) return "device";
-      return st.blksize >= HUGETLBFS_BLOCK && !line.name.startsWith("/memfd:") ? "hugetlb" : "regular";
+      if (statfsSync(`/proc/self/fd/${fd}`).type === TMPFS) return "memory";
+      return st.blksize >= HUGETLBFS_BLOCK ? "hugetlb" : "regular";
     } finally {
       closeSync(fd);
     }

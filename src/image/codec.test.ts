@@ -25,8 +25,10 @@ const IMAGE: Image = {
   vmas: [
     area(0x400000n, 0x401000n, { prot: 5, backing: { kind: "file", hash, offset: 0x2000n } }),
     area(0x401000n, 0x500000n, { prot: 0 }),
+    area(0x600000n, 0x700000n, { backing: { kind: "shared", object: "17.0", offset: 0x1000n, writable: true } }),
     area(0x7fff_ff00_0000n, 0x7fff_ffff_f000n, { growsDown: true }),
   ],
+  objects: [{ name: "17.0", size: 0x101000 }],
   vdso: { start: 0x7fff_f7fc_1000n, end: 0x7fff_f7fc_7000n, hash: "ab".repeat(16) },
   mm: Object.fromEntries(MM_FIELDS.map((f, i) => [f, 0x1000n + BigInt(i)])) as Image["mm"],
   sigactions: Buffer.alloc(64 * 32, 5),

@@ -17,7 +17,7 @@ import {
   bool,
   str,
 } from "../wire/mod.ts";
-import { type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
+import { type Backing, type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
 
 /** An image as bytes: CBOR, every field checked on the way in. */
 
@@ -34,7 +34,8 @@ const USER_END = 0x7fff_ffff_f000n;
 const PAGE_MASK = 0xfffn;
 
 const limit = list(u64, 2);
-const backing = obj({ kind: oneOf("anon", "file"), hash: nullable(str(64)), offset: u64 });
+/** `name`: a file's hash, or the name of what is shared. */
+const backing = obj({ kind: oneOf("anon", "file", "shared"), name: nullable(str(64)), offset: u64, writable: bool });
 const vma = obj({ start: u64, end: u64, prot: u8, growsDown: bool, backing });
 const thread = obj({
   tid: u32,
@@ -54,6 +55,7 @@ const thread = obj({
 const image = obj({
   pid: u32,
   vmas: list(vma, MAX_VMAS),
+  objects: list(obj({ name: str(64), size }), MAX_VMAS),
   vdso: nullable(obj({ start: u64, end: u64, hash: str(64) })),
   mm: list(u64, MM_FIELDS.length),
   sigactions: bytes(SIGNALS * SIGACTION_BYTES),
@@ -74,10 +76,8 @@ type Wire = typeof image extends Field<infer T> ? T : never;
 export function encodeImage(i: Image): Buffer {
   const wire: Wire = {
     pid: i.pid,
-    vmas: i.vmas.map((v) => ({
-      ...v,
-      backing: v.backing.kind === "file" ? v.backing : { kind: "anon" as const, hash: null, offset: 0n },
-    })),
+    vmas: i.vmas.map((v) => ({ ...v, backing: wireBacking(v.backing) })),
+    objects: [...i.objects],
     vdso: i.vdso,
     mm: MM_FIELDS.map((f) => i.mm[f]),
     sigactions: i.sigactions,
@@ -125,6 +125,21 @@ function withEnd(state: Uint8Array, length: number): Uint8Array {
   return whole;
 }
 
+function wireBacking(b: Backing): Wire["vmas"][number]["backing"] {
+  switch (b.kind) {
+    case "anon":
+      return { kind: "anon", name: null, offset: 0n, writable: false };
+    case "file":
+      return { kind: "file", name: b.hash, offset: b.offset, writable: false };
+    case "shared":
+      return { kind: "shared", name: b.object, offset: b.offset, writable: b.writable };
+  }
+}
+function backingOf({ kind, name, offset, writable }: Wire["vmas"][number]["backing"]): Backing {
+  if (kind === "anon" || name === null) return { kind: "anon" };
+  return kind === "file" ? { kind, hash: name, offset } : { kind, object: name, offset, writable };
+}
+
 /** Areas are whole pages in the order of their addresses, and do not overlap. */
 function checkAreas(areas: readonly { start: bigint; end: bigint }[]): void {
   let last = 0n;
@@ -160,13 +175,8 @@ export function decodeImage(bytes: Buffer): Image {
   checkAreas(w.vmas);
   return {
     pid: w.pid,
-    vmas: w.vmas.map((v) => ({
-      ...v,
-      backing:
-        v.backing.hash !== null && v.backing.kind === "file"
-          ? { kind: "file", hash: v.backing.hash, offset: v.backing.offset }
-          : { kind: "anon" },
-    })),
+    vmas: w.vmas.map((v) => ({ ...v, backing: backingOf(v.backing) })),
+    objects: w.objects,
     vdso: w.vdso,
     mm: Object.fromEntries(MM_FIELDS.map((f, n) => [f, word(w.mm, n)])) as Image["mm"],
     sigactions: w.sigactions,

@@ -4,7 +4,18 @@ import type { AltStack } from "./sigframe.ts";
 /** What a process is made of besides its pages. All of it travels in one CBOR head; bigints are addresses or words. */
 
 /** Where an area's clean pages come from. */
-export type Backing = { readonly kind: "anon" } | { readonly kind: "file"; readonly hash: string; readonly offset: bigint };
+export type Backing =
+  | { readonly kind: "anon" }
+  | { readonly kind: "file"; readonly hash: string; readonly offset: bigint }
+  /** Memory that it may share with others which are carried along; `writable`: it may be made so by mprotect(2). */
+  | { readonly kind: "shared"; readonly object: string; readonly offset: bigint; readonly writable: boolean };
+
+/** Memory that processes share, by the name that its home has given it. */
+export interface SharedObject {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+}
 
 export interface Vma {
   readonly start: bigint;
@@ -64,6 +75,8 @@ export interface Image {
   /** Its PID at home. */
   readonly pid: number;
   readonly vmas: readonly Vma[];
+  /** What its shared areas show. */
+  readonly objects: readonly SharedObject[];
   /** vvar and vdso lie together; the vdso's content must be the same on both kernels. */
   readonly vdso: { readonly start: bigint; readonly end: bigint; readonly hash: string } | null;
   readonly mm: Mm;

@@ -17,7 +17,7 @@ interface Page {
 type Space = (Page | null)[];
 
 const backingOf = (v: Vma, page: number): string =>
-  v.backing.kind === "anon" ? "anon" : `${v.backing.hash}@${BigInt(BASE + page * PAGE) - v.start + v.backing.offset}`;
+  v.backing.kind !== "file" ? "anon" : `${v.backing.hash}@${BigInt(BASE + page * PAGE) - v.start + v.backing.offset}`;
 
 function spaceOf(vmas: readonly Vma[]): Space {
   const space: Space = Array.from({ length: PAGES }, () => null);

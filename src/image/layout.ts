@@ -1,4 +1,5 @@
-import type { Vma } from "./image.ts";
+import { TeselaError } from "../base/mod.ts";
+import type { Backing, Vma } from "./image.ts";
 import type { RawCall } from "./stub.ts";
 
 /** Turning a list of areas into the calls that make it. */
@@ -8,6 +9,7 @@ const MPROTECT = 10;
 const MUNMAP = 11;
 const MADVISE = 28;
 const PROT_WRITE = 2;
+const MAP_SHARED = 0x1;
 const MAP_PRIVATE = 0x2;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
@@ -27,8 +29,9 @@ const length = (v: { start: bigint; end: bigint }): bigint => v.end - v.start;
 export function mapArea(vma: Vma, fd: number | null, host: boolean): RawCall {
   const fixed = host ? MAP_FIXED_NOREPLACE : MAP_FIXED;
   const reserve = host || (vma.prot & PROT_WRITE) === 0 ? MAP_NORESERVE : 0;
-  if (vma.backing.kind === "file" && fd !== null) {
-    return { nr: MMAP, args: [vma.start, length(vma), vma.prot, MAP_PRIVATE | fixed | reserve, fd, vma.backing.offset] };
+  if (vma.backing.kind !== "anon" && fd !== null) {
+    const type = vma.backing.kind === "file" ? MAP_PRIVATE : MAP_SHARED;
+    return { nr: MMAP, args: [vma.start, length(vma), vma.prot, type | fixed | reserve, fd, vma.backing.offset] };
   }
   const stack = vma.growsDown ? MAP_GROWSDOWN | MAP_STACK : 0;
   return { nr: MMAP, args: [vma.start, length(vma), vma.prot, MAP_PRIVATE | MAP_ANONYMOUS | fixed | stack | reserve, -1, 0] };
@@ -66,9 +69,11 @@ function stretches(have: readonly Vma[], want: readonly Vma[]): Stretch[] {
   return out;
 }
 
+const contentOf = (b: Exclude<Backing, { kind: "anon" }>): string => (b.kind === "file" ? `file ${b.hash}` : `object ${b.object}`);
+
 function sameBacking(a: Vma, b: Vma): boolean {
   if (a.backing.kind === "anon" || b.backing.kind === "anon") return a.backing.kind === b.backing.kind;
-  return a.backing.hash === b.backing.hash && a.start - a.backing.offset === b.start - b.backing.offset;
+  return contentOf(a.backing) === contentOf(b.backing) && a.start - a.backing.offset === b.start - b.backing.offset;
 }
 
 export interface Reshape {
@@ -89,6 +94,8 @@ export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
     if (!s.want) {
       calls.push(unmapArea(s));
     } else if (s.have === null || !sameBacking(s.have, s.want)) {
+      // A guest does not move what it shares: see the engine's filter.
+      if (s.want.backing.kind === "shared") throw new TeselaError("E_PROTOCOL", "shared memory came home to where it was not");
       const part: Vma = { ...s.want, start: s.start, end: s.end, growsDown: s.want.growsDown && s.start === s.want.start };
       if (s.want.backing.kind === "file") lost.push(part);
       calls.push(mapArea({ ...part, backing: { kind: "anon" } }, null, false));

@@ -45,7 +45,10 @@ export class FrozenPages implements PageSource {
   constructor(pid: number, vmas: readonly Vma[]) {
     this.pid = pid;
     using pagemap = proc.openProc(pid, "pagemap");
-    this.owned = vmas.map((vma) => ({ vma, runs: proc.ownPages(pagemap.fd, vma.start, vma.end, false) }));
+    // What it shares with others is carried apart.
+    this.owned = vmas
+      .filter((vma) => vma.backing.kind !== "shared")
+      .map((vma) => ({ vma, runs: proc.ownPages(pagemap.fd, vma.start, vma.end, false) }));
     this.pages = this.owned.reduce((sum, o) => sum + o.runs.reduce((n, r) => n + r.pages, 0), 0);
   }
 

@@ -63,6 +63,8 @@ export const MESSAGES = defineMessages({
     portable: opt(bool),
     bytes: size,
     files: list(obj({ hash: str(64), size }), 1024),
+    /** It comes with others that share its memory: those that come from one node under one name. */
+    group: opt(str(32)),
   }),
   want: msg(32, { hashes: list(str(64), 1024) }),
   /** A piece of a mapped file; pieces come in order, `last` with the final one. */
@@ -75,7 +77,10 @@ export const MESSAGES = defineMessages({
   pages: msg(36, { runs: u32 }),
   end: msg(37, { pages: size }),
   ready: msg(38, {}),
-  fetch: msg(39, { ticket: u32 }),
+  /** `objects`: shared memory that is wanted before the image. */
+  fetch: msg(39, { ticket: u32, objects: opt(list(str(64), 256)) }),
+  /** A piece of memory that a group shares, `at` an offset in its `size` bytes; what does not come is zero. */
+  shared: msg(40, { name: str(64), size, at: size }),
 
   // 64 to 95: control streams, teselad to teselad. An answer bears the `seq` of its question.
   ctlStatusAsk: msg(64, { seq: u32 }),

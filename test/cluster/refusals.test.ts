@@ -24,6 +24,7 @@ const REASONS: Readonly<Partial<Record<ProgramName, string>>> = {
   "refuse-seccomp": "seccomp",
   "refuse-shared-anon": "shared_memory",
   "refuse-shared-file": "monkey",
+  "refuse-shared-open": "monkey",
   "refuse-signalfd": "signalfd",
   "refuse-sysv-shm": "sysv_shm",
   "refuse-traced": "traced",
@@ -32,6 +33,10 @@ const REASONS: Readonly<Partial<Record<ProgramName, string>>> = {
   "refuse-userfaultfd": "userfaultfd",
   "refuse-vfork": "clone_vm",
 };
+
+const SHARED_WITH_PARTNER: ReadonlySet<string> = new Set(["refuse-shared-anon", "refuse-shared-open"]);
+/** TASK_COMM_LEN (include/linux/sched.h), without the end. */
+const COMM_BYTES = 15;
 
 const skip = await cannot();
 let cluster: TestCluster;
@@ -63,6 +68,9 @@ for (const [name, reason] of Object.entries(REASONS) as [ProgramName, string][])
     const done = await cluster.exec(1, ["tesela", "migrate", String(talk.pid), "2"]);
     assert.equal(done.status, 1);
     assert.match(done.stderr, /^tesela: .+\n$/);
+    // Who else has hold of it.
+    const partner = await cluster.sh(1, `cat /proc/${talk.pid}/task/*/children | tr -d ' '`);
+    if (SHARED_WITH_PARTNER.has(name)) assert.match(done.stderr, new RegExp(`process ${partner} \\(${name.slice(0, COMM_BYTES)}\\)`));
     // It is still there, and nobody holds on to it.
     const tracer = await cluster.sh(1, `sed -n 's/^TracerPid:\\t//p' /proc/${talk.pid}/status`);
     if (reason !== "traced") assert.equal(tracer, "0");

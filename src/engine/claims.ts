@@ -1,0 +1,42 @@
+import { TeselaError } from "../base/mod.ts";
+import { proc } from "../sys/mod.ts";
+import type { Group } from "./group.ts";
+import type { Track, Tracks } from "./tracks.ts";
+
+/** Processes that a move has for itself until it is over. */
+export class Claims implements Disposable {
+  private readonly tracks: Tracks;
+  private readonly taken = new Set<Track>();
+  private group: Group | null = null;
+
+  constructor(tracks: Tracks) {
+    this.tracks = tracks;
+  }
+
+  /** A process, and with it those that are away with it. @throws TeselaError E_BUSY: another move has it */
+  take(track: Track): void {
+    if (this.taken.has(track)) return;
+    if (track.busy) throw new TeselaError("E_BUSY", `process ${track.pid} is being moved already`);
+    track.claimed = true;
+    this.taken.add(track);
+    const group = track.process?.group ?? null;
+    if (group && !this.group) {
+      this.group = group;
+      group.claimed = true;
+    }
+  }
+
+  /** One of the group, which nobody else moves; it may be at its birth. */
+  takeMember(track: Track): void {
+    track.claimed = true;
+    this.taken.add(track);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.group) this.group.claimed = false;
+    for (const track of this.taken) {
+      track.claimed = false;
+      if (!track.process && !proc.exists(track.pid)) this.tracks.forget(track.pid);
+    }
+  }
+}

@@ -1,0 +1,235 @@
+import { TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Image } from "../image/mod.ts";
+import { ALPN, type Channel, type PeerAddress } from "../io/mod.ts";
+import { proc, ptrace } from "../sys/mod.ts";
+import type { Head } from "../wire/mod.ts";
+import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
+import { Inbox, offer, sendFrozen, type Source } from "./carry.ts";
+import { readClocks } from "./clocks.ts";
+import { Deputy } from "./deputy.ts";
+import { neededFeatures } from "./features.ts";
+import { step } from "./faults.ts";
+import { type FrozenProcess, isGone, threadsOf } from "./freeze.ts";
+import { Group } from "./group.ts";
+import { type HomeProcess, landingsOf } from "./home-process.ts";
+import type { Phase } from "./home-types.ts";
+import type { Link } from "./links.ts";
+import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { refusals, refuse } from "./refusals.ts";
+import { letAllGo, seizeAndFreeze } from "./seize.ts";
+import { refuseFor, type Sharers, sharersOf } from "./sharers.ts";
+import type { Track } from "./tracks.ts";
+
+/** One of those that leave together. */
+interface Traveller {
+  readonly track: Track;
+  readonly ticket: number;
+  readonly channel: Channel;
+  readonly inbox: Inbox;
+  readonly source: Source;
+  frozen: FrozenProcess | null;
+  home: HomeProcess | null;
+}
+
+/** Ready to be sent. */
+interface Ready {
+  readonly traveller: Traveller;
+  readonly home: HomeProcess;
+  readonly image: Image;
+  readonly layout: Layout;
+}
+
+/**
+ * A process leaves home, and with it those that share its memory: all of them or none. Until the other node has confirmed, they are
+ * whole here. @throws TeselaError with the reason; they then run at home as if nothing had been
+ */
+export async function depart(request: Request, to: PeerAddress): Promise<Moved> {
+  const link = await request.mover.links.get(to, OPEN_MS);
+  const departure = new Departure(request, to, link);
+  try {
+    return await departure.run();
+  } catch (e) {
+    await departure.undo(e);
+    throw e;
+  }
+}
+
+class Departure {
+  private readonly request: Request;
+  private readonly to: PeerAddress;
+  private readonly link: Link;
+  private readonly travellers: Traveller[] = [];
+  private group: Group | null = null;
+
+  constructor(request: Request, to: PeerAddress, link: Link) {
+    this.request = request;
+    this.to = to;
+    this.link = link;
+  }
+
+  async run(): Promise<Moved> {
+    const { mover, lead } = this.request;
+    const { carry, log } = mover.parts;
+    // At its first instruction it shares nothing yet.
+    let sharers: Sharers = lead.seized ? { pids: [lead.pid], objects: new Map() } : sharersOf(lead.pid);
+    for (const pid of sharers.pids) await this.invite(pid, sharers);
+    const start = performance.now();
+    for (;;) {
+      await this.freeze();
+      if (sharers.objects.size === 0) break;
+      // Before it stood one may have had children.
+      sharers = sharersOf(lead.pid);
+      const late = sharers.pids.filter((pid) => !this.travellers.some((t) => t.track.pid === pid));
+      if (late.length === 0) break;
+      for (const pid of late) await this.invite(pid, sharers);
+    }
+    const ready = await this.capture(sharers);
+    const [first] = ready;
+    const bytes = await all(
+      ready.map(({ traveller, image, layout }) => {
+        const objects = traveller === first?.traveller ? (this.group?.objects ?? []) : [];
+        return sendFrozen(traveller.inbox, traveller.source, { image, layout, objects }, carry);
+      }),
+    );
+    await step(carry.faults, "go");
+    for (const { home } of ready) home.mustLive();
+    for (const { home, traveller } of ready) {
+      mover.watch(traveller.track, home);
+      home.host = this.link;
+      home.phase = "away";
+      home.prepareToDepart();
+    }
+    await letRun(mover, this.link, ready, mover.parts.node);
+    const freezeMs = performance.now() - start;
+    this.link.mustLive();
+    for (const { home, traveller } of ready) {
+      traveller.track.process = home;
+      this.group?.add(home);
+    }
+    const gone = await Promise.allSettled(ready.map(({ home, image }) => home.depart(this.link, image)));
+    this.group?.drop(log);
+    for (const { channel } of this.travellers) channel.close();
+    gone.forEach((result, i) => {
+      if (result.status === "fulfilled") return;
+      // It is away, and what it was here is gone: there is no way back.
+      ready[i]?.home.kill(`it could not take leave of its home: ${toTeselaError(result.reason).message}`);
+      if (i === 0) throw result.reason;
+    });
+    return { tracks: this.travellers.map((t) => t.track), bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs };
+  }
+
+  /** Asks the node whether it takes a process. @throws TeselaError */
+  private async invite(pid: number, { objects }: Sharers): Promise<void> {
+    const { mover, lead, claims, uid } = this.request;
+    const { carry, transport } = mover.parts;
+    const track = mover.tracks.of(pid);
+    claims.take(track);
+    if (track.process) refuseFor(lead.pid, pid, objects, ["away"]);
+    if (pid !== lead.pid && uid !== null && uid !== 0 && uid !== realUid(pid)) refuseFor(lead.pid, pid, objects, ["other_user"]);
+    if (!track.seized) {
+      const reasons = refusals(pid, false);
+      if (reasons.length > 0 && pid !== lead.pid) refuseFor(lead.pid, pid, objects, reasons);
+      if (reasons.length > 0) refuse(pid, reasons);
+    }
+    const channel = await transport.connect(this.to, ALPN.BULK, { timeoutMs: OPEN_MS });
+    const inbox = new Inbox(channel);
+    const ticket = mover.ticket();
+    const before = readChangingLayout(pid, mover.hashes, () => ({ name: "", size: 0 }));
+    const source = { task: pid, offer: this.offerOf(pid, ticket, before, objects.size > 0), files: before.files };
+    this.travellers.push({ track, ticket, channel, inbox, source, frozen: null, home: null });
+    await offer(inbox, source, carry);
+  }
+
+  private offerOf(pid: number, ticket: number, layout: Layout, shares: boolean): Head<"offer"> {
+    const { node, facts } = this.request.mover.parts;
+    return {
+      ticket,
+      home: node,
+      pid,
+      vdso: layout.vdso?.hash ?? null,
+      boot: facts.boot,
+      ...neededFeatures(pid, facts.cpu),
+      ...(shares && { group: this.groupName }),
+      bytes: proc.readStat(pid).rssPages * PAGE,
+      files: [...layout.files.values()].map(({ hash, size }) => ({ hash, size })),
+    };
+  }
+
+  private name: string | null = null;
+  /** No other departure has it. */
+  private get groupName(): string {
+    this.name ??= `${this.request.mover.ticket()}`;
+    return this.name;
+  }
+
+  private async freeze(): Promise<void> {
+    const { tracees } = this.request.mover.parts;
+    const running = this.travellers.filter((t) => t.frozen === null);
+    await all(
+      running.map(async (t) => {
+        t.frozen = await seizeAndFreeze(tracees, t.track);
+      }),
+    );
+  }
+
+  /** Makes deputies of them, and describes them. */
+  private async capture({ objects }: Sharers): Promise<Ready[]> {
+    const { mover } = this.request;
+    const { carry, tracees, log } = mover.parts;
+    for (const { track } of this.travellers) {
+      // The offer takes a while: what it has begun since it was looked at keeps it here as well.
+      const reasons = refusals(track.pid, true);
+      if (reasons.length > 0) refuse(track.pid, reasons);
+    }
+    await step(carry.faults, "freeze");
+    const homes: { traveller: Traveller; home: HomeProcess; frozen: FrozenProcess }[] = [];
+    for (const traveller of this.travellers) {
+      const { frozen, ticket, track } = traveller;
+      if (!frozen) throw new TeselaError("E_INTERNAL", "a process that was not frozen is to leave");
+      const home = mover.homeProcess(Deputy.enter(tracees, frozen.leader, log), frozen.leader, ticket);
+      traveller.home = home;
+      ptrace.cont(track.pid);
+      await home.seat(frozen.others);
+      homes.push({ traveller, home, frozen });
+    }
+    await step(carry.faults, "capture");
+    if (objects.size > 0) this.group = Group.of(this.groupName, objects.values());
+    const shows = (id: string) => this.group?.shown(id) ?? null;
+    // None of them has seen anything later.
+    const clocks = readClocks();
+    const ready: Ready[] = [];
+    for (const { traveller, home, frozen } of homes) {
+      const layout = readLayout(home.pid, mover.hashes, home.extents, shows);
+      ready.push({ traveller, home, layout, image: await captureAtHome(home, frozen, layout, traveller.track.away, clocks) });
+    }
+    return ready;
+  }
+
+  /** Back to where they were: at home, untraced, as if nothing had been. */
+  async undo(cause: unknown): Promise<void> {
+    for (const { channel } of this.travellers) channel.close(toTeselaError(cause));
+    for (const traveller of this.travellers) await this.putBack(traveller);
+    if (this.group?.members.size === 0) this.group[Symbol.dispose]();
+  }
+
+  private async putBack({ track, frozen, home }: Traveller): Promise<void> {
+    const { tracees, log } = this.request.mover.parts;
+    if (!frozen) return;
+    try {
+      // As far as they have not become deputies.
+      const left = threadsOf(frozen).filter(({ tid }) => !home?.threads.has(tid));
+      if (home) {
+        this.link.drop(home.ticket);
+        if (home.phase === "away") home.phase = "moving";
+        if ((home.phase as Phase) !== "gone") await home.leave(landingsOf(frozen));
+      }
+      letAllGo(tracees, track.pid, left);
+    } catch (e) {
+      if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
+        log.error("a process could not be put back", { pid: track.pid, error: String(e) });
+    }
+  }
+}
+const PAGE = 4096;
+
+const realUid = (pid: number): number => Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "").split("\t")[0]);

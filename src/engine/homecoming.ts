@@ -1,0 +1,118 @@
+import { TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Image } from "../image/mod.ts";
+import { ALPN, type Channel } from "../io/mod.ts";
+import { Inbox, receiveFrozen } from "./carry.ts";
+import { waitForHome } from "./clocks.ts";
+import { step } from "./faults.ts";
+import { frameRegs, KEEP_STACK } from "./freeze.ts";
+import { howItGoesOn } from "./home-landing.ts";
+import type { HomeProcess, Landing } from "./home-process.ts";
+import { HomeSink } from "./home-sink.ts";
+import type { Link } from "./links.ts";
+import { all, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
+
+/** One of those that come home together. */
+interface Comer {
+  readonly home: HomeProcess;
+  readonly channel: Channel;
+  readonly sink: HomeSink;
+  image: Image | null;
+}
+
+/** A process comes home, and with it those that share its memory: all of them or none. @throws TeselaError; they then run where they were */
+export async function bringHome(request: Request): Promise<Moved> {
+  const { mover, lead } = request;
+  const { carry } = mover.parts;
+  if (!lead.process?.host) throw new TeselaError("E_EXISTS", `process ${lead.pid} is at home`);
+  const { home, link } = hostOf(lead.process, lead.pid);
+  const start = performance.now();
+  const comers: Comer[] = [];
+  let homes: readonly HomeProcess[] = [home];
+  using sinks = new DisposableStack();
+  try {
+    // Asked for first: a link that is cut must not stop the process.
+    comers.push(await connect(request, home, link, sinks));
+    homes = await takeOver(request, home);
+    for (const other of homes.slice(1)) comers.push(await connect(request, other, link, sinks));
+    await freezeGuests(link, homes, carry.stepMs);
+    const bytes = await all(comers.map((comer) => receive(request, comer)));
+    await step(carry.faults, "land");
+    await land(request, comers);
+    for (const { channel, home: one } of comers) {
+      link.drop(one.ticket);
+      channel.close();
+    }
+    const tracks = comers.map(({ home: one }) => mover.tracks.of(one.pid));
+    return { tracks, bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs: performance.now() - start };
+  } catch (e) {
+    for (const { channel } of comers) channel.close(toTeselaError(e));
+    for (const one of new Set([...homes, ...(home.group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
+    for (const { home: one, image } of comers) if (image) await one.release(image);
+    throw e;
+  }
+}
+
+async function connect({ mover }: Request, home: HomeProcess, link: Link, sinks: DisposableStack): Promise<Comer> {
+  const channel = await mover.parts.transport.connect(mover.peer(link.node), ALPN.BULK, { timeoutMs: OPEN_MS });
+  return { home, channel, sink: sinks.use(new HomeSink(home, mover.hashes)), image: null };
+}
+
+async function receive({ mover, lead }: Request, comer: Comer): Promise<number> {
+  const { carry } = mover.parts;
+  const { home, channel, sink } = comer;
+  const inbox = new Inbox(channel);
+  // What all of them share comes with the first.
+  const group = home.pid === lead.pid ? home.group : null;
+  group?.prepare();
+  channel.send("fetch", { ticket: home.ticket, ...(group && { objects: group.objects.map((o) => o.name) }) });
+  await step(carry.faults, "reshape");
+  const { image, bytes } = await receiveFrozen(inbox, sink, carry, (m) => {
+    if (m.type === "file" || !group) throw new TeselaError("E_PROTOCOL", `a guest sent '${m.type}' home`);
+    group.write(m.head.name, m.head.at, m.payload);
+  });
+  comer.image = image;
+  return bytes;
+}
+
+async function land({ mover }: Request, comers: readonly Comer[]): Promise<void> {
+  const landings: { readonly comer: Comer; readonly image: Image; readonly threads: Landing[] }[] = [];
+  for (const comer of comers) {
+    const { image } = comer;
+    if (!image) throw new TeselaError("E_INTERNAL", "a process comes home without its image");
+    landings.push({ comer, image, threads: await prepare(mover, comer, image) });
+  }
+  // From here on they outlive the engine as what they are now.
+  for (const { comer, threads } of landings) {
+    const { home } = comer;
+    for (const l of threads) home.threads.get(l.tid)?.deputy.setFrame({ ...l, regs: frameRegs(l), altStack: KEEP_STACK });
+    home.leader.deputy.setCommitted(false);
+  }
+  for (const [i, { comer, image, threads }] of landings.entries()) {
+    const { home } = comer;
+    try {
+      await home.leave(threads, image.pending);
+    } catch (e) {
+      // Alone it stays where it is. With others that go on here already it cannot.
+      if (i === 0) throw e;
+      home.kill(`it could not go on at home: ${toTeselaError(e).message}`);
+    }
+  }
+}
+
+/** All that can fail, and does no harm should the process stay away after all. */
+async function prepare(mover: Request["mover"], { home, sink }: Comer, image: Image): Promise<Landing[]> {
+  const threads = image.threads.map((thread) => ({ thread, here: home.threads.get(thread.tid) }));
+  if (threads.length !== home.threads.size) throw new TeselaError("E_PROTOCOL", "an image came home without all its threads");
+  mover.tracks.of(home.pid).away = { all: image.cpuUsed, threads: new Map(image.threads.map((t) => [t.tid, t.cpuUsed])) };
+  await waitForHome(image.clocks, home.pid, mover.parts.log);
+  const landings: Landing[] = [];
+  const { homeward } = home;
+  for (const { thread, here } of threads) {
+    if (!here) throw new TeselaError("E_PROTOCOL", `thread ${thread.tid} came home, and is not of this process`);
+    await sink.land(here.deputy, thread);
+    const pending = homeward?.thread === here ? [...thread.pending, homeward.info] : thread.pending;
+    landings.push({ ...thread, ...(await howItGoesOn(here, thread)), pending });
+  }
+  return landings;
+}

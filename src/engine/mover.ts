@@ -1,0 +1,85 @@
+import type { Log, NodeId } from "../base/mod.ts";
+import type { FileHashes, Image } from "../image/mod.ts";
+import type { PeerAddress, Transport } from "../io/mod.ts";
+import type { Tracees } from "../sys/mod.ts";
+import type { CarryOptions } from "./carry.ts";
+import type { Claims } from "./claims.ts";
+import type { Deputy } from "./deputy.ts";
+import type { HomeProcess } from "./home-process.ts";
+import type { Link, Links } from "./links.ts";
+import type { NodeFacts } from "./node-facts.ts";
+import { BUFFER_BYTES } from "./seat.ts";
+import { HomeTimes, type Traces } from "./traces.ts";
+import type { Track, Tracks } from "./tracks.ts";
+
+export interface HomeParts {
+  readonly node: NodeId;
+  readonly tracees: Tracees;
+  readonly transport: Transport;
+  readonly peers: () => readonly PeerAddress[];
+  readonly facts: NodeFacts;
+  readonly carry: CarryOptions;
+  readonly log: Log;
+}
+
+/** What moves need of the home side of an engine. */
+export interface Mover {
+  readonly parts: HomeParts;
+  readonly links: Links;
+  readonly tracks: Tracks;
+  readonly traces: Traces;
+  readonly hashes: FileHashes;
+  ticket(): number;
+  peer(node: number): PeerAddress;
+  homeProcess(deputy: Deputy, frozen: { readonly stopRequested: boolean }, ticket?: number): HomeProcess;
+  /** What its guest asks for is seen to from now on. */
+  watch(track: Track, home: HomeProcess): void;
+}
+
+/** A move that has been asked for. */
+export interface Request {
+  readonly mover: Mover;
+  /** The process that it was asked of; those that share its memory come along. */
+  readonly lead: Track;
+  readonly claims: Claims;
+  /** Who asks; null for the engine itself, which moves what may be moved. */
+  readonly uid: number | null;
+}
+
+export interface Moved {
+  readonly tracks: readonly Track[];
+  /** Carried while they were frozen. */
+  readonly bytes: number;
+  readonly freezeMs: number;
+}
+
+/** A silent peer is waited for so long before a move begins. */
+export const OPEN_MS = 5000;
+
+/** The guests of these processes, which have arrived on a node, run there from now on: all of them or none. @throws what that node says */
+export async function letRun(
+  { traces, parts }: Mover,
+  link: Link,
+  homes: readonly { readonly home: HomeProcess; readonly image?: Image }[],
+  from: number,
+): Promise<void> {
+  const processes = [];
+  for (const { home, image } of homes) {
+    const watched = traces.watched(home.pid);
+    home.times = watched ? (home.times ?? new HomeTimes()) : null;
+    const threads = [...home.threads.values()].map((t) => ({ tid: t.tid, ticket: t.ticket, area: t.deputy.buffer }));
+    const area = { threads, areaSize: BUFFER_BYTES, reservedFds: home.reservedFds };
+    const news = (await home.news(image)).map((n) => ({ ...n }));
+    processes.push({ ticket: home.ticket, ...area, watched, news });
+  }
+  await link.asks.ask("go", { from, processes, cpus: parts.facts.cpus }, parts.carry.stepMs);
+}
+
+/** All of them, even when one fails. @throws the first error */
+export async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(work);
+  return results.map((r) => {
+    if (r.status === "rejected") throw r.reason;
+    return r.value;
+  });
+}

@@ -1,0 +1,59 @@
+import { toTeselaError } from "../base/mod.ts";
+import type { PeerAddress } from "../io/mod.ts";
+import { step } from "./faults.ts";
+import type { HomeProcess } from "./home-process.ts";
+import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
+
+const SEND_MS = 120_000;
+
+/** A process goes on from one node to another, and with it those that share its memory: all of them or none. @throws TeselaError */
+export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> {
+  const { mover, lead } = request;
+  const { carry } = mover.parts;
+  const { home, link: source } = hostOf(lead.process, lead.pid);
+  const link = await mover.links.get(to, OPEN_MS);
+  const start = performance.now();
+  let homes: readonly HomeProcess[] = [home];
+  let bytes: number;
+  try {
+    homes = await takeOver(request, home);
+    await freezeGuests(source, homes, carry.stepMs);
+    // Of this arrival: what is left there of an earlier one is another.
+    const group = home.group && `${mover.ticket()}`;
+    const sent = homes.map((one) => {
+      const objects = one === home ? (home.group?.objects ?? []).map((o) => o.name) : [];
+      return source.asks.ask("send", { ticket: one.ticket, node: to.node, ...(group && { group, objects }) }, SEND_MS);
+    });
+    bytes = (await all(sent)).reduce<number>((sum, n) => sum + Number(n), 0);
+    await step(carry.faults, "go");
+    for (const one of homes) one.host = link;
+    await letRun(
+      mover,
+      link,
+      homes.map((one) => ({ home: one })),
+      source.node,
+    );
+    link.mustLive();
+  } catch (e) {
+    for (const one of new Set([...homes, ...(home.group?.members ?? [])])) {
+      one.host = source;
+      link.drop(one.ticket);
+      await stayAway(one, source, carry.answerMs, e);
+    }
+    throw e;
+  }
+  for (const one of homes) source.drop(one.ticket);
+  // From here on there is no way back: one that cannot go with the others has ended.
+  const gone = await Promise.allSettled(homes.map((one) => one.redirect(link)));
+  gone.forEach((result, i) => {
+    if (result.status === "fulfilled") return;
+    homes[i]?.kill(`it could not go on from node ${source.node}: ${toTeselaError(result.reason).message}`);
+    if (i === 0) throw result.reason;
+  });
+  return {
+    tracks: homes.filter((one) => one.phase !== "gone").map((one) => mover.tracks.of(one.pid)),
+    bytes,
+    freezeMs: performance.now() - start,
+  };
+}

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { TeselaError, toTeselaError } from "../base/mod.ts";
+import { within } from "./guard.ts";
+import type { HomeProcess } from "./home-process.ts";
+import type { Link } from "./links.ts";
+import type { Request } from "./mover.ts";
+
+/** Processes that are away together, before they move on or home: all of them stand, and nothing of them is under way. */
+
+const BIRTH_POLL_MS = 1;
+
+/** The deputies of a process, and of those that share its memory, are taken over for a move. @throws TeselaError */
+export async function takeOver(request: Request, home: HomeProcess): Promise<HomeProcess[]> {
+  const { mover, claims } = request;
+  const { stepMs } = mover.parts.carry;
+  const taken = new Set<HomeProcess>();
+  const late = (): HomeProcess[] => [...(home.group?.members ?? [home])].filter((p) => !taken.has(p));
+  for (let fresh = late(); fresh.length > 0; fresh = late()) {
+    for (const p of fresh) taken.add(p);
+    await within(
+      stepMs,
+      Promise.all(
+        fresh.map(async (p) => {
+          const track = mover.tracks.of(p.pid);
+          // Its guest has to be there.
+          while (track.beingBorn && p.phase !== "gone") await sleep(BIRTH_POLL_MS);
+          claims.takeMember(track);
+          await p.takeOver();
+        }),
+      ),
+      `process ${home.pid} does not stop`,
+    );
+  }
+  return [home, ...[...taken].filter((p) => p !== home && p.phase !== "gone")];
+}
+
+/** Their guests stand before any of them is looked at. */
+export async function freezeGuests(link: Link, homes: readonly HomeProcess[], stepMs: number): Promise<void> {
+  if (homes.length > 1) await link.asks.ask("freeze", { tickets: homes.map((h) => h.ticket) }, stepMs);
+}
+
+/** A move of a process that is away has failed: its guest goes on where it is, if it still is. */
+export async function stayAway(home: HomeProcess, link: Link, answerMs: number, cause: unknown): Promise<void> {
+  home.giveUpTakeOver();
+  if (home.phase !== "moving") return;
+  try {
+    await home.resumeAway((news) => link.asks.ask("thaw", { ticket: home.ticket, news: news.map((n) => ({ ...n })) }, answerMs));
+  } catch (e) {
+    home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
+  }
+}
+
+/** Where it runs. @throws TeselaError */
+export function hostOf(home: HomeProcess | null, pid: number): { readonly home: HomeProcess; readonly link: Link } {
+  if (!home?.host) throw new TeselaError("E_GONE", `process ${pid} has ended`);
+  return { home, link: home.host as Link };
+}
