@@ -1,5 +1,6 @@
 import { assert } from "../base/mod.ts";
 import { Reg, type Regs } from "../sys/mod.ts";
+import { forSigreturn } from "./xstate.ts";
 
 /**
  * An rt_sigframe that rt_sigreturn(2) turns back into a whole thread: registers, extended registers, signal mask and
@@ -62,7 +63,8 @@ export const sigframeSize = (xstate: number): number => 8 + UCONTEXT_SIZE + SIGI
  * @returns its bytes, and the stack pointer with which rt_sigreturn finds it
  */
 export function buildSigframe(base: bigint, state: FrameState): { bytes: Buffer; rsp: bigint } {
-  const bytes = Buffer.alloc(sigframeSize(state.xstate.length));
+  const { state: xstate, features } = forSigreturn(state.xstate);
+  const bytes = Buffer.alloc(sigframeSize(xstate.length));
   const uc = 8;
   bytes.writeBigUInt64LE(BigInt(UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS), uc);
   bytes.writeBigUInt64LE(state.altStack.sp, uc + UC_STACK);
@@ -78,16 +80,15 @@ export function buildSigframe(base: bigint, state: FrameState): { bytes: Buffer;
 
   const fpBase = (base + BigInt(uc + UCONTEXT_SIZE + SIGINFO) + 63n) & ~63n;
   const fp = Number(fpBase - base);
-  assert(fp + state.xstate.length + 4 <= bytes.length, "the signal frame fits");
+  assert(fp + xstate.length + 4 <= bytes.length, "the signal frame fits");
   bytes.writeBigUInt64LE(fpBase, mc + 184);
-  bytes.set(state.xstate, fp);
-  const features = Buffer.from(state.xstate.buffer, state.xstate.byteOffset, state.xstate.length).readBigUInt64LE(SW_BYTES);
+  bytes.set(xstate, fp);
   bytes.fill(0, fp + SW_BYTES, fp + 512);
   bytes.writeUInt32LE(FP_XSTATE_MAGIC1, fp + SW_BYTES);
-  bytes.writeUInt32LE(state.xstate.length + 4, fp + SW_BYTES + 4);
+  bytes.writeUInt32LE(xstate.length + 4, fp + SW_BYTES + 4);
   bytes.writeBigUInt64LE(features, fp + SW_BYTES + 8);
-  bytes.writeUInt32LE(state.xstate.length, fp + SW_BYTES + 16);
-  bytes.writeUInt32LE(FP_XSTATE_MAGIC2, fp + state.xstate.length);
+  bytes.writeUInt32LE(xstate.length, fp + SW_BYTES + 16);
+  bytes.writeUInt32LE(FP_XSTATE_MAGIC2, fp + xstate.length);
   // rt_sigreturn looks for the frame 8 below the stack pointer.
   return { bytes, rsp: base + 8n };
 }

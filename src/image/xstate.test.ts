@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TeselaError } from "../base/mod.ts";
-import { fitXstate } from "./xstate.ts";
+import { fitXstate, forSigreturn } from "./xstate.ts";
 
 /** An area with these components in use, each filled with its number. */
 function area(size: number, supported: bigint, used: readonly (readonly [component: number, offset: number, bytes: number])[]): Buffer {
@@ -49,4 +49,18 @@ test("registers in use that have no place are named, not lost", () => {
   assert.throws(() => fitXstate(amd([7, 1408, 1024]), small()), named);
   assert.throws(() => fitXstate(area(2700, 0xe7n, [[7, 1664, 1024]]), amd()), named, "a layout that nobody knows");
   assert.throws(() => fitXstate(Buffer.alloc(575), small()), { code: "E_PROTOCOL" });
+});
+
+test("tile data that is not in use is left out for rt_sigreturn, and nothing else is", () => {
+  const XCR0_AMX = XCR0_AVX512 | 0x200n | (3n << 17n);
+  const amx = (...used: Parameters<typeof area>[2][number][]): Buffer => area(11_008, XCR0_AMX, used);
+  const idle = forSigreturn(amx(AVX, [9, 2688, 8], [17, 2752, 64]));
+  assert.equal(idle.state.length, 2816);
+  assert.equal(idle.features, XCR0_AMX & ~(1n << 18n));
+  assert.deepEqual(idle.state, amx(AVX, [9, 2688, 8], [17, 2752, 64]).subarray(0, 2816));
+  const tiles = amx(AVX, [18, 2816, 8192]);
+  assert.deepEqual(forSigreturn(tiles), { state: tiles, features: XCR0_AMX });
+  for (const state of [intel(AVX), amd(), small(AVX)]) assert.equal(forSigreturn(state).state, state);
+  const unknown = area(2700, 0xe7n, []);
+  assert.equal(forSigreturn(unknown).state, unknown);
 });

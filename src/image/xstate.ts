@@ -57,6 +57,20 @@ function layoutOf(area: Bytes): Readonly<Record<string, Place>> {
   return [INTEL, AMD, AMD_SMALL].find(fits) ?? {};
 }
 
+const TILES = 18n;
+/**
+ * A state as rt_sigreturn(2) takes it of a task that has not asked for AMX's tile data (arch_prctl(2), ARCH_REQ_XCOMP_PERM): its kernel
+ * has no room for them, and takes of a state that has just x87 and SSE (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe).
+ * ptrace(2) shows them to every task. They come last.
+ * @returns the state without them where they are not in use, and the components that it has room for
+ */
+export function forSigreturn(state: Bytes): { readonly state: Bytes; readonly features: bigint } {
+  const features = supported(state);
+  const [at] = layoutOf(state)[Number(TILES)] ?? [];
+  if (at === undefined || ((features & ~inUse(state)) >> TILES) % 2n === 0n) return { state, features };
+  return { state: state.subarray(0, at), features: features & ~(1n << TILES) };
+}
+
 /**
  * A state for this processor, from one of another.
  * @param own any state of this processor's
