@@ -1,4 +1,6 @@
 import { memory } from "../sys/mod.ts";
+import { outgoing } from "../wire/mod.ts";
+import { LARGE } from "./guest-memory.ts";
 import { type CallFrame, outLengths } from "./hot-frames.ts";
 
 /** The bytes of the ranges that travel back with a call's result, out of the deputy's buffer. */
@@ -9,7 +11,7 @@ export function collect(pid: number, buffer: bigint, frame: CallFrame, result: b
   frame.outs.forEach((out, i) => {
     const n = lengths[i] ?? 0;
     if (n === 0) return;
-    const bytes = Buffer.allocUnsafe(n);
+    const bytes = n < LARGE ? Buffer.allocUnsafe(n) : outgoing.take(n);
     const got = memory.readUpTo(pid, buffer + BigInt(out.offset), bytes);
     if (got < n) bytes.fill(0, got);
     parts.push(bytes);

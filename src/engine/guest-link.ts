@@ -7,7 +7,8 @@ import type { Guest } from "./guest.ts";
 import { childImage } from "./guest-capture.ts";
 import type { GuestProcess } from "./guest-process.ts";
 import type { Birth, Born, GuestOptions, HomeLink, InFlight, MappedFile, Started, ThreadOptions, Verdict } from "./guest-types.ts";
-import { callFrameBytes, packCallFrame } from "./hot-frames.ts";
+import { LARGE } from "./guest-memory.ts";
+import { callFrameBytes, packCallFrame, packCallHead } from "./hot-frames.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import { NO_CPU } from "./tracks.ts";
 import type { Zygote } from "./zygote.ts";
@@ -60,15 +61,17 @@ export class GuestLink implements HomeLink {
 
   call(guest: Guest, { seq, plan, continues, handlerWaits }: InFlight, sigmask: bigint): void {
     guest.trace?.flew(seq);
-    const length = callFrameBytes(plan.outs.length, plan.blob.length);
-    const frame = codec.alloc("call", null, length);
     const { outs, blob } = plan;
-    packCallFrame(
-      { ticket: guest.ticket, seq, sigmask, outs, blob, continues, hurried: handlerWaits },
-      plan.nr,
-      plan.args,
-      frame.subarray(frame.length - length),
-    );
+    const call = { ticket: guest.ticket, seq, sigmask, outs, blob, continues, hurried: handlerWaits };
+    if (blob.length >= LARGE) {
+      const head = Buffer.allocUnsafe(callFrameBytes(outs.length, 0));
+      packCallHead(call, plan.nr, plan.args, head);
+      this.channel.send("call", null, head, blob);
+      return;
+    }
+    const length = callFrameBytes(outs.length, blob.length);
+    const frame = codec.alloc("call", null, length);
+    packCallFrame(call, plan.nr, plan.args, frame.subarray(frame.length - length));
     this.channel.sendFrame(frame);
   }
   verdict(guest: Guest, seq: number, verdict: Verdict): void {

@@ -1,5 +1,7 @@
+import { KiB } from "../base/mod.ts";
 import { Fault, type GuestMemory } from "../forward/mod.ts";
 import { memory } from "../sys/mod.ts";
+import { outgoing } from "../wire/mod.ts";
 
 /** A guest's memory as the calls see it: an address that is not mapped, or not writable, is EFAULT. */
 export class TraceeMemory implements GuestMemory {
@@ -10,13 +12,13 @@ export class TraceeMemory implements GuestMemory {
   }
 
   read(addr: bigint, length: number): Buffer {
-    const out = Buffer.allocUnsafe(length);
+    const out = room(length);
     if (this.readInto(addr, out) !== length) throw new Fault(addr);
     return out;
   }
 
   readUpTo(addr: bigint, length: number): Buffer {
-    const out = Buffer.allocUnsafe(length);
+    const out = room(length);
     return out.subarray(0, this.readInto(addr, out));
   }
 
@@ -28,6 +30,11 @@ export class TraceeMemory implements GuestMemory {
     return isUser(addr, out.length) ? memory.readUpTo(this.tid, addr, out) : 0;
   }
 }
+
+/** Most of what is read in large pieces is sent home as it is. */
+const room = (length: number): Buffer => (length < LARGE ? Buffer.allocUnsafe(length) : outgoing.take(length));
+/** Of smaller ones the copy into one frame costs less than a frame in pieces. */
+export const LARGE = 64 * KiB;
 
 /** The user half of the address space (TASK_SIZE_MAX with four-level paging). */
 const USER_END = 0x7fff_ffff_f000n;

@@ -298,6 +298,8 @@ export class HomeThread {
       });
       for (const wake of this.idle.splice(0)) wake();
     });
+    // All of it is in the deputy's buffer, and the request in its socket.
+    host.release(frame.blob);
     if (moving || frame.hurried) this.cutSoon();
   }
 

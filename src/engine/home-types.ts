@@ -12,6 +12,8 @@ export interface HostLink {
   /** For how long it has been out of reach, null while it is not. */
   readonly cutMs: number | null;
   reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void;
+  /** Gives back the memory of a call's data, which nobody looks at afterwards. */
+  release(payload: Uint8Array): void;
   signal(ticket: number, seq: number, info: Uint8Array): void;
   pause(ticket: number, paused: boolean): void;
   drop(ticket: number): void;

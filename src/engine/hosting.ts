@@ -254,6 +254,7 @@ export class Hosting {
         const reply = unpackReplyFrame(m.payload);
         if (!reply) throw new TeselaError("E_PROTOCOL", "a reply that is too short");
         this.forGuest(home, reply.ticket, (g) => g.onReply(reply.seq, reply.result, reply.out));
+        link.channel.release(m.payload);
         return;
       }
       case "signal":

@@ -33,7 +33,8 @@ export const MAX_OUTS = 4096;
 
 export const callFrameBytes = (outs: number, blob: number): number => CALL_HEAD + REQUEST_BYTES + outs * OUT_BYTES + blob;
 
-export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
+/** Without the blob, which follows. */
+export function packCallHead(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
   into.writeUInt32LE(f.ticket, 0);
   into.writeUInt32LE(f.seq, 4);
   into.writeBigUInt64LE(f.sigmask, 8);
@@ -50,7 +51,11 @@ export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: r
     into.writeUInt16LE((out.limit ? LIMITED : 0) | (out.onError ? ON_ERROR : 0), at + 14);
     at += OUT_BYTES;
   }
-  into.set(f.blob, at);
+}
+
+export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
+  packCallHead(f, nr, args, into);
+  into.set(f.blob, callFrameBytes(f.outs.length, 0));
 }
 
 /** A call's results are at most this many times the buffer: its ranges may overlap, but hardly do. */

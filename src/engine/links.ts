@@ -6,6 +6,7 @@ import { type AskHandler, Asks } from "./asks.ts";
 import { forOne } from "./guard.ts";
 import type { HomeThread } from "./home-thread.ts";
 import type { HostLink } from "./home-types.ts";
+import { LARGE } from "./guest-memory.ts";
 import { packReplyHead, REPLY_HEAD, unpackCallFrame } from "./hot-frames.ts";
 import { BUFFER_BYTES } from "./seat.ts";
 import { siginfoOf } from "./signals.ts";
@@ -107,6 +108,12 @@ export class Link implements HostLink {
   reply(ticket: number, seq: number, result: bigint, out: readonly Uint8Array[]): void {
     let length = REPLY_HEAD;
     for (const part of out) length += part.length;
+    if (length >= LARGE) {
+      const head = Buffer.allocUnsafe(REPLY_HEAD);
+      packReplyHead(ticket, seq, result, head);
+      this.channel.send("reply", null, head, ...out);
+      return;
+    }
     const frame = codec.alloc("reply", null, length);
     let at = frame.length - length;
     packReplyHead(ticket, seq, result, frame.subarray(at));
@@ -116,6 +123,9 @@ export class Link implements HostLink {
       at += part.length;
     }
     this.channel.sendFrame(frame);
+  }
+  release(payload: Uint8Array): void {
+    this.channel.release(payload);
   }
   signal(ticket: number, seq: number, info: Uint8Array): void {
     this.channel.send("signal", { ticket, seq }, info);

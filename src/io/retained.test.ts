@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { outgoing } from "../wire/mod.ts";
 import { Retained } from "./retained.ts";
 
 test("frames are kept in order until they are acknowledged", () => {
@@ -34,4 +35,21 @@ test("what cannot have been received is not acknowledged", () => {
   assert.throws(() => kept.acknowledge(2), { code: "E_PROTOCOL" });
   kept.acknowledge(1);
   assert.throws(() => kept.acknowledge(0), { code: "E_PROTOCOL" });
+});
+
+test("large pieces go back where they came from once they are acknowledged, unless another connection had them too", () => {
+  const retained = new Retained();
+  const large = (): Buffer => outgoing.take(300_000);
+  const frame = (): [Buffer, Buffer] => [Buffer.alloc(10), large()];
+  const [first, second, third] = [frame(), frame(), frame()];
+  retained.push(first);
+  retained.push(second);
+  retained.acknowledge(1);
+  assert.equal(large().buffer, first[1].buffer, "the first is free");
+  assert.notEqual(large().buffer, second[1].buffer, "the second is not");
+  retained.share();
+  retained.push(third);
+  retained.acknowledge(3);
+  assert.equal(large().buffer, third[1].buffer);
+  assert.notEqual(large().buffer, second[1].buffer, "a connection that was given up may still write it");
 });

@@ -1,4 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
+import { outgoing } from "../wire/mod.ts";
 
 /** A frame as it is written: one buffer, or several in order. */
 export type Frame = Uint8Array | readonly Uint8Array[];
@@ -13,6 +14,8 @@ export class Retained {
   /** Index of the oldest that is kept. */
   private first = 0;
   private acknowledged = 0;
+  /** Of frames up to this number a connection that was given up may still hold bytes. */
+  private shared = 0;
   /** Bytes of those that are kept. */
   bytes = 0;
 
@@ -34,12 +37,20 @@ export class Retained {
     if (number < this.acknowledged || number > this.sent)
       throw new TeselaError("E_PROTOCOL", `frame ${number} was acknowledged; ${this.acknowledged} was before, ${this.sent} were sent`);
     for (; this.acknowledged < number; this.acknowledged++) {
-      this.bytes -= sizeOf(this.frames[this.first] as Frame);
+      const frame = this.frames[this.first] as Frame;
+      this.bytes -= sizeOf(frame);
       this.frames[this.first++] = NONE;
+      // Received, so every byte has left: its memory is free for another.
+      if (this.acknowledged >= this.shared && !(frame instanceof Uint8Array)) for (const piece of frame) outgoing.release(piece);
     }
     if (this.first < SLACK || this.first * 2 < this.frames.length) return;
     this.frames = this.frames.slice(this.first);
     this.first = 0;
+  }
+
+  /** All that was sent so far goes, or went, over another connection as well. */
+  share(): void {
+    this.shared = this.sent;
   }
 
   /** Those that are kept, oldest first. */

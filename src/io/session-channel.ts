@@ -102,6 +102,7 @@ export class SessionChannel implements Channel {
       connection.close(this.ended.reason ?? undefined);
       return;
     }
+    this.retained.share();
     try {
       this.retained.acknowledge(peerReceived);
     } catch (e) {

@@ -209,7 +209,9 @@ export class FrameReader {
   private grow(): void {
     const size = this.filled < FRAME_TRUST ? Math.min(this.wanted, FRAME_TRUST) : this.wanted;
     const larger = this.pool.take(size);
-    (this.partial as Buffer).copy(larger, 0, 0, this.filled);
+    const smaller = this.partial as Buffer;
+    smaller.copy(larger, 0, 0, this.filled);
+    this.pool.release(smaller);
     this.partial = larger;
   }
 }
