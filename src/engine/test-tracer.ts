@@ -2,7 +2,9 @@ import { Log, toTeselaError } from "../base/mod.ts";
 import { FileHashes } from "../image/mod.ts";
 import { Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
+import { Deputy } from "./deputy.ts";
 import { isGone, repeatRegs } from "./freeze.ts";
+import { seizeAndFreeze } from "./seize.ts";
 import { signalBit } from "./signals.ts";
 import { enterAll } from "./test-nodes.ts";
 import { NO_CPU } from "./tracks.ts";
@@ -11,7 +13,7 @@ const SIGUSR1 = 10;
 
 /**
  * For crash.test.ts: reads `PID how` lines, makes each process a deputy and says so, then waits to be killed. With `enter` it goes no
- * further, with `capture` it has asked the deputy about itself, with `committed` the process counts as away, with `committed-in-call` its
+ * further, with `set-up` not even so far: the deputy has not run yet. With `capture` it has asked the deputy about itself, with `committed` the process counts as away, with `committed-in-call` its
  * deputy waits in a call besides. With `landing` it is to go on with SIGUSR1 blocked, as if it had come home so.
  */
 const tracees = new Tracees();
@@ -34,6 +36,11 @@ process.stdin.on("data", (part) => {
 });
 
 async function seize(pid: number, how: string): Promise<void> {
+  if (how === "set-up") {
+    const { leader } = await seizeAndFreeze(tracees, { pid, seized: false });
+    Deputy.enter(tracees, leader, log);
+    return;
+  }
   const { home, frozen } = await enterAll(tracees, pid, log);
   const { deputy } = home.leader;
   if (how !== "enter") await captureAtHome(home, frozen, readLayout(pid, new FileHashes(), home.extents), NO_CPU);
