@@ -1,7 +1,8 @@
 import { assert, type Log, TeselaError } from "../base/mod.ts";
 import { Exchange, fitXstate, type FrameState, packCall, type RawCall, REQUEST_BYTES, RESULT_BYTES, Stub } from "../image/mod.ts";
 import { libc, memory, NO_SYSCALL, proc, ptrace, Reg, Regs, isErrno, SysError, type Tracees } from "../sys/mod.ts";
-import { ALL_SIGNALS, isRestart, repeatRegs } from "./freeze.ts";
+import { ALL_SIGNALS, repeatRegs } from "./freeze.ts";
+import { isRestart } from "./restarts.ts";
 import { Sys } from "./numbers.ts";
 import {
   AF_UNIX,

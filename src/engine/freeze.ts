@@ -1,22 +1,10 @@
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
-import {
-  isEnd,
-  memory,
-  NO_SYSCALL,
-  proc,
-  ptrace,
-  Reg,
-  Regs,
-  SYSCALL_INSN,
-  SysError,
-  type Tracees,
-  USER_CS,
-  type WaitStatus,
-} from "../sys/mod.ts";
+import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
 import type { Cut } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
+import { isRestart, nameRestarted, Restart, sendOn } from "./restarts.ts";
 import { hasPendingFault } from "./signals.ts";
 
 /** A thread that does not stop within this time waits in the kernel for something that cannot be interrupted. */
@@ -25,8 +13,6 @@ export const FREEZE_TIMEOUT_MS = 2000;
 const SIGTRAP = 5;
 export const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
 
-/** Kernel-internal results of an interrupted call (include/linux/errno.h). */
-export const Restart = { SYS: -512n, NOINTR: -513n, NOHAND: -514n, BLOCK: -516n } as const;
 const EINTR = -4n;
 
 /**
@@ -167,9 +153,11 @@ export function describe(tid: number): Frozen {
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */
-export function resumeRegs(frozen: { regs: Regs; restart: { nr: number } | null }): Regs {
-  const regs = frozen.regs.clone();
-  if (frozen.restart) Regs.repeat(regs, Sys.restartSyscall);
+export function resumeRegs({ tid, regs: frozen, restart }: Pick<Frozen, "tid" | "regs" | "restart">): Regs {
+  const regs = frozen.clone();
+  if (!restart) return regs;
+  Regs.repeat(regs, Sys.restartSyscall);
+  sendOn(tid, restart.nr, regs.get(Reg.rip));
   return regs;
 }
 
@@ -191,10 +179,6 @@ export function frameRegs(frozen: { regs: Regs; restart: { nr: number } | null }
  * stack that it has (kernel/signal.c, restore_altstack).
  */
 export const KEEP_STACK = { sp: 0n, flags: 3, size: 0n } as const;
-
-/** Whether a result is the kernel's own mark of an interrupted call, which no program ever sees. */
-export const isRestart = (result: bigint): boolean => RESTARTS.has(result);
-const RESTARTS: ReadonlySet<bigint> = new Set(Object.values(Restart));
 
 /**
  * Makes an interrupted call of registers at a stop fit for any kernel: whichever lets the thread go on ends the call for a
@@ -243,26 +227,6 @@ export function restOfSleep(nr: number, args: readonly bigint[]): bigint[] | nul
   const again = [...args];
   again[at.time] = left;
   return again;
-}
-
-/** `mov eax, imm32; syscall`, as C libraries make their calls. */
-const MOV_EAX = 0xb8;
-const CALL_BYTES = 7;
-/** Calls that go on by restart_syscall(2): poll, nanosleep, futex, clock_nanosleep. */
-const GO_ON: ReadonlySet<number> = new Set([7, Sys.nanosleep, Sys.futex, Sys.clockNanosleep]);
-
-/**
- * A wait that was interrupted before, and went on, is in restart_syscall(2): its own number is told only by the code that made it.
- * Sets that in registers that show this. @returns false where it cannot be told
- */
-export function nameRestarted(tid: number, regs: Regs): boolean {
-  if (regs.syscallNumber !== Sys.restartSyscall || regs.result !== Restart.BLOCK) return true;
-  const code = Buffer.alloc(CALL_BYTES);
-  memory.readUpTo(tid, regs.get(Reg.rip) - BigInt(CALL_BYTES), code);
-  const nr = code.readUInt32LE(1);
-  if (code[0] !== MOV_EAX || !GO_ON.has(nr)) return false;
-  regs.set(Reg.origRax, BigInt(nr));
-  return true;
 }
 
 const FUTEX_WAIT = 0n;

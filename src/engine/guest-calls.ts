@@ -7,7 +7,7 @@ import type { Guest } from "./guest.ts";
 import { exec, exitThread, fork } from "./guest-family.ts";
 import { injectCall } from "./guest-inject.ts";
 import { answerHere } from "./guest-signals.ts";
-import { Restart } from "./freeze.ts";
+import { Restart } from "./restarts.ts";
 import { Sys } from "./numbers.ts";
 import { place, SKELETON_ARGS } from "./skeleton.ts";
 import { GUEST_SOCKET } from "./zygote.ts";

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { assert, least } from "../base/mod.ts";
+import { assert, least, TeselaError } from "../base/mod.ts";
 import {
   type Image,
   mayBeWritten,
@@ -16,7 +16,8 @@ import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
 import { readClocks, shifted } from "./clocks.ts";
 import { type FileCache, hashOfMapping } from "./file-cache.ts";
-import { nameRestarted, rewind, setInterrupted } from "./freeze.ts";
+import { rewind, setInterrupted } from "./freeze.ts";
+import { nameRestarted } from "./restarts.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestProcess } from "./guest-process.ts";
 import type { Birth } from "./guest-types.ts";
@@ -107,7 +108,8 @@ function captureThread(guest: Guest, left: readonly Uint8Array[]): ThreadImage {
   const alt = guest.memory.read(at, 24);
   const regs = new Regs();
   ptrace.getRegs(tid, regs.bytes);
-  nameRestarted(tid, regs);
+  if (!nameRestarted(tid, regs))
+    throw new TeselaError("E_BUSY", `thread ${guest.homeTid} waits in a call with which only this kernel can go on`);
   if (guest.cut) setInterrupted(regs, guest.cut);
   const restart = guest.restart ?? rewind(regs);
   return {

@@ -1,7 +1,8 @@
 import { TeselaError } from "../base/mod.ts";
 import { planCall } from "../forward/mod.ts";
-import { ptrace, Reg, Regs } from "../sys/mod.ts";
-import { cutOf, Restart, restOfSleep, signalWaits } from "./freeze.ts";
+import { ptrace, Reg, Regs, SYSCALL_INSN } from "../sys/mod.ts";
+import { cutOf, isTimedFutex, restOfSleep, signalWaits } from "./freeze.ts";
+import { Restart, sendOn } from "./restarts.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import type { InFlight } from "./guest-types.ts";
@@ -43,6 +44,16 @@ export function repeatAtHome(guest: Guest, nr: number): void {
   const plan = planCall(nr, rest ?? args, guest.memory, guest.area, guest.context);
   if (plan.kind !== "forward") throw new TeselaError("E_INTERNAL", `call ${nr} cannot be restarted at home`);
   guest.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] }, true);
+}
+
+/** At a stop of ours in a futex(2) that has a limit: only the kernel that it was called from can go on with it. */
+export function keepFutex({ tid, regs }: Guest): void {
+  if (regs.syscallNumber !== Sys.futex || regs.result !== Restart.BLOCK) return;
+  if (isTimedFutex(regs)) {
+    // Its time is absolute: it begins again, wherever that is.
+    regs.set(Reg.rax, Restart.NOHAND);
+    ptrace.setRegs(tid, regs.bytes);
+  } else sendOn(tid, Sys.futex, regs.get(Reg.rip) - SYSCALL_INSN);
 }
 
 /** Whether the thread's next step is a call that home makes, as it is after a move that has met one. */

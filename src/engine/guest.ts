@@ -3,13 +3,14 @@ import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } f
 import type { CpuUsed } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
-import { isRestart, isTimedFutex, RESTARTABLE_AWAY, Restart, signalWaits } from "./freeze.ts";
+import { RESTARTABLE_AWAY, signalWaits } from "./freeze.ts";
+import { isRestart, Restart } from "./restarts.ts";
 import { forOne } from "./guard.ts";
 import { engineCall } from "./guest-calls.ts";
 import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
 import type { TraceeMemory } from "./guest-memory.ts";
 import type { GuestProcess } from "./guest-process.ts";
-import { deliverInto, goOn, repeatAtHome, standsBeforeCall } from "./guest-restart.ts";
+import { deliverInto, goOn, keepFutex, repeatAtHome, standsBeforeCall } from "./guest-restart.ts";
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { Sys } from "./numbers.ts";
 import { hasPendingFault, isFault, signalBit } from "./signals.ts";
@@ -352,11 +353,7 @@ export class Guest {
       return;
     }
     const handled = !this.onFrozen && this.signals.answer(null);
-    if (isTimedFutex(this.regs)) {
-      // Its time is absolute. This kernel alone knows how to go on with it, and where it goes on another may have to.
-      this.regs.set(Reg.rax, Restart.NOHAND);
-      ptrace.setRegs(this.tid, this.regs.bytes);
-    }
+    keepFutex(this);
     // Our interrupt ends these with EINTR though no handler runs.
     if (!handled && this.regs.syscallNumber === Sys.rtSigtimedwait && this.regs.result === -EINTR) this.rewindCall();
     this.settle();

@@ -1,6 +1,7 @@
 import { toTeselaError } from "../base/mod.ts";
 import { ptrace } from "../sys/mod.ts";
-import { ALL_SIGNALS, Restart } from "./freeze.ts";
+import { ALL_SIGNALS } from "./freeze.ts";
+import { Restart } from "./restarts.ts";
 import type { HomeThread } from "./home-thread.ts";
 import type { HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";

@@ -5,7 +5,8 @@ import { isErrno, libc, NO_SYSCALL, ptrace, Reg, Regs, type Tracees } from "../s
 import type { Data } from "../wire/mod.ts";
 import { bigintOf, numberOf } from "./asks.ts";
 import { type Deputy, injectAt } from "./deputy.ts";
-import { ALL_SIGNALS, isRestart } from "./freeze.ts";
+import { ALL_SIGNALS } from "./freeze.ts";
+import { isRestart } from "./restarts.ts";
 import type { HomeProcess } from "./home-process.ts";
 import type { HomeThread } from "./home-thread.ts";
 import type { HomeSide, Link } from "./links.ts";

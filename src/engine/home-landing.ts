@@ -1,6 +1,7 @@
 import type { ThreadImage } from "../image/mod.ts";
 import { Reg, Regs } from "../sys/mod.ts";
-import { Restart, restOfSleep } from "./freeze.ts";
+import { restOfSleep } from "./freeze.ts";
+import { Restart } from "./restarts.ts";
 import type { HomeThread } from "./home-thread.ts";
 
 const POLL = 7;

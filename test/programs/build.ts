@@ -62,6 +62,7 @@ export const PROGRAMS = {
     flags: ["-pthread"],
   },
   waiter: { source: "waiter.c" },
+  waits: { source: "waits.c", parts: ["waits-files.c", "waits-others.c", "waits.h"], flags: ["-pthread"] },
   "refuse-32bit": { source: "refuse-32bit.S", compiler: "i386" },
   "refuse-aio": { source: "refuse-aio.c" },
   "refuse-cpu-limit": { source: "refuse-cpu-limit.c" },
@@ -89,6 +90,11 @@ export const PROGRAMS = {
 export type ProgramName = keyof typeof PROGRAMS;
 /** The programs that a node refuses to let go: each prints `ready` and then waits to be killed. */
 export const REFUSED = (Object.keys(PROGRAMS) as ProgramName[]).filter((name) => name.startsWith("refuse-"));
+
+/** All kinds of waits, as `waits` names them. */
+export const WAITS: readonly string[] = [...readFileSync(join(SOURCES, "waits.c"), "utf8").matchAll(/\{"(\w+)", wait_/g)].map(
+  ([, name = ""]) => name,
+);
 
 /** Status of a program that found that this machine cannot do what it is about; its reason is its only line of output. */
 export const EXIT_UNAVAILABLE = 77;
