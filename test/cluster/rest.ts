@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { TestCluster } from "./harness.ts";
+import { outerPid } from "./move.ts";
+import { unlessGone } from "./talk.ts";
+
+/** What a cluster holds on to while nothing moves: what has grown after many moves has leaked. */
+export interface Rest {
+  /** Of each node's engine, by node. */
+  readonly engines: readonly {
+    readonly descriptors: readonly string[];
+    readonly threads: number;
+    readonly residentMiB: number;
+  }[];
+  /** Names of all processes of the cluster's hosts, with how many there are. */
+  readonly processes: Readonly<Record<string, number>>;
+  readonly tasks: number;
+  /** Different namespaces that these are in, or will have their children in, and those that an engine has open. */
+  readonly namespaces: number;
+  /** Of the program that was moved. */
+  readonly program: {
+    readonly areas: readonly string[];
+    readonly descriptors: readonly string[];
+    readonly threads: number;
+  };
+}
+
+/** Until the engines have given back what they need for moves only. */
+const QUIET_MS = 4000;
+
+const names = (dir: string): string[] => unlessGone(() => readdirSync(dir)) ?? [];
+const targets = (dir: string): string[] => names(dir).flatMap((name) => unlessGone(() => readlinkSync(`${dir}/${name}`)) ?? []);
+const text = (file: string): string => unlessGone(() => readFileSync(file, "utf8")) ?? "";
+
+/** What descriptors are open on, without what tells one pipe or socket from another. */
+const kinds = (pid: number): string[] =>
+  targets(`/proc/${pid}/fd`)
+    .map((t) => t.replace(/\[\d+\]|\d{2,}/g, "#"))
+    .sort();
+
+function descendants(roots: readonly number[]): number[] {
+  const out: number[] = [];
+  for (const queue = [...roots]; queue.length > 0; ) {
+    const pid = queue.pop() as number;
+    out.push(pid);
+    for (const task of names(`/proc/${pid}/task`)) {
+      queue.push(...text(`/proc/${pid}/task/${task}/children`).trim().split(" ").filter(Boolean).map(Number));
+    }
+  }
+  return out;
+}
+
+/** Areas that the program has mapped, with their rights; which of them the kernel has joined, and where they are, is left to it. */
+function areasOf(pid: number): string[] {
+  const lines = text(`/proc/${pid}/maps`).trim().split("\n");
+  return lines.map((line) => line.replace(/^(\S+) (\S+) \S+ \S+ \S+\s*/, "$1 $2 "));
+}
+
+/** Waits until all is quiet, then looks. @param pid of the program, as its host counts */
+export async function atRest(cluster: TestCluster, program: { readonly pid: number; readonly outerPid: number }): Promise<Rest> {
+  await sleep(QUIET_MS);
+  const inits = cluster.state.hosts.flatMap((h) => h.init?.pid ?? []);
+  const all = descendants(inits);
+  const engines: number[] = [];
+  for (const { id } of cluster.state.hosts) {
+    const inner = Number(await cluster.sh(id, "cat /run/services/tesela-engine.pid"));
+    engines.push(outerPid(cluster, id, inner));
+  }
+  const processes: Record<string, number> = {};
+  for (const pid of all) {
+    const name = text(`/proc/${pid}/comm`).trim();
+    if (name !== "") processes[name] = (processes[name] ?? 0) + 1;
+  }
+  const open = engines.flatMap((pid) => targets(`/proc/${pid}/fd`)).filter((t) => /^(pid|mnt|net|time|user|uts|ipc|cgroup):\[/.test(t));
+  return {
+    engines: engines.map((pid) => ({
+      descriptors: kinds(pid),
+      threads: names(`/proc/${pid}/task`).length,
+      residentMiB: Number(/^VmRSS:\s*(\d+) kB$/m.exec(text(`/proc/${pid}/status`))?.[1] ?? 0) / 1024,
+    })),
+    processes,
+    tasks: all.reduce((sum, pid) => sum + names(`/proc/${pid}/task`).length, 0),
+    namespaces: new Set([...all.flatMap((pid) => targets(`/proc/${pid}/ns`)), ...open]).size,
+    program: {
+      areas: areasOf(program.outerPid),
+      descriptors: kinds(program.outerPid),
+      threads: names(`/proc/${program.outerPid}/task`).length,
+    },
+  };
+}
