@@ -1,7 +1,7 @@
 /**
  * The program zoo: real programs that are moved about while they run, and must do what they do unmoved.
  *
- *     npm run zoo -- [NAME...] [--seed N] [--moves LEAST-MOST] [--times N] [--list] [--packages] [--report FILE] [--json FILE]
+ *     npm run zoo -- [NAME...] [--seed N] [--moves LEAST-MOST] [--times N] [--list] [--packages] [--sources] [--report FILE] [--json FILE]
  *
  * Exit status 0 when all that ran did the same; what is not installed is named and not run.
  */
@@ -21,6 +21,7 @@ const { values, positionals } = parseArgs({
     times: { type: "string", default: "1" },
     list: { type: "boolean", default: false },
     packages: { type: "boolean", default: false },
+    sources: { type: "boolean", default: false },
     report: { type: "string" },
     json: { type: "string" },
   },
@@ -44,6 +45,10 @@ async function main(): Promise<void> {
   }
   if (values.packages) {
     console.log([...new Set(programs.flatMap((p) => p.packages))].sort().join("\n"));
+    return;
+  }
+  if (values.sources) {
+    for (const name of new Set(programs.flatMap((p) => p.sources ?? []))) console.log(name);
     return;
   }
   const why = await cannot();

@@ -4,6 +4,8 @@ export interface Program {
   readonly name: string;
   /** Debian packages that bring it. */
   readonly packages: readonly string[];
+  /** Debian source packages; their upstream archives are `$SOURCES/NAME.tar`, whatever compresses them. */
+  readonly sources?: readonly string[];
   /** What proves that it is there: commands, or files by their path. */
   readonly needs: readonly string[];
   /** Run by bash in an empty folder, after {@link PRELUDE}. */
@@ -33,9 +35,11 @@ export interface Comparison {
 /** Where input files and helper scripts are on the host. */
 export const DATA = "/tmp/zoo/data";
 export const SCRIPTS = "/tmp/zoo/scripts";
+/** Where test/zoo/setup puts source archives. */
+export const SOURCES = "/var/cache/tesela-zoo";
 
 /** What each script starts with: the distribution's programs, and nothing of whoever runs the zoo. */
-export const PRELUDE = `export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin DATA=${DATA} ZOO=${SCRIPTS} TOP=$PWD HOME=$PWD TZ=UTC LC_ALL=C.UTF-8 LANG=C.UTF-8
+export const PRELUDE = `export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin DATA=${DATA} ZOO=${SCRIPTS} SOURCES=${SOURCES} TOP=$PWD HOME=$PWD TZ=UTC LC_ALL=C.UTF-8 LANG=C.UTF-8
 `;
 
 /** All turns of a program as one script; it ends with the first turn that fails. */

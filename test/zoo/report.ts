@@ -32,13 +32,18 @@ export function line(r: Result): string {
 }
 const MOST_TROUBLES = 6;
 
+/** Names of processes that are told of each program, and programs that are told of as slow. */
+const MOST_KINDS = 5;
+const SLOWEST = 12;
+const factor = ({ seconds: [home, moved] }: Result): number => moved / Math.max(home, 0.1);
+
 /** docs/zoo.md. */
 export function markdown(results: readonly Result[], notRun: readonly NotRun[], o: MoverOptions): string {
   const kernel = /^Linux version (\S+)/.exec(readFileSync("/proc/version", "utf8"))?.[1] ?? "?";
   const rows = results.map((r) => {
     const { made, refused, failed } = r.moves;
-    const kinds = [...made].sort((a, b) => b[1] - a[1]).slice(0, 4);
-    const names = `${kinds.map(([n]) => `\`${n}\``).join(" ")}${made.size > kinds.length ? " ..." : ""}`;
+    const kinds = [...made].sort((a, b) => b[1] - a[1]).slice(0, MOST_KINDS);
+    const names = `${kinds.map(([n, times]) => `\`${n}\` ${times}`).join(", ")}${made.size > kinds.length ? ", ..." : ""}`;
     const note = ZOO.find((p) => p.name === r.name)?.compare?.note ?? "all";
     const cells = [
       r.name,
@@ -52,6 +57,7 @@ export function markdown(results: readonly Result[], notRun: readonly NotRun[], 
   });
   const same = results.filter((r) => r.ok).length;
   const moves = results.reduce((sum, r) => sum + total(r.moves.made), 0);
+  const slowest = [...results].sort((a, b) => factor(b) - factor(a)).slice(0, SLOWEST);
   return `# The program zoo
 
 Real, unmodified programs, each run twice in the same folder with the same input: once at home, once with every process of it moved to a random one
@@ -74,8 +80,11 @@ programs is [test/zoo/table](../test/zoo/table). A small part of them runs in \`
 ${results.length} programs ran, ${same} of them were the same, with ${moves} moves; ${notRun.length} did not run. Seed ${o.seed}, a round of moves every ${o.gap.join(" to ")} ms,
 ${availableParallelism()} cores shared by all three nodes, Linux ${kernel}.
 
-*Moves* counts those made, of processes of these names; *refused* the reasons for which a process stayed (docs/compat.md); *failed* moves that
+*Moves* counts those made, and of processes of which names; *refused* the reasons for which a process stayed (docs/compat.md); *failed* moves that
 ended in another error and left the process where it was; *came home* why processes did so by themselves. Times are of one run on a busy machine.
+
+Moved, these took the longest in comparison, the time that the moves themselves took included:
+${slowest.map((r) => `${r.name} ${factor(r).toFixed(1)} times`).join(", ")}.
 
 | program | result | moves | of | refused | failed | came home | seconds at home / moved | compared |
 |---|---|---:|---|---|---:|---|---|---|

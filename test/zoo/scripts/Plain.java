@@ -14,7 +14,7 @@ public class Plain {
     List<Future<Long>> parts = new ArrayList<>();
     for (int k = 0; k < 16; k++) {
       final int seed = k;
-      parts.add(pool.submit(() -> new Random(seed).longs(200000).sorted().limit(1000).sum()));
+      parts.add(pool.submit(() -> new Random(seed).longs(500000).sorted().limit(1000).sum()));
     }
     long sum = 0;
     for (Future<Long> f : parts) sum += f.get();

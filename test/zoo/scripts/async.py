@@ -11,7 +11,7 @@ async def serve(reader, writer):
 async def client(port, k):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     digest = hashlib.sha256()
-    for i in range(120):
+    for i in range(400):
         writer.write(f"{k * 1000 + i}\n".encode())
         digest.update(await reader.readline())
     writer.close()

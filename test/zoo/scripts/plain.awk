@@ -6,7 +6,7 @@ END {
   close("sort")
   "echo from a shell" | getline line
   print line
-  for (i = 0; i < 600000; i++) s = (s * 31 + i) % 65521
+  for (i = 0; i < 4000000; i++) s = (s * 31 + i) % 65521
   print s, substr("abcdef", 2, 3), index("tesela", "s"), toupper("x")
   print system("exit 3")
 }

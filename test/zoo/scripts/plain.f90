@@ -9,7 +9,7 @@ program plain
       b(i, j) = mod(i * 31 + j * 17, 997) / 997d0
     end do
   end do
-  do turn = 1, 12
+  do turn = 1, 700
     c = matmul(a, b)
     a = c / maxval(c)
     write (*, '(i3, f14.8)') turn, sum(a)

@@ -1,5 +1,5 @@
 (defun fib (n) (if (< n 2) n (+ (fib (- n 1)) (fib (- n 2)))))
-(format t "~a~%" (fib 24))
+(format t "~a~%" (fib 27))
 (let ((h (make-hash-table)) (l '()))
   (dotimes (i 200000) (incf (gethash (mod (* i 7919) 5003) h 0) i))
   (maphash (lambda (k v) (push (cons k v) l)) h)
@@ -8,5 +8,5 @@
 (with-open-file (o "out.txt" :direction :output) (dotimes (i 5000) (format o "~a ~r~%" i (mod i 100))))
 (with-open-file (s "out.txt") (format t "~a~%" (loop for l = (read-line s nil) while l sum (length l))))
 (let ((v (make-array 100000))) (dotimes (i 100000) (setf (aref v i) (mod (* i 7919) 100003))) (setf v (sort v #'<)) (format t "~a~%" (aref v 777)))
-(dotimes (i 20) (let ((l '())) (dotimes (k 50000) (push (list k i) l)) (assert (= (length l) 50000))))
+(dotimes (i 100) (let ((l '())) (dotimes (k 50000) (push (list k i) l)) (assert (= (length l) 50000))))
 (format t "~a~%" (handler-case (error "caught") (error () "caught")))

@@ -1,5 +1,5 @@
 local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end
-print(fib(27))
+print(fib(tonumber(arg[1])))
 local f = assert(io.open(os.getenv("DATA") .. "/text"))
 local count, lines = {}, 0
 for line in f:lines() do

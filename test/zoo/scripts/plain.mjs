@@ -37,5 +37,5 @@ const out = createHash("md5");
 for await (const part of child.stdout) out.update(part);
 console.log(out.digest("hex"));
 let n = 0;
-for (let i = 0; i < 6e7; i++) n = (n * 31 + i) | 0;
+for (let i = 0; i < 1e8; i++) n = (n * 31 + i) | 0;
 console.log(n);

@@ -1,8 +1,8 @@
 let rec fib n = if n < 2 then n else fib (n - 1) + fib (n - 2)
 let () =
-  Printf.printf "%d\n%!" (fib 27);
+  Printf.printf "%d\n%!" (fib 32);
   let h = Hashtbl.create 100 in
-  for i = 1 to 300000 do
+  for i = 1 to 3000000 do
     let k = i * 7919 mod 5003 in
     Hashtbl.replace h k (i + try Hashtbl.find h k with Not_found -> 0)
   done;

@@ -5,7 +5,7 @@ arsort($count);
 ksort($count);
 echo count($count), " ", md5(json_encode($count)), "\n";
 $h = 5381;
-for ($i = 0; $i < 8000000; $i++) $h = ($h * 33 + $i) & 0xffffff;
+for ($i = 0; $i < 60000000; $i++) $h = ($h * 33 + $i) & 0xffffff;
 echo $h, "\n";
 $p = proc_open(["sort", "-n"], [["pipe", "r"], ["pipe", "w"]], $pipes);
 for ($i = 0; $i < 3000; $i++) fwrite($pipes[0], ($i * 7919 % 3001) . "\n");

@@ -14,7 +14,7 @@ for my $k (1 .. 4) {
   if ($pid == 0) {
     close $r;
     my $n = 0;
-    $n = ($n * 31 + $_) % 1000003 for 1 .. 300000 * $k;
+    $n = ($n * 31 + $_) % 1000003 for 1 .. 900000 * $k;
     print $w "$k: $n\n";
     close $w;
     POSIX::_exit($k);

@@ -4,8 +4,8 @@ words = open(os.environ["DATA"] + "/text").read(3_000_000).split()
 count = collections.Counter(words)
 print(count.most_common(5))
 digest = hashlib.sha256()
-for turn in range(6):
-    text = " ".join(words[turn::6])
+for turn in range(18):
+    text = " ".join(words[turn % 6::6])
     packed = zlib.compress(text.encode(), 6)
     assert zlib.decompress(packed).decode() == text
     digest.update(packed)
@@ -26,4 +26,4 @@ with db:
 print(db.execute("select count(distinct b), max(a) from t").fetchone())
 data = json.loads(json.dumps({w: i for i, w in enumerate(count)}))
 print(len(data), sum(data.values()))
-print(sum(1 for p in itertools.permutations(range(8)) if all(abs(p[i] - p[j]) != j - i for i in range(8) for j in range(i + 1, 8))))
+print(sum(1 for p in itertools.permutations(range(9)) if all(abs(p[i] - p[j]) != j - i for i in range(9) for j in range(i + 1, 9))))

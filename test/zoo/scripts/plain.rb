@@ -5,9 +5,9 @@ $stdout.sync = true
 words = File.read("#{ENV["DATA"]}/text", 2_000_000).split
 puts words.tally.max_by(3) { |w, n| [n, w] }.inspect
 puts Digest::SHA256.hexdigest(words.sort.join(","))
-puts Array.new(4) { |k| Thread.new { (1..60_000).reduce(k) { |a, i| (a * 31 + i) % 1_000_003 } } }.map(&:value).inspect
+puts Array.new(4) { |k| Thread.new { (1..600_000).reduce(k) { |a, i| (a * 31 + i) % 1_000_003 } } }.map(&:value).inspect
 r, w = IO.pipe
-pid = fork { r.close; w.puts (1..200_000).sum { |i| i % 7 }; exit! 5 }
+pid = fork { r.close; w.puts (1..2_000_000).sum { |i| i % 7 }; exit! 5 }
 w.close
 puts r.read
 Process.wait pid

@@ -1,6 +1,6 @@
 create table t(a integer primary key, b text);
 begin;
-with recursive c(x) as (select 1 union all select x + 1 from c where x < 60000) insert into t select x, hex(x * 7919) from c;
+with recursive c(x) as (select 1 union all select x + 1 from c where x < 200000) insert into t select x, hex(x * 7919) from c;
 commit;
 create index i on t(b);
 select count(*), sum(length(b)) from t;

@@ -1,5 +1,5 @@
 proc fib n { expr {$n < 2 ? $n : [fib [expr {$n-1}]] + [fib [expr {$n-2}]]} }
-puts [fib 22]
+puts [fib 27]
 set f [open $env(DATA)/text]
 set text [read $f 1000000]
 close $f

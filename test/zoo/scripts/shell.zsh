@@ -1,5 +1,5 @@
 typeset -A h
-for i in {1..30000}; do (( h[$((i % 97))] += i )); done
+for i in {1..200000}; do (( h[$((i % 97))] += i )); done
 print -l ${(kv)h} | sort | md5sum
 print ${(U)${:-lower}} ${(j:,:)${(s: :)${:-a b c}}}
 for i in {1..5}; do ( for k in {1..$((i * 4000))}; do :; done; exit $i ) & pids+=($!); done

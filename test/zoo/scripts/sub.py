@@ -8,7 +8,7 @@ b = subprocess.Popen(["sort", "-r"], stdin=a.stdout, stdout=subprocess.PIPE)
 a.stdout.close()
 print(len(b.communicate()[0]), a.wait(), b.returncode)
 p = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-for i in range(200):
+for i in range(600):
     p.stdin.write(b"line %d\n" % i)
     p.stdin.flush()
     line = p.stdout.readline()

@@ -9,7 +9,7 @@ def work():
 
 crew = [threading.Thread(target=work) for _ in range(4)]
 for t in crew: t.start()
-for n in range(1200): jobs.put(n)
+for n in range(9000): jobs.put(n)
 for t in crew: jobs.put(None)
 for t in crew: t.join()
 print(hashlib.md5(repr(sorted(done.queue)).encode()).hexdigest())
@@ -17,17 +17,22 @@ print(hashlib.md5(repr(sorted(done.queue)).encode()).hexdigest())
 lock, total = threading.Lock(), 0
 def add(k):
     global total
-    for i in range(4000):
+    for i in range(40000):
         with lock: total += i ^ k
     return k
 with ThreadPoolExecutor(3) as pool: print(sorted(pool.map(add, range(9))), total)
 
 ready, event, seen = threading.Barrier(3), threading.Event(), []
+# Two that sleep may both be late, and then wake in any order.
+before = [threading.Event() for _ in range(4)]
+before[1].set()
 def wait(k):
     ready.wait()
     event.wait(5)
-    time.sleep(0.05 * k)
+    time.sleep(0.3 * k)
+    before[k].wait()
     seen.append(k)
+    before[k + 1].set()
 more = [threading.Thread(target=wait, args=(k,)) for k in (1, 2)]
 for t in more: t.start()
 ready.wait()

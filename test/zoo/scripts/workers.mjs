@@ -9,7 +9,7 @@ if (isMainThread) {
 } else {
   const { k, shared } = workerData;
   let h = k;
-  for (let i = 0; i < 3e7; i++) h = (h * 33 + i) | 0;
+  for (let i = 0; i < 5e7; i++) h = (h * 33 + i) | 0;
   const parts = [];
   for (let i = 0; i < 200000; i++) parts.push({ i, s: `${i * k}` });
   for (let i = 0; i < 1000; i++) Atomics.add(shared, 0, k);

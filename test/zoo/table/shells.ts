@@ -1,5 +1,5 @@
 // tidy: table
-import type { Program } from "../program.ts";
+import { type Program, SOURCES } from "../program.ts";
 
 /** Shells and what is driven by them. */
 export const SHELLS: readonly Program[] = [
@@ -21,7 +21,7 @@ export const SHELLS: readonly Program[] = [
   },
   { name: "zsh", packages: ["zsh"], needs: ["zsh"], turns: 6, script: "zsh -f $ZOO/shell.zsh" },
   { name: "mksh", packages: ["mksh"], needs: ["mksh"], script: "mksh $ZOO/shell.sh", turns: 6 },
-  { name: "fish", packages: ["fish"], needs: ["fish"], turns: 4, script: "fish --no-config $ZOO/shell.fish" },
+  { name: "fish", packages: ["fish"], needs: ["fish"], turns: 3, script: "fish --no-config $ZOO/shell.fish" },
   {
     name: "busybox",
     packages: ["busybox-static"],
@@ -45,6 +45,14 @@ export const SHELLS: readonly Program[] = [
     needs: ["make", "gcc"],
     script: "bash $ZOO/make-project.sh 24 && make -s -j4 && ./project",
     fast: true,
+  },
+  {
+    name: "make -j4, Lua",
+    packages: ["make", "gcc", "libc6-dev", "dpkg-dev"],
+    sources: ["lua5.4"],
+    needs: ["make", "gcc", `${SOURCES}/lua5.4.tar`],
+    script:
+      "tar xf $SOURCES/lua5.4.tar && cd lua-*/src && make -s -j4 posix && ./lua $ZOO/plain.lua 20 && ./luac -o p $ZOO/plain.lua && ./lua p 20 && md5sum p && make -s clean",
   },
   {
     name: "cmake, ninja",
@@ -89,7 +97,7 @@ export const SHELLS: readonly Program[] = [
     packages: ["findutils", "coreutils"],
     needs: ["xargs", "find"],
     turns: 8,
-    script: `mkdir -p d/{a,b,c}/{1,2,3} && for f in d/*/*; do seq 3000 > $f/n; done && find d -name n -print0 | sort -z | xargs -0 -n1 -P4 sh -c 'sha256sum < $0 > $0.sum' &&
+    script: `mkdir -p d/{a,b,c}/{1,2,3} && for f in d/*/*; do seq 300000 > $f/n; done && find d -name n -print0 | sort -z | xargs -0 -n1 -P4 sh -c 'sha256sum < $0 > $0.sum' &&
       find d -type f | sort | xargs cat | md5sum`,
     fast: true,
   },
@@ -101,12 +109,12 @@ export const SHELLS: readonly Program[] = [
     script: `mkdir -p .parallel && touch .parallel/will-cite && seq 1 24 | parallel -k -j4 'seq {} 4000 | sha256sum | cut -c1-16'`,
     compare: { note: "its own folder holds times", ignore: /\.parallel\// },
   },
-  { name: "m4", packages: ["m4"], needs: ["m4"], turns: 8, script: "m4 -DN=1200 $ZOO/primes.m4" },
+  { name: "m4", packages: ["m4"], needs: ["m4"], turns: 3, script: "m4 -DN=20000 $ZOO/primes.m4" },
   {
     name: "expect",
     packages: ["expect", "bc"],
     needs: ["expect", "bc"],
-    turns: 6,
+    turns: 4,
     script: "expect -f $ZOO/bc.exp",
   },
   {
@@ -122,8 +130,7 @@ export const SHELLS: readonly Program[] = [
     name: "vim",
     packages: ["vim-tiny"],
     needs: ["vim.tiny"],
-    turns: 8,
-    script: `head -c 400000 $DATA/text > t && vim.tiny -N -u NONE -i NONE -es t -c 'for i in range(1, 12) | silent exe "%s/\\\\<" . nr2char(96 + i) . "\\\\(\\\\a*\\\\)/\\\\1-" . i . "/ge" | endfor' -c 'g/z/m0' -c 'wq' ; md5sum t`,
+    script: `head -c 3000000 $DATA/text > t && vim.tiny -N -u NONE -i NONE -es t -c 'for i in range(1, 12) | silent exe "%s/\\\\<" . nr2char(96 + i) . "\\\\(\\\\a*\\\\)/\\\\1-" . i . "/ge" | endfor' -c 'g/z/m0' -c 'wq' ; md5sum t`,
     fast: true,
   },
   {
