@@ -15,12 +15,12 @@ if __name__ == "__main__":
     for method in ("fork", "spawn"):
         ctx = mp.get_context(method)
         with ctx.Pool(3) as pool:
-            print(method, pool.map(square, range(40))[-3:])
-            print(sum(b for a, b in pool.imap_unordered(square, range(30))))
+            print(method, pool.map(square, range(240))[-3:])
+            print(sum(b for a, b in pool.imap_unordered(square, range(120))))
     here, there = mp.Pipe()
     p = mp.Process(target=child, args=(there, 3))
     p.start()
-    for n in range(300):
+    for n in range(1500):
         here.send(n)
         got = here.recv()
     here.send(None)

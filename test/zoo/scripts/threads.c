@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define CREW 4
-#define ROUNDS 200
+#define ROUNDS 100
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turned = PTHREAD_COND_INITIALIZER;
 static int turn;
