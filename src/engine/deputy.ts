@@ -9,7 +9,7 @@ import {
   DeputyMap,
   descriptors,
   fetchDescriptor,
-  firstBase,
+  gap,
   furnish,
   MAP_PRIVATE_ANON_NOREPLACE,
   poke,
@@ -95,7 +95,7 @@ export class Deputy {
     const { tid } = frozen;
     ptrace.setSigmask(tid, ALL_SIGNALS);
     const at = findSyscall(tid);
-    const base = firstBase(tid);
+    const base = gap(tid, DeputyMap.size);
     const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, frozen, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);

@@ -5,7 +5,7 @@ import { SYSCALLS, type SyscallRow } from "../abi/mod.ts";
 import { isNative } from "../forward/mod.ts";
 import { FOREIGN_CALL, guestFilter } from "./filter.ts";
 import { Sys } from "./numbers.ts";
-import { MAPPING_CALLS, OWN_PAGES_END, touchesOwnPages } from "./own-pages.ts";
+import { DEPUTIES, MAPPING_CALLS, OWN_PAGES_END, touchesOwnPages } from "./own-pages.ts";
 
 const TRACE = 0x7ff00000;
 const ALLOW = 0x7fff0000;
@@ -24,11 +24,14 @@ function run(nr: number, arch: number, args: readonly bigint[]): number {
     data.writeBigUInt64LE(a, 16 + 8 * i);
   });
   let a = 0;
+  let x = 0;
   for (let pc = 0; pc < program.length / 8; pc++) {
     const code = program.readUInt16LE(pc * 8);
     const [jt, jf, k] = [program.readUInt8(pc * 8 + 2), program.readUInt8(pc * 8 + 3), program.readUInt32LE(pc * 8 + 4)];
     if (code === 0x20) a = data.readUInt32LE(k);
     else if (code === 0x54) a = (a & k) >>> 0;
+    else if (code === 0x07) x = a;
+    else if (code === 0x0c) a = (a + x) >>> 0;
     else if (code === 0x15) pc += a === k ? jt : jf;
     else if (code === 0x35) pc += a >= k ? jt : jf;
     else if (code === 0x06) return k;
@@ -98,6 +101,38 @@ test("what touches the engine's own pages stops", () => {
   );
   assert.ok(!touchesOwnPages(Sys.mmap, [0n, 4096n, 3n, 0x22n]) && touchesOwnPages(Sys.mmap, [0n, edge, 3n, 0x32n]));
   assert.ok(!touchesOwnPages(Sys.mremap, [edge, 1n, 1n, 1n, 0n]) && touchesOwnPages(Sys.mremap, [edge, 1n, 1n, 3n, 0n]));
+});
+
+test("what may reach the deputies at home stops", () => {
+  const edges = [0n, OWN_PAGES_END, DEPUTIES.from - 0x1_0000_0000n, DEPUTIES.from, DEPUTIES.to, 0x7fff_ffff_0000n];
+  const around = fc.oneof(
+    fc.tuple(fc.constantFrom(...edges), fc.bigInt({ min: -9000n, max: 9000n })).map(([e, by]) => BigInt.asUintN(64, e + by)),
+    u64,
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...MAPPING_CALLS),
+      around,
+      around,
+      around,
+      around,
+      fc.constantFrom(0n, 3n, 0x22n, 0x32n),
+      (nr, at, n, m, to, flag) => {
+        const args = [at, n, m, nr === Sys.madvise ? 0n : flag, to, 0n];
+        const row = rows.get(nr);
+        assert.ok(row);
+        assert.equal(run(nr, X86_64, args), passes(row, args) ? ALLOW : TRACE, `${row.name} ${args.join(" ")}`);
+        if (passes(row, args) && at < DEPUTIES.to && n < 1n << 62n) assert.ok(at + n <= DEPUTIES.from, `${row.name} ${args.join(" ")}`);
+      },
+    ),
+    { numRuns: 10_000 },
+  );
+  const [first, last] = [DEPUTIES.from, DEPUTIES.to - 1n];
+  for (const nr of MAPPING_CALLS) {
+    for (const at of [first, last]) assert.ok(touchesOwnPages(nr, [at, 1n, 1n, 0n, 0n]));
+    assert.ok(!touchesOwnPages(nr, [DEPUTIES.to, 4096n, 4096n, 0n, 0n]) && !touchesOwnPages(nr, [0x7000_0000n, 4096n, 4096n, 0n, 0n]));
+    assert.ok(touchesOwnPages(nr, [first - 1n, 2n, 2n, 0n, 0n]));
+  }
 });
 
 test("the kernel takes a program of this size", () => {

@@ -1,6 +1,6 @@
 import { type Condition, SYSCALLS } from "../abi/mod.ts";
 import { Sys } from "./numbers.ts";
-import { MAP_THERE, MAPPING_CALLS, MOVES_MAPPINGS, MREMAP_FIXED, OWN_PAGES_END } from "./own-pages.ts";
+import { BEHIND_DEPUTIES, MAP_THERE, MAPPING_CALLS, MOVES_MAPPINGS, MREMAP_FIXED, NEAR_DEPUTIES, OWN_PAGES_END } from "./own-pages.ts";
 
 /**
  * The seccomp filter of a guest (seccomp(2), struct seccomp_data): calls that the table lets pass natively, since they only
@@ -18,6 +18,8 @@ const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JEQ = 0x15;
 const JGE = 0x35;
 const AND = 0x54;
+const ADD_X = 0x0c; // BPF_ALU | BPF_ADD | BPF_X
+const TO_X = 0x07; // BPF_MISC | BPF_TAX
 const RET = 0x06;
 const SECCOMP_RET_TRACE = 0x7ff00000;
 /** What PTRACE_GETEVENTMSG says of a call by another table than this architecture's: its number means something else. */
@@ -60,6 +62,17 @@ function stopIfLow(arg: number, zero: readonly Instruction[] = [stop]): Instruct
   ];
 }
 
+/** Stops when an argument is an address that with its length may reach those of deputies at home. */
+const stopIfNearDeputies = (arg: number, length: number): Instruction[] => [
+  load(argHigh(arg)),
+  { code: JGE, jt: 5, jf: 0, k: BEHIND_DEPUTIES },
+  { code: TO_X, jt: 0, jf: 0, k: 0 },
+  load(argHigh(length)),
+  { code: ADD_X, jt: 0, jf: 0, k: 0 },
+  { code: JGE, jt: 0, jf: 1, k: NEAR_DEPUTIES },
+  stop,
+];
+
 /** Stops, or skips `body`, by whether one of these bits is set in an argument. */
 const ifAny = (arg: number, mask: number, body: readonly Instruction[]): Instruction[] => [
   load(argLow(arg)),
@@ -71,8 +84,10 @@ const ifAny = (arg: number, mask: number, body: readonly Instruction[]): Instruc
 /** In front of what the table says: see {@link touchesOwnPages}. */
 function guardOwnPages(nr: number): Instruction[] {
   if (!MAPPING_CALLS.has(nr)) return [];
-  if (nr === Sys.mmap) return stopIfLow(0, ifAny(3, MAP_THERE, [stop]));
-  return nr === Sys.mremap ? [...stopIfLow(0), ...ifAny(3, MREMAP_FIXED, stopIfLow(4))] : stopIfLow(0);
+  const here = [...stopIfLow(0), ...stopIfNearDeputies(0, 1)];
+  if (nr === Sys.mmap) return [...stopIfLow(0, ifAny(3, MAP_THERE, [stop])), ...stopIfNearDeputies(0, 1)];
+  if (nr !== Sys.mremap) return here;
+  return [...here, ...stopIfNearDeputies(0, 2), ...ifAny(3, MREMAP_FIXED, [...stopIfLow(4), ...stopIfNearDeputies(4, 2)])];
 }
 
 /**

@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import type { Log } from "../base/mod.ts";
 import { Exchange, stubCode } from "../image/mod.ts";
 import { libc, memory, proc } from "../sys/mod.ts";
+import { DEPUTIES } from "./own-pages.ts";
 import { DeputyMap } from "./seat.ts";
 
 /**
@@ -26,10 +27,12 @@ export function endOrphans(log: Log): void {
 function isOrphan(pid: number, code: Buffer): boolean {
   // One that is traced has an engine: that of a host in a namespace, maybe, whose processes are seen from outside.
   if (Number(proc.statusField(proc.readStatus(pid), "TracerPid") ?? 0) !== 0) return false;
-  const page = proc.readMaps(pid).find((l) => l.end - l.start >= 0x1000n && l.inode === 0n && l.name === "" && (l.prot & 4) !== 0);
-  if (!page) return false;
   const here = Buffer.alloc(code.length);
-  if (memory.readUpTo(pid, page.start, here) !== here.length || !here.equals(code)) return false;
+  const page = proc
+    .readMaps(pid)
+    .filter((l) => l.start >= DEPUTIES.from && l.end <= DEPUTIES.to && l.inode === 0n && l.name === "" && (l.prot & 4) !== 0)
+    .find((l) => memory.readUpTo(pid, l.start, here) === here.length && here.equals(code));
+  if (!page) return false;
   const word = Buffer.alloc(8);
   memory.readUpTo(pid, page.start + DeputyMap.exchange + BigInt(Exchange.committed), word);
   const committed = Buffer.alloc(4);

@@ -5,6 +5,7 @@ import { buildSigframe, Exchange, type FrameState, type RawCall, Stub, stubCode 
 import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, type Regs, SysError } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
 import { Sys } from "./numbers.ts";
+import { DEPUTIES } from "./own-pages.ts";
 
 /** Where things are in the pages that Tesela maps into a process at home for each of its threads, as offsets from their base. */
 export const DeputyMap = {
@@ -16,13 +17,6 @@ export const DeputyMap = {
 } as const;
 /** One forwarded call's data: a 1 MiB chunk and room for headers beside it. */
 export const BUFFER_BYTES = Number(DeputyMap.size - DeputyMap.buffer);
-
-/** Of the first thread: below every address that programs are linked at, above mmap_min_addr. */
-const FIRST_BASE = 0x20000n;
-const LAST_BASE = 0x7000_0000n;
-/** Of the others: far from heap, libraries and stack, which grow towards each other with a wide gap between them. */
-const MORE_FROM = 0x2000_0000_0000n;
-const MORE_TO = 0x3000_0000_0000n;
 
 /** The stub's sockets are kept up here, away from the descriptors that programs count on. */
 const TOP_FD = 1023;
@@ -150,23 +144,21 @@ async function makeBatch(deputy: Deputy, count: number): Promise<Seat[]> {
 
 async function mapPages(deputy: Deputy, count: number): Promise<bigint> {
   const size = DeputyMap.size * BigInt(count);
-  const base = gap(deputy.pid, MORE_FROM, MORE_TO, size);
+  const base = gap(deputy.pid, size);
   const mapped = await deputy.call(Sys.mmap, base, size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
   if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${deputy.pid} has no room for its threads' deputies (${mapped})`);
   return base;
 }
 
-/** The lowest gap for the first thread's pages. @throws TeselaError E_CANTMOVE */
-export const firstBase = (pid: number): bigint => gap(pid, FIRST_BASE, LAST_BASE, DeputyMap.size);
-
-function gap(pid: number, from: bigint, to: bigint, size: bigint): bigint {
-  let base = from;
+/** The lowest place for pages of ours. @throws TeselaError E_CANTMOVE */
+export function gap(pid: number, size: bigint): bigint {
+  let base: bigint = DEPUTIES.from;
   for (const line of proc.readMaps(pid)) {
     if (line.end <= base) continue;
     if (base + size <= line.start) break;
     base = line.end;
   }
-  if (base > to) {
+  if (base + size > DEPUTIES.to) {
     throw new TeselaError("E_CANTMOVE", `process ${pid} leaves no room for the deputy's pages`, { reasons: ["low_address"] });
   }
   return base;

@@ -44,6 +44,7 @@ export const PROGRAMS = {
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
   "own-view": { source: "own-view.c" },
+  places: { source: "places.c" },
   pipes: { source: "pipes.c" },
   segv: { source: "segv.c" },
   sendrecv: { source: "sendrecv.c" },

@@ -62,6 +62,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["spin-musl", ["3"]],
   ["spin-pie", ["3"]],
   ["brk-mmap", ["20"]],
+  ["places", ["1"]],
   ["pipes", ["pipe", "20"]],
   ["pipes", ["pair", "20"]],
   ["pipes", ["packets", "20"]],
