@@ -43,6 +43,7 @@ const CHILD = {
   note: "children in namespaces of their own or sharing more than memory until exec, and threads with tables of their own, bring it home",
 } as const;
 const PROGRAM = { part: true, note: "arguments that do not fit 1 MiB, and signals that are pending, bring it home" } as const;
+const FIRST_SIGNALFD = { part: true, note: "the first one of a process brings it home" } as const;
 const WAITS = { blocking: true } as const;
 /** May end with EINTR though no handler ran, see signal(7). */
 const SLEEPS = { blocking: true, restart: true } as const;
@@ -420,14 +421,14 @@ const ROWS: readonly SyscallRow[] = [
   back(279, "move_pages", "numa"),
   home(280, "utimensat", [dirfd, path, into(S.TIMESPEC.size * 2), int]),
   special(281, "epoll_pwait", [fd, filled(arg32(2, 12), 12), int, int, mask, int], SLEEPS),
-  back(282, "signalfd", "signalfd"),
+  engine(282, "signalfd", [fd, addr, int], FIRST_SIGNALFD),
   home(283, "timerfd_create", [int, int]),
   home(284, "eventfd", [int]),
   home(285, "fallocate", [fd, int, int, int]),
   home(286, "timerfd_settime", [fd, int, into(S.ITIMERSPEC.size), out(S.ITIMERSPEC.size)]),
   home(287, "timerfd_gettime", [fd, out(S.ITIMERSPEC.size)]),
   special(288, "accept4", [fd, shape, shape, int], SLEEPS),
-  back(289, "signalfd4", "signalfd"),
+  engine(289, "signalfd4", [fd, addr, int, int], FIRST_SIGNALFD),
   home(290, "eventfd2", [int, int]),
   home(291, "epoll_create1", [int]),
   special(292, "dup3", [fd, fd, int]),

@@ -196,8 +196,10 @@ export async function captureAtHome(
     vdso: layout.vdso,
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
-    pending: frozen.pending,
-    threads,
+    // Where home keeps them they are no part of what leaves.
+    pending: home.signalsAtHome ? [] : frozen.pending,
+    threads: home.signalsAtHome ? threads.map((t) => ({ ...t, pending: [] })) : threads,
+    signalsAtHome: home.signalsAtHome,
     limits: readMemoryLimits(deputy.pid),
     cpuUsed: cpu.all,
     clocks,

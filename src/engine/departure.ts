@@ -18,6 +18,7 @@ import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
 import { refusals, refuse } from "./refusals.ts";
 import { letAllGo, seizeAndFreeze } from "./seize.ts";
 import { refuseFor, type Sharers, sharersOf } from "./sharers.ts";
+import { readsSignals } from "./signals-at-home.ts";
 import type { Track } from "./tracks.ts";
 
 /** One of those that leave together. */
@@ -186,7 +187,9 @@ class Departure {
     for (const traveller of this.travellers) {
       const { frozen, ticket, track } = traveller;
       if (!frozen) throw new TeselaError("E_INTERNAL", "a process that was not frozen is to leave");
-      const home = mover.homeProcess(Deputy.enter(tracees, frozen.leader, log), frozen.leader, ticket);
+      const deputy = Deputy.enter(tracees, frozen.leader, log);
+      const { stopRequested } = frozen.leader;
+      const home = mover.homeProcess(deputy, { stopRequested, signalsAtHome: readsSignals(track.pid) }, ticket);
       traveller.home = home;
       ptrace.cont(track.pid);
       await home.seat(frozen.others);
@@ -200,7 +203,9 @@ class Departure {
     const ready: Ready[] = [];
     for (const { traveller, home, frozen } of homes) {
       const layout = readLayout(home.pid, mover.hashes, home.extents, shows);
-      ready.push({ traveller, home, layout, image: await captureAtHome(home, frozen, layout, traveller.track.away, clocks) });
+      const image = await captureAtHome(home, frozen, layout, traveller.track.away, clocks);
+      for (const { tid, sigmask } of image.threads) home.threads.get(tid)?.bear(sigmask);
+      ready.push({ traveller, home, layout, image });
     }
     return ready;
   }

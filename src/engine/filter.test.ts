@@ -13,7 +13,7 @@ const X86_64 = 0xc000003e;
 /** linux/bpf_common.h: no longer programs are taken. */
 const BPF_MAXINSNS = 4096;
 
-const program = guestFilter(false);
+const program = guestFilter({ shares: false, signalsAtHome: false });
 
 /** A classic BPF machine as far as seccomp(2) goes; every jump must be forward and inside. */
 function run(nr: number, arch: number, args: readonly bigint[]): number {

@@ -1,4 +1,5 @@
 import { type Condition, SYSCALLS } from "../abi/mod.ts";
+import type { Image } from "../image/mod.ts";
 import { Sys } from "./numbers.ts";
 import { BEHIND_DEPUTIES, MAP_THERE, MAPPING_CALLS, MOVES_MAPPINGS, MREMAP_FIXED, NEAR_DEPUTIES, OWN_PAGES_END } from "./own-pages.ts";
 
@@ -90,11 +91,25 @@ function guardOwnPages(nr: number): Instruction[] {
   return [...here, ...stopIfNearDeputies(0, 2), ...ifAny(3, MREMAP_FIXED, [...stopIfLow(4), ...stopIfNearDeputies(4, 2)])];
 }
 
-/**
- * The program for seccomp(2): struct sock_filter, 8 bytes each.
- * @param shares of a guest that shares memory: where that is mapped, it may not move unseen
- */
-export function guestFilter(shares: boolean): Buffer {
+/** Calls that bear on a thread's signal mask or on what waits behind it: home is told of them where that is home's affair. */
+const ON_SIGNALS: ReadonlySet<number> = new Set([
+  Sys.rtSigprocmask,
+  Sys.rtSigreturn,
+  Sys.rtSigpending,
+  Sys.rtSigtimedwait,
+  Sys.rtSigsuspend,
+]);
+
+/** What a guest's filter depends on. */
+interface Guarded {
+  /** It shares memory: where that is mapped, it may not move unseen. */
+  readonly shares: boolean;
+  /** See {@link Image.signalsAtHome}. */
+  readonly signalsAtHome: boolean;
+}
+
+/** The program for seccomp(2): struct sock_filter, 8 bytes each. */
+export function guestFilter({ shares, signalsAtHome }: Guarded): Buffer {
   const program: Instruction[] = [
     load(DATA_ARCH),
     { code: JEQ, jt: 1, jf: 0, k: AUDIT_ARCH_X86_64 },
@@ -104,7 +119,8 @@ export function guestFilter(shares: boolean): Buffer {
     stop,
   ];
   for (const { nr, native } of SYSCALLS) {
-    if (native === undefined || (shares && MOVES_MAPPINGS.has(nr))) continue;
+    const guarded = (shares && MOVES_MAPPINGS.has(nr)) || (signalsAtHome && ON_SIGNALS.has(nr));
+    if (native === undefined || guarded) continue;
     const allowed = native === "always" ? [ret(SECCOMP_RET_ALLOW)] : [...native.flatMap(allowIfAll), stop];
     const body = [...guardOwnPages(nr), ...allowed];
     program.push({ code: JEQ, jt: 0, jf: body.length, k: nr }, ...body);

@@ -219,12 +219,13 @@ export class GuestBuild implements Disposable {
   private queue(thread: ThreadImage, infos: readonly Uint8Array[], own: boolean): void {
     const tid = this.tids.get(thread.tid) ?? this.tid;
     const self = { tid, pid: this.image.pid, homeTid: thread.tid, tracees: this.tracees, trapPending: true };
-    for (const info of infos) queueSignal(self, info, own);
+    // Where they wait at home, those that are blocked go there first: see Hosting.
+    if (!this.image.signalsAtHome) for (const info of infos) queueSignal(self, info, own);
   }
 
   /** Gives up what is left of the host's rights. */
   private lockIn(): void {
-    const filter = guestFilter(this.memory !== null);
+    const filter = guestFilter({ shares: this.memory !== null, signalsAtHome: this.image.signalsAtHome });
     const head = Buffer.alloc(16);
     head.writeUInt16LE(filter.length / 8, 0);
     head.writeBigUInt64LE(place(this.tid, Args.filter, filter), 8);

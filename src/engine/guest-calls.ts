@@ -9,6 +9,7 @@ import { injectCall } from "./guest-inject.ts";
 import { answerHere } from "./guest-signals.ts";
 import { Restart } from "./restarts.ts";
 import { Sys } from "./numbers.ts";
+import { signalfd } from "./signals-at-home.ts";
 import { place, SKELETON_ARGS } from "./skeleton.ts";
 import { GUEST_SOCKET } from "./zygote.ts";
 
@@ -42,6 +43,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   clone3: fork,
   execve: exec,
   execveat: exec,
+  signalfd,
+  signalfd4: signalfd,
 };
 
 export function engineCall(guest: Guest, name: string, nr: number): void {
@@ -84,7 +87,8 @@ function sendToThread(guest: Guest, nr: number, tidAt: number): void {
   const target = guest.process.threads.get(tid ?? 0);
   const given = nr === Sys.rtTgsigqueueinfo ? guest.memory.readUpTo(args[tidAt + 2] ?? 0n, SIGINFO_BYTES) : null;
   // Whatever is odd, home's kernel knows what to say to it.
-  if (!target || !signal || signal < 0 || signal > SIGNALS || SENT_BY_HOME.has(signal) || !mayBeSent(given, target === guest)) {
+  const isOdd = !target || !signal || signal < 0 || signal > SIGNALS || SENT_BY_HOME.has(signal) || !mayBeSent(given, target === guest);
+  if (isOdd || guest.process.signalsAtHome) {
     if (given) sendInfo(guest, nr, tidAt + 2);
     else forwardPlain(guest, nr);
     return;

@@ -91,6 +91,7 @@ export function captureGuest(guest: GuestProcess, layout: Layout): Image {
     sigactions: guest.dispositions.bytes,
     pending: [...ptrace.peekSiginfo(leader.tid, true), ...left.filter((i) => !isThreadDirected(i))],
     threads: [...guest.threads.values()].map((t) => captureThread(t, t === leader ? left.filter(isThreadDirected) : t.signals.left())),
+    signalsAtHome: guest.signalsAtHome,
     limits: guest.limits,
     cpuUsed: guest.cpuUsed(),
     clocks: shifted(readClocks(), guest.options.origin.shift),

@@ -90,6 +90,14 @@ export class GuestLink implements HomeLink {
   lost(guest: Guest, reason: string): void {
     this.channel.send("lost", { ticket: guest.ticket, reason });
   }
+  letIn(guest: Guest, mask: bigint, back: readonly Uint8Array[]): Promise<Data> {
+    return this.asks.ask("letIn", { ticket: guest.ticket, mask, back: [...back] }, null);
+  }
+  stay(guest: Guest, info: Uint8Array): void {
+    this.asks.ask("stay", { ticket: guest.ticket, back: [info] }, null).catch((e: unknown) => {
+      guest.log.warn("a signal was lost", { pid: guest.pid, error: String(e) });
+    });
+  }
   hurry(guest: Guest): void {
     this.channel.send("hurry", { ticket: guest.ticket });
   }
@@ -141,7 +149,7 @@ export class GuestLink implements HomeLink {
     const reservedFds = parent.process.reservedFds;
     const child = this.take(
       { ...options, ticket, image: childImage(parent, birth), reservedFds, trapPending: false },
-      { ticket, tid, homeTid: pid, areaBase: parent.area.base, clearTid, restart: null, cpuUsed: NO_CPU.all },
+      { ticket, tid, homeTid: pid, areaBase: parent.area.base, clearTid, restart: null, borne: 0n, cpuUsed: NO_CPU.all },
     );
     return child.leader;
   }

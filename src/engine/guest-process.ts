@@ -30,11 +30,15 @@ export class GuestProcess {
   readonly leader: Guest;
   /** The deputies' own descriptors. */
   readonly reservedFds: number[];
+  /** What its threads block waits in home's queues. */
+  readonly signalsAtHome: boolean;
   limits: Image["limits"];
   /** A SIGTRAP of the program's own may wait in a queue, where calls of ours must not let it out. */
   trapPending: boolean;
   /** What writes down the calls of each thread, while somebody watches. */
   watcher: (() => CallTrace) | null = null;
+  /** Threads that stand in a call stay there: a move begins. */
+  standing = false;
   gone = false;
   private seq = 0;
 
@@ -49,6 +53,7 @@ export class GuestProcess {
     this.memory = new TraceeMemory(leader.tid);
     this.dispositions = new Dispositions(o.image.sigactions);
     this.limits = o.image.limits;
+    this.signalsAtHome = o.image.signalsAtHome;
     this.reservedFds = [...o.reservedFds];
     this.trapPending = o.trapPending;
     this.leader = this.add(leader);
@@ -123,8 +128,18 @@ export class GuestProcess {
     if (this.gone) throw new TeselaError("E_GONE", "the guest has ended");
   }
 
+  /**
+   * A move is about to begin. A signal that a call of a thread brings is kept at home by now, and the thread must not run on from that call
+   * before it hears of it.
+   */
+  stand(on: boolean): void {
+    this.standing = on;
+    if (!on) for (const guest of this.threads.values()) guest.guarded(() => guest.stoodLongEnough());
+  }
+
   /** A move has failed: all go on. */
   thaw(): void {
+    this.stand(false);
     for (const guest of this.threads.values()) guest.guarded(() => guest.thaw());
   }
 

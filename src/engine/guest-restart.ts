@@ -1,12 +1,13 @@
 import { TeselaError } from "../base/mod.ts";
 import { planCall } from "../forward/mod.ts";
 import { ptrace, Reg, Regs, SYSCALL_INSN } from "../sys/mod.ts";
-import { cutOf, isTimedFutex, restOfSleep, signalWaits } from "./freeze.ts";
+import { cutOf, isTimedFutex, RESTARTABLE_AWAY, restOfSleep, signalWaits } from "./freeze.ts";
 import { Restart, sendOn } from "./restarts.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
 import type { InFlight } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
+import { letInFirst } from "./signals-at-home.ts";
 
 /** How a guest's thread goes on in a call that a move has interrupted. */
 
@@ -14,6 +15,8 @@ const SYSCALL = Buffer.from([0x0f, 0x05]);
 
 /** Lets a thread run that stands as it left where it was before. */
 export function goOn(guest: Guest): void {
+  if (letInFirst(guest, () => (guest.freezing ? guest.settle() : goOn(guest)))) return;
+  if (guest.process.signalsAtHome) guest.signals.flush();
   const { tid, regs } = guest;
   ptrace.getRegs(tid, regs.bytes);
   guest.cut ??= cutOf(regs);
@@ -33,6 +36,34 @@ export function goOn(guest: Guest): void {
   }
   repeatAtHome(guest, nr);
 }
+
+/**
+ * The call was interrupted at home. With a handler waiting, this kernel sees the interrupted call when it delivers and
+ * applies SA_RESTART; without, the call is simply made again.
+ */
+export function interruptedCall(guest: Guest, flight: InFlight, result: bigint): void {
+  if (flight.handlerWaits) {
+    deliverInto(guest, flight, result);
+    return;
+  }
+  // Not even begun at home, what was left to wait is still left.
+  if ((result === Restart.BLOCK || flight.resumes) && RESTARTABLE_AWAY.has(flight.nr)) {
+    if (!guest.freezing) {
+      repeatAtHome(guest, flight.nr);
+      return;
+    }
+    guest.restart = { nr: flight.nr };
+    guest.finishCall(-EINTR);
+    return;
+  }
+  guest.rewindCall();
+  // With that result home has not made it: it may have waited before.
+  if (result !== Restart.NOINTR) {
+    guest.cut = { rip: guest.regs.get(Reg.rip), nr: flight.nr, result: result === Restart.BLOCK ? Restart.NOHAND : result };
+  }
+  guest.settle();
+}
+const EINTR = 4n;
 
 /**
  * Home's kernel goes on with a sleep or a poll that it began: restart_syscall(2) with the same data in place. A sleep that

@@ -6,6 +6,7 @@ import type { Guest } from "./guest.ts";
 import type { InFlight, Verdict } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import { type Dispositions, isThreadDirected, signalBit } from "./signals.ts";
+import { BEARABLE } from "./signals-at-home.ts";
 import { place } from "./skeleton.ts";
 
 const NO_TIME = Buffer.alloc(16);
@@ -64,7 +65,7 @@ export class GuestSignals {
 
   /** Whether a signal is for this thread alone: at home all that is for the process is asked about by way of the first one. */
   private isOwn(info: Uint8Array): boolean {
-    return !this.guest.isLeader || isThreadDirected(info);
+    return !this.guest.isLeader || isThreadDirected(info) || this.guest.process.signalsAtHome;
   }
 
   /** The guest is on the move: home asks again, wherever it is then. */
@@ -75,10 +76,14 @@ export class GuestSignals {
   /** @param others gets what other threads may take */
   private decide(info: Uint8Array, flight: InFlight | null, others: number[]): Verdict {
     const signal = signalOf(info);
-    const mask = flight?.plan.sigmask ?? ptrace.getSigmask(this.guest.tid);
+    const mask = flight?.plan.sigmask ?? this.guest.maskToBe ?? ptrace.getSigmask(this.guest.tid);
     const blocked = (mask & signalBit(signal)) !== 0n;
     const effect = this.dispositions.effect(signal);
     if (!blocked && effect === "ignore") return "none";
+    if (blocked && this.guest.process.signalsAtHome && (signalBit(signal) & BEARABLE) !== 0n) {
+      this.guest.borne |= signalBit(signal);
+      return "stay";
+    }
     // The end of the program comes after what came before it: where a handler is due, this kernel keeps the order.
     const after = (effect === "terminate" || effect === "core") && (this.undelivered || signalWaits(this.guest.tid));
     if (!blocked && effect !== "handler" && !after) return "deliver";
@@ -88,6 +93,14 @@ export class GuestSignals {
     if (blocked) return "none";
     if (flight) flight.handlerWaits = true;
     return "handled";
+  }
+
+  /** What has come and is blocked now, by the thread's usual mask, is not for this kernel's queue any more. */
+  takeBlocked(mask: bigint): Uint8Array[] {
+    const isBlocked = (info: Uint8Array): boolean => (signalBit(signalOf(info)) & mask) !== 0n;
+    const taken = this.waiting.filter(isBlocked);
+    this.waiting = this.waiting.filter((info) => !isBlocked(info));
+    return taken;
   }
 
   /** At any stop but a signal-delivery-stop whose signal is still wanted. */
@@ -146,5 +159,6 @@ export function answerHere(guest: Guest, info: Uint8Array): Answer {
     if (verdict === "handled" && guest.state.kind === "calling") guest.link.hurry(guest);
     if (verdict === "deliver") guest.link.raise(guest, signalOf(info), info);
     if (verdict === "later") guest.signals.keep(info);
+    if (verdict === "stay") guest.link.stay(guest, info);
   };
 }

@@ -21,6 +21,10 @@ export interface HomeLink {
   /** Asks home to map a file at `addr` too and to tell what it holds. */
   mapFile(guest: Guest, args: readonly bigint[]): Promise<MappedFile>;
   mirror(guest: Guest, nr: number, args: readonly bigint[]): Promise<bigint>;
+  /** Home lets signals in that the thread blocks no more, and takes some back (src/engine/signals-at-home.ts). */
+  letIn(guest: Guest, mask: bigint, back: readonly Uint8Array[]): Promise<unknown>;
+  /** A signal that home has told of without waiting for an answer is blocked: it stays in home's queue. */
+  stay(guest: Guest, info: Uint8Array): void;
   /** A handler waits for the end of the call that home is making for a thread. */
   hurry(guest: Guest): void;
   /** Home makes the child of a guest, which waits there for its own guest. */
@@ -60,9 +64,10 @@ export type MappedFile =
 
 /**
  * What home does with a signal that arrived there: `deliver` it (default action), or not, with or without a handler run here;
- * `later` when the guest is being moved: it is asked again wherever the process is then.
+ * `later` when the guest is being moved: it is asked again wherever the process is then; `stay` when it is blocked, and the process's
+ * blocked signals wait at home.
  */
-export type Verdict = "deliver" | "handled" | "none" | "later";
+export type Verdict = "deliver" | "handled" | "none" | "later" | "stay";
 
 /** A call that home is making for the guest. */
 export interface InFlight {
@@ -141,6 +146,8 @@ export interface ThreadOptions {
   readonly areaBase: bigint;
   readonly clearTid: bigint;
   readonly restart: { readonly nr: number } | null;
+  /** See {@link Guest.borne}. */
+  readonly borne: bigint;
   /** Away from home, before it came here. */
   readonly cpuUsed: CpuUsed;
 }

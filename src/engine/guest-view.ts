@@ -2,16 +2,25 @@ import { readFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import type { FileCache } from "./file-cache.ts";
+import type { Guest } from "./guest.ts";
 import type { GuestProcess } from "./guest-process.ts";
 import { readGuestLayout } from "./guest-capture.ts";
 
 /** All of it travels in one head (src/wire/limits.ts): a process with more to tell goes home. */
 const MAX_VIEW = 48 * 1024;
 
+/** What is wanted: of the thread alone, or of its process; arguments and environment, or all else. */
+interface Wanted {
+  readonly ofThread: boolean;
+  readonly strings: boolean;
+}
+
 /** Files of a guest in this node's /proc, for its home to put its own view together from. @throws TeselaError E_NOMEM */
-export function guestView(guest: GuestProcess, cache: FileCache, strings: boolean): Data {
-  const file = (name: string): Buffer => readFileSync(`/proc/${guest.leader.tid}/${name}`);
-  const { user, system } = guest.cpuUsed();
+export function guestView(thread: Guest, cache: FileCache, { ofThread, strings }: Wanted): Data {
+  const guest = thread.process;
+  const folder = `/proc/${guest.leader.tid}/${ofThread ? `task/${thread.tid}/` : ""}`;
+  const file = (name: string): Buffer => readFileSync(folder + name);
+  const { user, system } = (ofThread ? thread : guest).cpuUsed();
   const view = strings
     ? { cmdline: commandLine(guest), environ: between(guest, guest.image.mm.envStart, guest.image.mm.envEnd) }
     : { maps: file("maps"), stat: file("stat"), statm: file("statm"), status: file("status") };

@@ -3,21 +3,23 @@ import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } f
 import type { CpuUsed } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
-import { RESTARTABLE_AWAY, signalWaits } from "./freeze.ts";
+import { signalWaits } from "./freeze.ts";
 import { isRestart, Restart } from "./restarts.ts";
 import { forOne } from "./guard.ts";
 import { engineCall } from "./guest-calls.ts";
 import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
 import type { TraceeMemory } from "./guest-memory.ts";
 import type { GuestProcess } from "./guest-process.ts";
-import { deliverInto, goOn, keepFutex, repeatAtHome, standsBeforeCall } from "./guest-restart.ts";
+import { goOn, interruptedCall, keepFutex, standsBeforeCall } from "./guest-restart.ts";
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { Sys } from "./numbers.ts";
 import { hasPendingFault, isFault, signalBit } from "./signals.ts";
+import { letInFirst, maskTold, signalCall } from "./signals-at-home.ts";
 import { cpuUsed, inNanoseconds } from "./usage.ts";
 
 const SIGKILL = 9;
 const EINTR = 4n;
+const STANDING = "a move";
 /** A signal that is pending for all threads comes to one of them within microseconds. */
 const LOOK_AGAIN_MS = 2;
 
@@ -39,6 +41,10 @@ export class Guest {
   private readonly usedBefore: CpuUsed;
   state: GuestState = { kind: "waiting", why: "new" };
   clearTid: bigint;
+  /** Where blocked signals wait at home, all that this thread's deputy may be blocking: home is told before one of them is let in. */
+  borne: bigint;
+  /** Home is being told that the thread will have this mask. */
+  maskToBe: bigint | null = null;
   forwarded = 0;
   trace: CallTrace | null = null;
   /** Set while the guest is wanted frozen; called once it is. */
@@ -72,6 +78,7 @@ export class Guest {
     this.signals = new GuestSignals(this, process.dispositions);
     this.restart = o.restart;
     this.clearTid = o.clearTid;
+    this.borne = o.borne;
     this.usedBefore = o.cpuUsed;
     this.context = {
       pid: process.image.pid,
@@ -87,6 +94,10 @@ export class Guest {
   }
   get isLeader(): boolean {
     return this.homeTid === this.pid;
+  }
+  /** A move waits for it to stand. */
+  get freezing(): boolean {
+    return this.onFrozen !== null;
   }
   get trapPending(): boolean {
     return this.process.trapPending;
@@ -173,6 +184,11 @@ export class Guest {
   }
 
   private onCall(): void {
+    if (this.standIn) {
+      // The call that stands in is this kernel's own, with a signal for it to find.
+      ptrace.cont(this.tid);
+      return;
+    }
     ptrace.getRegs(this.tid, this.regs.bytes);
     this.displaced = false;
     if (this.onFrozen || this.paused) {
@@ -192,6 +208,7 @@ export class Guest {
         return;
       }
     }
+    if (this.process.signalsAtHome && signalCall(this, nr, plan)) return;
     this.act(nr, plan);
   }
 
@@ -250,7 +267,7 @@ export class Guest {
   private fly(flight: InFlight): void {
     this.forwarded++;
     this.state = { kind: "calling", flight };
-    this.link.call(this, flight, ptrace.getSigmask(this.tid));
+    this.link.call(this, flight, maskTold(this, flight));
     // Home hears of the call first, and ends it when a handler waits for that.
     if (!this.onFrozen) this.signals.answer(flight);
   }
@@ -261,7 +278,7 @@ export class Guest {
     const { flight } = this.state;
     if (result === Restart.NOINTR && !flight.continues) {
       // Nothing has been done, as home says of every call that meets a move.
-      this.interruptedCall(flight, result);
+      interruptedCall(this, flight, result);
       return;
     }
     let r = result;
@@ -270,7 +287,7 @@ export class Guest {
     if (out.length !== due) {
       if (!isRestart(r)) throw new TeselaError("E_PROTOCOL", `home answered call ${flight.nr} with ${out.length} bytes in place of ${due}`);
       // Home has not made the call at all, since the process is on the move: nothing that it would have written is there.
-      this.interruptedCall(flight, r);
+      interruptedCall(this, flight, r);
       return;
     }
     const finished = flight.plan.finish(r, out, this.memory);
@@ -282,7 +299,7 @@ export class Guest {
       return;
     }
     const done = finished.done === 0n && flight.atOnce ? Restart.NOHAND : finished.done;
-    if (isRestart(done)) this.interruptedCall(flight, done);
+    if (isRestart(done)) interruptedCall(this, flight, done);
     else this.finishCall(done);
   }
 
@@ -293,34 +310,8 @@ export class Guest {
     this.regs.set(Reg.rax, result);
     this.regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.tid, this.regs.bytes);
-    this.settle();
-  }
-
-  /**
-   * The call was interrupted at home. With a handler waiting, this kernel sees the interrupted call when it delivers and
-   * applies SA_RESTART; without, the call is simply made again.
-   */
-  private interruptedCall(flight: InFlight, result: bigint): void {
-    if (flight.handlerWaits) {
-      deliverInto(this, flight, result);
-      return;
-    }
-    // Not even begun at home, what was left to wait is still left.
-    if ((result === Restart.BLOCK || flight.resumes) && RESTARTABLE_AWAY.has(flight.nr)) {
-      if (!this.onFrozen) {
-        repeatAtHome(this, flight.nr);
-        return;
-      }
-      this.restart = { nr: flight.nr };
-      this.finishCall(-EINTR);
-      return;
-    }
-    this.rewindCall();
-    // With that result home has not made it: it may have waited before.
-    if (result !== Restart.NOINTR) {
-      this.cut = { rip: this.regs.get(Reg.rip), nr: flight.nr, result: result === Restart.BLOCK ? Restart.NOHAND : result };
-    }
-    this.settle();
+    // It may have waited with another mask.
+    if (!letInFirst(this, () => this.settle())) this.settle();
   }
 
   /** An interrupt of ours, or a stop that means nothing here. */
@@ -440,7 +431,16 @@ export class Guest {
       this.state = { kind: "stopped" };
       return;
     }
+    if (this.process.standing) {
+      this.state = { kind: "waiting", why: STANDING };
+      return;
+    }
     this.resume(0);
+  }
+
+  /** There is no move after all. */
+  stoodLongEnough(): void {
+    if (this.state.kind === "waiting" && this.state.why === STANDING) this.settle();
   }
 
   /** Goes on, with a signal to deliver or with all that has come. */

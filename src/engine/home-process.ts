@@ -1,6 +1,7 @@
 import { type Log, TeselaError } from "../base/mod.ts";
 import type { Image } from "../image/mod.ts";
 import { isEnd, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
+import { BorneSignals } from "./borne-signals.ts";
 import { Deputy } from "./deputy.ts";
 import { type Frozen, type FrozenProcess, isGone, pendingSignals, resumeRegs, threadsOf } from "./freeze.ts";
 import type { Group } from "./group.ts";
@@ -69,11 +70,15 @@ export class HomeProcess {
   private wanted = false;
   /** Threads and children begin one after the other. */
   readonly births = new Turns();
+  /** How much is being done {@link beforeCalls}. */
+  working = 0;
   private readonly leaving = new Set<Promise<unknown>>();
   /** Signals that are no more in home's queues, for as long as it is not certain that the guest has them. */
   private told: { readonly thread: HomeThread; readonly info: Uint8Array }[] = [];
   calls = 0;
   readonly ownView: OwnViewFiles;
+  readonly signalsAtHome: boolean;
+  readonly borne: BorneSignals;
   /** Kept while somebody watches its calls. */
   times: HomeTimes | null = null;
 
@@ -82,7 +87,13 @@ export class HomeProcess {
     this.options = o;
     this.tracees = o.tracees;
     this.log = o.log;
-    this.ownView = new OwnViewFiles(this.pid, (strings) => this.host?.view(this.ticket, strings) ?? Promise.resolve(null));
+    this.signalsAtHome = o.signalsAtHome;
+    this.borne = new BorneSignals(this);
+    this.ownView = new OwnViewFiles(this.pid, async (tid, strings) => {
+      const thread = tid === null ? this.leader : this.threads.get(tid);
+      if (!thread || !this.host) throw new TeselaError("E_GONE", `there is no thread ${tid} any more`);
+      return await this.host.view(thread.ticket, tid !== null, strings);
+    });
     this.leader = this.add(o.deputy, o.frozen.stopRequested, o.ticket);
   }
 
@@ -237,16 +248,20 @@ export class HomeProcess {
   }
 
   /** Does work while the guest's calls wait: each sets the signal mask that it comes with, and one might block a deputy for long. */
-  private async beforeCalls(work: () => Promise<void>): Promise<void> {
+  async beforeCalls(work: () => Promise<void>): Promise<void> {
     this.departing ??= [];
+    this.working++;
     try {
       await work();
     } finally {
-      const waiting = this.departing;
-      this.departing = null;
-      for (const { thread, frame } of waiting) thread.call(frame);
-      for (const wake of this.departed.splice(0)) wake();
+      if (--this.working === 0) this.endWork();
     }
+  }
+  private endWork(): void {
+    const waiting = this.departing ?? [];
+    this.departing = null;
+    for (const { thread, frame } of waiting) thread.call(frame);
+    for (const wake of this.departed.splice(0)) wake();
   }
 
   /** Waits until home has taken leave: until then its threads are those that left. */
@@ -284,11 +299,12 @@ export class HomeProcess {
     for (const thread of this.threads.values()) {
       const has = [...(thread.isLeader ? (known?.pending ?? []) : []), ...pendingOf(known, thread.tid)];
       const all = thread.postponed.take();
-      const kept = all.filter((info) => !isJobControl(info));
-      for (const info of all.filter(isJobControl)) thread.postponed.keep(info);
-      const isOwn = thread.isLeader ? () => true : ownership(thread.deputy);
-      const waits = (pendingSignals(thread.tid) & ~JOB_CONTROL) !== 0n;
-      const taken = waits ? await takeAll(thread.deputy, JOB_CONTROL) : [];
+      const stays = (info: Uint8Array): boolean => isJobControl(info) || thread.blocks(info);
+      const kept = all.filter((info) => !stays(info));
+      for (const info of all.filter(stays)) thread.postponed.keep(info);
+      const isOwn = thread.isLeader || this.signalsAtHome ? () => true : ownership(thread.deputy);
+      const waits = (pendingSignals(thread.tid) & ~(JOB_CONTROL | thread.borne)) !== 0n;
+      const taken = waits ? await takeAll(thread.deputy, JOB_CONTROL | thread.borne) : [];
       for (const info of [...kept, ...taken]) this.told.push({ thread, info });
       for (const info of [...kept, ...without(taken, has)]) {
         // What was kept has been told apart before.
@@ -310,12 +326,13 @@ export class HomeProcess {
     const { leader } = this;
     for (const thread of [...this.threads.values()].reverse()) {
       const has = [...(thread === leader ? (known?.pending ?? []) : []), ...pendingOf(known, thread.tid)];
-      await putFirst(thread.deputy, leader.deputy, thread.postponed.take(), has, this.log);
+      if (this.signalsAtHome) await this.borne.putBelow(thread);
+      else await putFirst(thread.deputy, leader.deputy, thread.postponed.take(), has, this.log);
     }
     // A stop first, while a continuation that comes behind it is still kept: then the deputy goes on with its mask.
     const stop = leader.postponed.takeStop(this.pid);
     if (stop) libc.kill(this.pid, SIGSTOP);
-    const unblocked = Promise.all([...this.threads.values()].map((t) => t.setMask(0n)));
+    const unblocked = Promise.all([...this.threads.values()].map((t) => t.setMask(t.borne)));
     if (!stop) await unblocked;
   }
 
@@ -332,14 +349,22 @@ export class HomeProcess {
     await this.births.idle();
     await Promise.all(this.leaving);
     this.mustLive();
+    this.host?.stand(this.ticket, true);
     await Promise.all([...this.threads.values()].map((t) => t.takeOver()));
+    // What is on its way into a queue has to be there.
+    if (this.departing) await new Promise<void>((resolve) => this.departed.push(resolve));
     this.mustLive();
   }
 
   /** The deputies are not taken over after all. */
   giveUpTakeOver(): void {
+    // Once they were taken over, it goes on by a thaw, which brings what has come.
+    if (this.wanted && this.phase !== "moving") this.host?.stand(this.ticket, false);
     this.wanted = false;
-    for (const thread of this.threads.values()) thread.giveUpTakeOver();
+    for (const thread of this.threads.values()) {
+      thread.giveUpTakeOver();
+      if (this.signalsAtHome) this.borne.settle(thread);
+    }
   }
 
   /** A move that failed: the process stays where it was. `thaw` makes the guest run, which must be before it is asked about signals. */

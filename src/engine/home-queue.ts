@@ -78,7 +78,7 @@ export function ownership({ pid, tid }: Deputy): (info: Uint8Array) => boolean {
 /**
  * For a thread's queue that is let out at once: `older` come before all that is in it, and what `known` holds, which the guest has in its
  * own queue by now, is taken out. All go to the thread's queue, which the kernel empties first: what comes meanwhile comes after.
- * What waits for the process comes to its `leader`.
+ * What waits for the process comes to its `leader`. What is in `except` stays where it is.
  */
 export async function putFirst(
   deputy: Deputy,
@@ -86,10 +86,11 @@ export async function putFirst(
   older: readonly Uint8Array[],
   known: readonly Uint8Array[],
   log: Log,
+  except = 0n,
 ): Promise<void> {
   if (older.length + known.length === 0) return;
   const own = deputy === leader ? () => true : ownership(deputy);
-  const newer = without(await takeAll(deputy), known);
+  const newer = without(await takeAll(deputy, except), known);
   await putAll(deputy, [...older, ...newer.filter(own)], () => true, log);
   if (deputy !== leader)
     await putAll(
@@ -98,6 +99,16 @@ export async function putFirst(
       () => true,
       log,
     );
+}
+
+/** Puts blocked signals where they belong, for them to stay: before those of their numbers that have come meanwhile. */
+export async function putOlder(deputy: Deputy, older: readonly Uint8Array[], log: Log): Promise<void> {
+  if (older.length === 0) return;
+  const numbers = older.reduce((set, info) => set | signalBit(signalOf(info)), 0n);
+  const own = ownership(deputy);
+  const newer = without(await takeAll(deputy, ~numbers), older);
+  const isOwn = (info: Uint8Array): boolean => (newer.includes(info) ? own(info) : isOfThread(info, deputy.pid, deputy.tid));
+  await putAll(deputy, [...older, ...newer], isOwn, log);
 }
 
 /**

@@ -13,7 +13,10 @@ import type { HostLink } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { Postponed } from "./postponed.ts";
-import { isThreadDirected, isOfThread, STOPPING } from "./signals.ts";
+import { bringsSignalfd } from "./received-fds.ts";
+import { signalOf } from "./guest-build.ts";
+import { isThreadDirected, isOfThread, signalBit, STOPPING } from "./signals.ts";
+import { BEARABLE } from "./signals-at-home.ts";
 
 const SIGTRAP = 5;
 const SIGSTOP = 19;
@@ -39,7 +42,10 @@ export class HomeThread {
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
   inFlight: { readonly seq: number } | null = null;
-  private ttyMask = 0n;
+  /** Its deputy's. */
+  private mask = 0n;
+  /** Where blocked signals wait at home: what the guest's thread blocks, as far as it has told. */
+  borne = 0n;
   /** Job control has stopped it. */
   stopped = false;
   readonly postponed: Postponed;
@@ -121,7 +127,8 @@ export class HomeThread {
       return;
     }
     // The kernel gives what is for all threads to any of them; that one's guest is asked which is bound to be there.
-    const asked = this.isLeader || isOfThread(info, process.pid, tid) ? this : process.leader;
+    // Where deputies bear the masks of their guests' threads, the kernel has picked the right one.
+    const asked = process.signalsAtHome || this.isLeader || isOfThread(info, process.pid, tid) ? this : process.leader;
     if (process.phase !== "away" || !process.host) {
       // All are blocked while the process moves; these were on their way before.
       asked.postponed.keep(info);
@@ -228,7 +235,7 @@ export class HomeThread {
   verdict(verdict: Verdict): void {
     const { held, process, tid } = this;
     if (!held || process.phase === "gone") return;
-    if (process.becoming && verdict !== "deliver") process.becoming.spoilt = true;
+    if (process.becoming && verdict !== "deliver" && verdict !== "stay") process.becoming.spoilt = true;
     this.held = null;
     try {
       if (verdict === "deliver" && wantsCore(process.pid, held.signal)) {
@@ -237,12 +244,45 @@ export class HomeThread {
         process.onHomeSignal(info, held.asked);
         return;
       }
+      if (verdict === "stay") {
+        this.putOff(held.signal);
+        return;
+      }
       if (verdict === "later") held.asked.postponed.keep(ptrace.getSiginfo(tid));
       if (verdict === "handled") held.asked.endCall(this);
       this.goOn(verdict === "deliver" ? held.signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;
     }
+  }
+
+  /** Its guest's thread has this mask. */
+  bear(mask: bigint): bigint {
+    if (this.process.signalsAtHome) this.borne = mask & BEARABLE;
+    return this.process.signalsAtHome ? this.borne : mask & TTY_SIGNALS;
+  }
+
+  blocks(info: Uint8Array): boolean {
+    return (this.borne & signalBit(signalOf(info))) !== 0n;
+  }
+
+  /** A signal whose delivery stops it is blocked by the guest: it stays in its queue, before those of its number that came later. */
+  private putOff(signal: number): void {
+    const bit = signalBit(signal);
+    this.borne |= bit;
+    this.mask |= bit;
+    const info = ptrace.getSiginfo(this.tid);
+    ptrace.setSigmask(this.tid, this.mask);
+    const queues = [...ptrace.peekSiginfo(this.tid, false), ...ptrace.peekSiginfo(this.tid, true)];
+    if (!queues.some((other) => signalOf(other) === signal)) {
+      // The kernel puts back what is blocked by then, at the end of its queue (kernel/signal.c, ptrace_signal).
+      this.goOn(signal);
+      return;
+    }
+    this.postponed.keep(info);
+    this.goOn(0);
+    this.hurry();
+    this.process.borne.settle(this);
   }
 
   /** The guest's own signal takes its default action: the process dies, or stops, of it here. */
@@ -274,12 +314,12 @@ export class HomeThread {
     }
     process.calls++;
     const nr = Number(Buffer.from(frame.request.buffer, frame.request.byteOffset, 8).readBigInt64LE(0));
-    const tty = frame.sigmask & TTY_SIGNALS;
+    const mask = this.bear(frame.sigmask);
     if (isExec(nr)) {
-      becomeProgram(this, frame, host, tty).catch((e: unknown) => process.kill(`an error in its engine: ${String(e)}`));
+      becomeProgram(this, frame, host, mask).catch((e: unknown) => process.kill(`an error in its engine: ${String(e)}`));
       return;
     }
-    if (tty !== this.ttyMask && !moving) void this.setMask(tty);
+    if (mask !== this.mask && !moving) void this.setMask(mask);
     if (frame.blob.length > 0) deputy.poke(deputy.buffer, frame.blob);
     const own = process.ownView.readBy(nr, frame);
     if (own !== null) return void this.readOwnView(host, frame, nr, own);
@@ -290,6 +330,8 @@ export class HomeThread {
       this.inFlight = null;
       this.cutting = false;
       this.guarded(() => {
+        // From the next move on it can read its signals there.
+        if (!process.signalsAtHome && bringsSignalfd(deputy, nr, frame.request, result)) process.onBack("signalfd", nr);
         if (result >= 0n && process.ownView.refuses(nr, result)) {
           void deputy.call(Sys.close, result).then(
             () => this.refuse(host, frame.seq, nr),
@@ -336,7 +378,7 @@ export class HomeThread {
   }
 
   async setMask(mask: bigint): Promise<void> {
-    this.ttyMask = mask;
+    this.mask = mask;
     await this.deputy.setMask(mask).catch(endsInIt);
   }
 

@@ -17,10 +17,12 @@ export interface HostLink {
   signal(ticket: number, seq: number, info: Uint8Array): void;
   pause(ticket: number, paused: boolean): void;
   drop(ticket: number): void;
+  /** A move begins, or has not begun after all: while it lasts a guest does not go on from a call that it stands in. */
+  stand(ticket: number, on: boolean): void;
   /** A thread that is not the first has ended at home: so does its guest. Resolves when it has. */
   end(ticket: number): Promise<unknown>;
   /** What the guest's files in /proc say there: those about its memory, or its arguments and environment. */
-  view(ticket: number, strings: boolean): Promise<Data>;
+  view(ticket: number, ofThread: boolean, strings: boolean): Promise<Data>;
 }
 
 export type Phase =
@@ -42,6 +44,8 @@ export interface HomeOptions {
   readonly directory: Map<number, HomeThread>;
   readonly tracees: Tracees;
   readonly log: Log;
+  /** See {@link Image.signalsAtHome}. */
+  readonly signalsAtHome: boolean;
   readonly onGone: (p: HomeProcess) => void;
 }
 

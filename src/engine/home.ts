@@ -19,11 +19,12 @@ import type { HomeThread } from "./home-thread.ts";
 import type { HomeSignal, Phase } from "./home-types.ts";
 import { bringHome } from "./homecoming.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
-import { type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
+import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
 import { moveOn } from "./onward.ts";
 import { refusals } from "./refusals.ts";
 import { letGo } from "./seize.ts";
 import { sharersOf } from "./sharers.ts";
+import { signalQuestions } from "./signal-questions.ts";
 import { HomeTimes, Traces } from "./traces.ts";
 import { type Track, Tracks } from "./tracks.ts";
 
@@ -57,6 +58,7 @@ export class Home implements HomeSide, Families, Mover {
     this.links = new Links(parts.transport, this, parts.log);
     this.asks = {
       ...guestQuestions((ticket) => this.away.get(ticket), this.hashes),
+      ...signalQuestions((ticket) => this.away.get(ticket)),
       ...familyQuestions(this, parts.tracees, parts.log),
       traced: (link) => (p) => this.traced(link, p),
     };
@@ -168,7 +170,7 @@ export class Home implements HomeSide, Families, Mover {
   // --- families
 
   adopt(parent: HomeProcess, forked: Forked): HomeProcess {
-    const home = this.homeProcess(forked.deputy, forked);
+    const home = this.homeProcess(forked.deputy, { ...forked, signalsAtHome: parent.signalsAtHome });
     const track = this.tracks.of(home.pid);
     track.process = home;
     track.node = parent.host?.node ?? null;
@@ -182,10 +184,12 @@ export class Home implements HomeSide, Families, Mover {
     return home;
   }
 
-  homeProcess(deputy: Deputy, frozen: { readonly stopRequested: boolean }, ticket = this.ticket()): HomeProcess {
+  homeProcess(deputy: Deputy, begin: Beginning, ticket = this.ticket()): HomeProcess {
     const { tracees, log } = this.parts;
     const nextTicket = (): number => this.ticket();
-    return new HomeProcess({ deputy, frozen, ticket, nextTicket, directory: this.away, tracees, log, onGone: (p) => this.gone(p) });
+    const onGone = (p: HomeProcess): void => this.gone(p);
+    const { signalsAtHome } = begin;
+    return new HomeProcess({ deputy, frozen: begin, signalsAtHome, ticket, nextTicket, directory: this.away, tracees, log, onGone });
   }
 
   async born(child: HomeProcess): Promise<void> {

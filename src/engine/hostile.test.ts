@@ -40,6 +40,7 @@ const image = (over: Partial<Image> = {}): Buffer =>
         cpuUsed: { user: 0, system: 0 },
       },
     ],
+    signalsAtHome: false,
     limits: { stack: [1n << 20n, 1n << 20n], data: [1n << 40n, 1n << 40n], as: [1n << 46n, 1n << 46n] },
     cpuUsed: { user: 0, system: 0 },
     clocks: { monotonic: 0n, boot: 0n },

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
+import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import { Asks, bigintOf, numberOf, numbersOf, textOf, textsOf } from "./asks.ts";
@@ -220,11 +221,19 @@ export class Hosting {
         process.thaw();
         return null;
       },
+      stand: (p) => {
+        this.guest(home, numberOf(p, "ticket")).process.stand(p.on === true);
+        return null;
+      },
       end: async (p) => {
         await this.guest(home, numberOf(p, "ticket")).end();
         return null;
       },
-      view: (p) => guestView(this.guest(home, numberOf(p, "ticket")).process, this.parts.cache, p.strings === true),
+      view: (p) =>
+        guestView(this.guest(home, numberOf(p, "ticket")), this.parts.cache, {
+          ofThread: p.ofThread === true,
+          strings: p.strings === true,
+        }),
       watch: (p) => {
         link.watch(this.guest(home, numberOf(p, "ticket")).process, p.on === true);
         return null;
@@ -335,6 +344,7 @@ export class Hosting {
     const process = this.take(options, leader);
     for (const thread of others) process.add(thread);
     if (p.watched === true) link.watch(process, true);
+    if (image.signalsAtHome) keepPending(process, image);
     tellNews(process, p.news);
     return process;
   }
@@ -409,6 +419,12 @@ type Params = Record<string, Data | undefined>;
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
+/** Signals that were about to be delivered where it was: its own queue is for those that it lets in. */
+function keepPending(process: GuestProcess, { pending, threads }: Image): void {
+  for (const info of pending) process.leader.signals.keep(info);
+  for (const t of threads) for (const info of t.pending) process.threads.get(t.tid)?.signals.keep(info);
+}
+
 /** Signals that have come to home while the process was on its way. */
 function tellNews(process: GuestProcess, news: Data | undefined): void {
   for (const n of Array.isArray(news) ? (news as Record<string, Data | undefined>[]) : []) {
@@ -426,7 +442,16 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
     const [at, tid] = [byTid.get(t.tid), tids.get(t.tid)];
     if (!at || tid === undefined) throw new TeselaError("E_PROTOCOL", `home does not know thread ${t.tid}`);
     const { clearTid, restart, cpuUsed } = t;
-    return { ticket: numberOf(at, "ticket"), tid, homeTid: t.tid, areaBase: bigintOf(at.area), clearTid, restart, cpuUsed };
+    return {
+      ticket: numberOf(at, "ticket"),
+      tid,
+      homeTid: t.tid,
+      areaBase: bigintOf(at.area),
+      borne: bigintOf(at.borne),
+      clearTid,
+      restart,
+      cpuUsed,
+    };
   });
   return threads.sort((a, b) => Number(b.homeTid === image.pid) - Number(a.homeTid === image.pid));
 }

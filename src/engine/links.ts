@@ -130,6 +130,11 @@ export class Link implements HostLink {
   signal(ticket: number, seq: number, info: Uint8Array): void {
     this.channel.send("signal", { ticket, seq }, info);
   }
+  stand(ticket: number, on: boolean): void {
+    // Should it be gone, or its link, that is noticed by whoever waits for more.
+    this.asks.ask("stand", { ticket, on }, END_MS).catch(() => undefined);
+  }
+
   pause(ticket: number, paused: boolean): void {
     this.channel.send("pause", { ticket, paused });
   }
@@ -139,8 +144,8 @@ export class Link implements HostLink {
   end(ticket: number): Promise<Data> {
     return this.asks.ask("end", { ticket }, END_MS);
   }
-  view(ticket: number, strings: boolean): Promise<Data> {
-    return this.asks.ask("view", { ticket, strings }, VIEW_MS);
+  view(ticket: number, ofThread: boolean, strings: boolean): Promise<Data> {
+    return this.asks.ask("view", { ticket, ofThread, strings }, VIEW_MS);
   }
 }
 

@@ -31,9 +31,16 @@ export interface Mover {
   readonly hashes: FileHashes;
   ticket(): number;
   peer(node: number): PeerAddress;
-  homeProcess(deputy: Deputy, frozen: { readonly stopRequested: boolean }, ticket?: number): HomeProcess;
+  homeProcess(deputy: Deputy, begin: Beginning, ticket?: number): HomeProcess;
   /** What its guest asks for is seen to from now on. */
   watch(track: Track, home: HomeProcess): void;
+}
+
+/** What a process is as its deputies begin. */
+export interface Beginning {
+  readonly stopRequested: boolean;
+  /** See {@link Image.signalsAtHome}. */
+  readonly signalsAtHome: boolean;
 }
 
 /** A move that has been asked for. */
@@ -67,7 +74,7 @@ export async function letRun(
   for (const { home, image } of homes) {
     const watched = traces.watched(home.pid);
     home.times = watched ? (home.times ?? new HomeTimes()) : null;
-    const threads = [...home.threads.values()].map((t) => ({ tid: t.tid, ticket: t.ticket, area: t.deputy.buffer }));
+    const threads = [...home.threads.values()].map((t) => ({ tid: t.tid, ticket: t.ticket, area: t.deputy.buffer, borne: t.borne }));
     const area = { threads, areaSize: BUFFER_BYTES, reservedFds: home.reservedFds };
     const news = (await home.news(image)).map((n) => ({ ...n }));
     processes.push({ ticket: home.ticket, ...area, watched, news });

@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
-import { isOwnView, isOwnViewFile, servedEntry } from "../forward/mod.ts";
+import { isOwnView, isOwnViewFile, type OwnEntry, servedEntry } from "../forward/mod.ts";
 import { isErrno, proc } from "../sys/mod.ts";
 import type { Data } from "../wire/mod.ts";
 import type { Deputy } from "./deputy.ts";
@@ -34,14 +34,14 @@ export type OwnAnswer = { readonly result: bigint; readonly bytes: Uint8Array } 
  */
 export class OwnViewFiles {
   private readonly pid: number;
-  /** Asks the node it runs on. @throws what goes wrong on the way */
-  private readonly view: (cmdline: boolean) => Promise<Data>;
+  /** Asks the node it runs on, of a thread or of the process. @throws what goes wrong on the way */
+  private readonly view: View;
   /** Whether one was ever opened: nearly all programs open none, and are not looked at. */
   private opened = false;
   /** What a file was when it was read from its start, by descriptor: readers take it in pieces. */
   private readonly texts = new Map<bigint, { readonly path: string; readonly bytes: Buffer }>();
 
-  constructor(pid: number, view: (cmdline: boolean) => Promise<Data>) {
+  constructor(pid: number, view: View) {
     this.pid = pid;
     this.view = view;
   }
@@ -75,7 +75,7 @@ export class OwnViewFiles {
     if (at < 0n || isErrno(at)) return null;
     let text = this.texts.get(fd);
     if (at === 0n || text?.path !== path) {
-      text = { path, bytes: await this.text(entry) };
+      text = { path, bytes: await this.text(entry, deputy.tid) };
       this.texts.set(fd, text);
     }
     const start = Number(at);
@@ -97,14 +97,15 @@ export class OwnViewFiles {
     }
   }
 
-  private async text(entry: string): Promise<Buffer> {
+  /** @param reader the thread that reads it, which runs, as it sees itself */
+  private async text({ entry, tid }: OwnEntry, reader: number): Promise<Buffer> {
     const raw = entry === "cmdline" || entry === "environ";
-    const there = (await this.view(raw)) as Record<string, Data | undefined>;
+    const there = (await this.view(tid, raw)) as Record<string, Data | undefined>;
     if (raw) return Buffer.from(there[entry] as Uint8Array);
     const guest = guestView(there);
     const { pid } = this;
-    const here = (file: string): string => readFileSync(`/proc/${pid}/${file}`, "latin1");
-    const home = { maps: here("maps"), stat: here("stat"), status: here("status") };
+    const here = (file: string): string => readFileSync(`/proc/${pid}/${tid === null ? "" : `task/${tid}/`}${file}`, "latin1");
+    const home = { maps: here("maps"), stat: here("stat"), status: here("status"), reads: (tid ?? pid) === reader };
     const make = { maps: mapsText, stat: statText, statm: statmText, status: statusText }[entry];
     if (!make) throw new RangeError(`nobody can tell ${entry}`);
     return Buffer.from(make(guest, home), "latin1");
@@ -123,6 +124,8 @@ export class OwnViewFiles {
     }
   }
 }
+
+type View = (tid: number | null, strings: boolean) => Promise<Data>;
 
 const argument = (request: Uint8Array, index: number): bigint =>
   Buffer.from(request.buffer, request.byteOffset, request.byteLength).readBigUInt64LE(8 + 8 * index);

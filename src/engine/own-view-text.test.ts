@@ -38,6 +38,7 @@ const home = {
   stat: "77 (a (b) c) S 1 77 77 0 -1 4194304 10 0 1 0 100 200 0 0 20 0 1 0 555 8192 2 18446744073709551615 1 2 3 0 0 1 2 3 4 5 0 0 17 0 0 0 0 0 0 6 7 8 9 10 11 12 0\n",
   status:
     "Name:\ta b\nState:\tS (sleeping)\nTracerPid:\t4711\nVmPeak:\t     900 kB\nVmSize:\t     800 kB\nVmData:\t       0 kB\nVmStk:\t     132 kB\nVmLib:\t       0 kB\nSigBlk:\t0000000000000000\nThreads:\t1\nvoluntary_ctxt_switches:\t7\n",
+  reads: true,
 };
 
 test("areas have the names, rights and bounds that they have at home", () => {

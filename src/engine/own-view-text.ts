@@ -22,6 +22,8 @@ export interface HomeView {
   readonly maps: string;
   readonly stat: string;
   readonly status: string;
+  /** Who reads it is the thread that it tells of. */
+  readonly reads: boolean;
 }
 
 /** A line that home cannot tell: the process has to come home for it. */
@@ -140,13 +142,14 @@ export function statText(guest: GuestView, home: HomeView): string {
   };
   const ticks = (us: number): bigint => BigInt(Math.floor((us * proc.TICKS_PER_SECOND) / 1_000_000));
   const field = (n: number): bigint => BigInt(fields[n - 3] ?? 0);
-  set(3, "R");
+  set(3, state(guest, home));
   for (const faults of [10, 12]) set(faults, field(faults) + there.field(faults));
   set(14, field(14) + ticks(guest.user));
   set(15, field(15) + ticks(guest.system));
   set(23, sizes(guest, home).total);
   set(24, there.field(24));
-  for (const signals of [31, 32, 33, 34]) set(signals, there.field(signals));
+  set(31, there.field(31) | field(31));
+  for (const signals of [32, 33, 34]) set(signals, there.field(signals));
   set(35, "0");
   return `${home.stat.slice(0, close + 1)} ${fields.join(" ")}\n`;
 }
@@ -156,6 +159,19 @@ export function statmText(guest: GuestView, home: HomeView): string {
   const { total, unusedStack, skeletonData } = sizes(guest, home);
   return `${total / PAGE} ${resident} ${shared} ${text} 0 ${BigInt(data) - (unusedStack + skeletonData) / PAGE} 0\n`;
 }
+
+const STATES: Readonly<Record<string, string>> = { R: "running", S: "sleeping", D: "disk sleep", T: "stopped", Z: "zombie" };
+
+/** A thread that is stopped there is in a call that home makes for it. */
+function state(guest: GuestView, home: HomeView): string {
+  if (home.reads) return "R";
+  const there = new proc.Stat(guest.stat).state;
+  return there === "t" ? new proc.Stat(home.stat).state : there;
+}
+
+/** What waits for a thread may wait in either kernel. */
+const WAITING = /^(Sig|Shd)Pnd$/;
+const either = (a: string, b: string): string => (BigInt(`0x${a}`) | BigInt(`0x${b}`)).toString(16).padStart(16, "0");
 
 const FROM_GUEST = /^(Vm\w+|Rss\w+|HugetlbPages|SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt)$/;
 const SWITCHES = /^(non)?voluntary_ctxt_switches$/;
@@ -173,7 +189,8 @@ export function statusText(guest: GuestView, home: HomeView): string {
     VmLib: kib("VmLib") - least(skeletonCode, kib("VmLib")),
   };
   return home.status.replaceAll(/^(\w+):\t(.*)$/gm, (line: string, key: string, value: string) => {
-    if (key === "State") return "State:\tR (running)";
+    if (key === "State") return `State:\t${state(guest, home)} (${STATES[state(guest, home)] ?? "sleeping"})`;
+    if (WAITING.test(key)) return `${key}:\t${either(value, own.get(key) ?? "0")}`;
     if (key === "TracerPid") return "TracerPid:\t0";
     const bytes = memory[key];
     if (bytes !== undefined) return `${key}:\t${String(bytes / KIB).padStart(8)} kB`;

@@ -24,12 +24,11 @@ const [KCMP_VM, KCMP_FILES] = [1, 2];
 const ORDINARY_POLICIES: ReadonlySet<bigint> = new Set([0n, 3n, 5n]);
 const PF_KTHREAD = 0x00200000n;
 
-/** Descriptors whose kernel object watches or works on the process's own memory, or on its signals, which are taken away from home. */
+/** Descriptors whose kernel object watches or works on the process's own memory. */
 const BOUND_FDS: readonly (readonly [string, string])[] = [
   ["anon_inode:[io_uring]", "io_uring"],
   ["anon_inode:[userfaultfd]", "userfaultfd"],
   ["anon_inode:[perf_event]", "perf_event"],
-  ["anon_inode:[signalfd]", "signalfd"],
 ];
 
 const traced: Check = ({ status }) => (Number(proc.statusField(status, "TracerPid") ?? 0) !== 0 ? "traced" : null);

@@ -14,6 +14,7 @@ import { HomeProcess } from "./home-process.ts";
 import { Hosting } from "./hosting.ts";
 import { readNodeFacts } from "./node-facts.ts";
 import { seizeAndFreeze } from "./seize.ts";
+import { readsSignals } from "./signals-at-home.ts";
 import { Zygote } from "./zygote.ts";
 
 /** For tests: real processes, and engines of several nodes in this one process with a network in memory between them. */
@@ -107,7 +108,8 @@ export async function enterAll(tracees: Tracees, pid: number, log: Log): Promise
   let tickets = 1;
   const [deputy, directory] = [Deputy.enter(tracees, frozen.leader, log), new Map()];
   const nextTicket = (): number => ++tickets;
-  const home = new HomeProcess({ deputy, frozen: frozen.leader, ticket: 1, nextTicket, directory, tracees, log, onGone: () => {} });
+  const parts = { nextTicket, directory, tracees, log, signalsAtHome: readsSignals(pid), onGone: (): void => {} };
+  const home = new HomeProcess({ deputy, frozen: frozen.leader, ticket: 1, ...parts });
   ptrace.cont(pid);
   await home.seat(frozen.others);
   return { home, frozen };

@@ -9,6 +9,7 @@ const TRUE_AT_HOME = new Set([
   "autogroup",
   "auxv",
   "cgroup",
+  "children",
   "comm",
   "coredump_filter",
   "cpuset",
@@ -64,11 +65,24 @@ export function isOwnView(path: Uint8Array, ctx: CallContext): boolean {
 /** Entries that home puts together from what both kernels know of the process (src/engine/own-view-text.ts). */
 const PUT_TOGETHER = new Set(["cmdline", "environ", "maps", "stat", "statm", "status"]);
 
-/** The entry of /proc/PID that a path names, if it is one that home can answer for a process that is away. */
-export function servedEntry(path: string, ctx: Pick<CallContext, "pid" | "tid">): string | null {
-  const [proc, who, what, ...more] = normalize(path);
-  if (!path.startsWith("/") || proc !== "proc" || what === undefined || more.length > 0 || !PUT_TOGETHER.has(what)) return null;
-  return who === "self" || who === String(ctx.pid) ? what : null;
+/** An entry of /proc/PID, or of the folder of one of its threads. */
+export interface OwnEntry {
+  readonly entry: string;
+  readonly tid: number | null;
+}
+
+/** What a path names of a process or of one of its threads, if it is something that home can answer for a process that is away. */
+export function servedEntry(path: string, ctx: Pick<CallContext, "pid" | "tid">): OwnEntry | null {
+  const parts = normalize(path);
+  if (!path.startsWith("/") || parts[0] !== "proc") return null;
+  if (parts[1] === "thread-self") parts.splice(1, 1, "self", "task", String(ctx.tid));
+  const [, who, ...below] = parts;
+  if (who !== "self" && who !== String(ctx.pid)) return null;
+  const [folder, tid = "", ...names] = below;
+  const ofThread = folder === "task" && /^[1-9]\d*$/.test(tid);
+  const [entry, ...more] = ofThread ? names : below;
+  if (entry === undefined || more.length > 0 || !PUT_TOGETHER.has(entry)) return null;
+  return { entry, tid: ofThread ? Number(tid) : null };
 }
 
 /** Folders among the entries: what is read in them is looked up again by path, or is as true at home. */

@@ -62,7 +62,9 @@ describe("routes", () => {
     ["another's realtime", plan(NR.sched_setscheduler, 99, SCHED.FIFO, 0), "forward"],
     ["own maps", plan(NR.openat, AT.FDCWD, path("/proc/self/maps"), 0), "forward"],
     ["own memory", plan(NR.openat, AT.FDCWD, path("/proc/self/mem"), 0), "back own_view"],
-    ["own maps as a thread", plan(NR.openat, AT.FDCWD, path("/proc/self/task/4712/maps"), 0), "back own_view"],
+    ["own maps as a thread", plan(NR.openat, AT.FDCWD, path("/proc/self/task/4712/maps"), 0), "forward"],
+    ["own status as a thread", plan(NR.openat, AT.FDCWD, path("/proc/thread-self/status"), 0), "forward"],
+    ["own statistics as a thread", plan(NR.openat, AT.FDCWD, path("/proc/thread-self/smaps"), 0), "back own_view"],
     ["own fd", plan(NR.open, path("/proc/self/fd/3"), 0), "forward"],
     ["another's maps", plan(NR.open, path("/proc/1/maps"), 0), "forward"],
     ["dup2 onto the deputy's", plan(NR.dup2, 3, 1023), "back descriptor_taken"],
@@ -127,6 +129,7 @@ describe("the process's own view of /proc", () => {
     "/proc/self/task",
     "/proc/self/task/4712",
     "/proc/self/task/4712/comm",
+    "/proc/self/task/4712/children",
   ]) {
     test(`${text || "nothing"} is not`, () => assert.ok(!own(text)));
   }

@@ -48,6 +48,7 @@ const IMAGE: Image = {
       cpuUsed: { user: 1_000, system: 2_000 },
     },
   ],
+  signalsAtHome: true,
   limits: { stack: [8n << 20n, 0xffff_ffff_ffff_ffffn], data: [1n, 2n], as: [3n, 4n] },
   cpuUsed: { user: 123_456_789, system: 0 },
   clocks: { monotonic: 1n, boot: 2n ** 63n },

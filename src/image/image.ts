@@ -85,6 +85,8 @@ export interface Image {
   /** Pending for the process, as siginfo_t, oldest first. Home's own queue stays at home and is not in here. */
   readonly pending: readonly Uint8Array[];
   readonly threads: readonly ThreadImage[];
+  /** It has descriptors that read its signals (signalfd(2)): what its threads block waits in home's queues, wherever it runs. */
+  readonly signalsAtHome: boolean;
   /** Limits that act where the memory is: [soft, hard] of RLIMIT_STACK, RLIMIT_DATA, RLIMIT_AS. */
   readonly limits: Readonly<Record<"stack" | "data" | "as", readonly [bigint, bigint]>>;
   /** CPU used away from home so far, in microseconds of user and system time. */

@@ -16,7 +16,8 @@ const SW_BYTES = 464;
 
 const UC_STACK = 16;
 const UC_MCONTEXT = 40;
-const UC_SIGMASK = UC_MCONTEXT + 256;
+/** Offset of a frame's signal mask from its ucontext, to which the stack points when rt_sigreturn(2) is called. */
+export const UC_SIGMASK = UC_MCONTEXT + 256;
 const UCONTEXT_SIZE = UC_SIGMASK + 8;
 const SIGINFO = 128;
 

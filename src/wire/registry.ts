@@ -32,7 +32,7 @@ export const MESSAGES = defineMessages({
   reply: raw(11),
   /** A signal arrived at home; payload: its siginfo_t. Home waits for the verdict with the same `seq`. */
   signal: msg(12, { ticket: u32, seq: u32 }),
-  verdict: msg(13, { ticket: u32, seq: u32, verdict: oneOf("deliver", "handled", "none", "later") }),
+  verdict: msg(13, { ticket: u32, seq: u32, verdict: oneOf("deliver", "handled", "none", "later", "stay") }),
   /** A signal of the guest's own takes its default action; payload: its siginfo_t. */
   raise: msg(14, { ticket: u32, signal: u8 }),
   /** `nr`: the call that it is about to make there. */

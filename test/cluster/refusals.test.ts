@@ -25,7 +25,6 @@ const REASONS: Readonly<Partial<Record<ProgramName, string>>> = {
   "refuse-shared-anon": "shared_memory",
   "refuse-shared-file": "monkey",
   "refuse-shared-open": "monkey",
-  "refuse-signalfd": "signalfd",
   "refuse-sysv-shm": "sysv_shm",
   "refuse-traced": "traced",
   "refuse-tracer": "ptrace",

@@ -68,6 +68,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["pipes", ["packets", "20"]],
   ["sendrecv", ["5"]],
   ["clocks", ["2"]],
+  ["own-threads", ["5", "1"]],
   ["own-view", ["5", "0", "mem"]],
   ["sigs-self", ["all", "1"]],
   ["threads", ["3", "1"]],
