@@ -3,11 +3,12 @@ import { assert, present, TeselaError, toTeselaError } from "../base/mod.ts";
 import {
   type Area,
   type FileHashes,
-  hashVdso,
+  contentHash,
   type Image,
   type Mm,
   openMapped,
   readAreas,
+  readVdso,
   type SharedObject,
   SIGACTION_BYTES,
   SIGNALS,
@@ -21,6 +22,7 @@ import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
+import { carried, ownVdso } from "./own-vdso.ts";
 import { objectId } from "./sharers.ts";
 import { type AwayCpu, NO_CPU } from "./tracks.ts";
 
@@ -123,7 +125,7 @@ function layoutOf(
       if (!changing || (e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
     }
   }
-  return { vmas, vdso: vdsoOf(pid, areas), files, objects: [...objects.values()] };
+  return { vmas, vdso: vdsoOf(pid, areas, files), files, objects: [...objects.values()] };
 }
 
 function sharedVma({ line, writable }: Area & { kind: "shared" }, object: string): Vma {
@@ -143,15 +145,18 @@ function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: File
   return { ...common, growsDown: false, backing: { kind: "file", hash: content.hash, offset: line.offset }, shared: line.shared };
 }
 
-function vdsoOf(pid: number, areas: readonly Area[]): Image["vdso"] {
+function vdsoOf(pid: number, areas: readonly Area[], files: Map<string, CarriedFile>): Image["vdso"] {
   const parts = areas.filter((a) => a.kind === "vdso").map((a) => a.line);
   const code = findVdso(parts);
   const first = parts[0];
-  const last = parts.at(-1);
-  if (!code || !first || !last) return null;
-  const hash = hashVdso(pid, code);
-  if (hash === null) throw becomesAnother(pid);
-  return { start: first.start, end: last.end, hash };
+  if (!code || !first) return null;
+  const bytes = readVdso(pid, code);
+  if (bytes === null) throw becomesAnother(pid);
+  const own = ownVdso();
+  // Hashed once: all processes here have the same.
+  const hash = own?.bytes.equals(bytes) ? own.hash : contentHash(bytes);
+  files.set(hash, carried(hash, bytes));
+  return { start: first.start, end: code.end, hash, random: own?.random ?? null };
 }
 
 /** Offsets of the answers in the deputy's scratch pages. */

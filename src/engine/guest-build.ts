@@ -26,13 +26,13 @@ import { guestFilter } from "./filter.ts";
 import { queueSignal } from "./guest-inject.ts";
 import type { GroupMemory } from "./group-memory.ts";
 import type { GuestOrigin } from "./guest-types.ts";
+import { type GuestVdso, mapVdso } from "./guest-vdso.ts";
 import { nativeClone } from "./native-clone.ts";
 import { Sys } from "./numbers.ts";
 import type { PidSpace } from "./pid-space.ts";
 import { place, runList, SKELETON_ARGS } from "./skeleton.ts";
 import { canBecomeNobody, GUEST_NAME, GUEST_SOCKET, GUEST_UID, type Zygote } from "./zygote.ts";
 
-const ARCH_MAP_VDSO_64 = 0x2003;
 const PR_SET_KEEPCAPS = 8;
 const PR_SET_NAME = 15;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -57,6 +57,8 @@ export interface BuildOptions {
   readonly origin: GuestOrigin;
   /** Of those that come together. */
   readonly memory: GroupMemory | null;
+  /** Names the vdso that this node has. */
+  readonly vdso: string | null;
 }
 
 /**
@@ -71,6 +73,7 @@ export class GuestBuild implements Disposable {
   readonly memory: GroupMemory | null;
   /** Its threads on this node, by their numbers at home. */
   readonly tids = new Map<number, number>();
+  vdso: GuestVdso | null = null;
   private readonly tracees: Tracees;
   private readonly pages: PageWriter;
   private finished = false;
@@ -98,7 +101,7 @@ export class GuestBuild implements Disposable {
     const build = new GuestBuild(space, options, tracees);
     if (memory) memory.place ??= { space, shift: origin.shift };
     try {
-      build.mapVdso();
+      if (image.vdso) build.vdso = mapVdso(tracees, build.tid, image.vdso, vmas, options.vdso, cache);
       build.mapAreas(vmas, zygote, cache);
       build.mapShared(vmas, zygote);
       build.pages.expect(options.huge);
@@ -107,11 +110,6 @@ export class GuestBuild implements Disposable {
       build[Symbol.dispose]();
       throw e;
     }
-  }
-
-  private mapVdso(): void {
-    const { vdso } = this.image;
-    if (vdso) runList(this.tracees, this.tid, [{ nr: Sys.archPrctl, args: [ARCH_MAP_VDSO_64, vdso.start] }]);
   }
 
   private mapAreas(vmas: readonly Vma[], zygote: Zygote, cache: FileCache): void {

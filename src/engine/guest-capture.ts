@@ -1,16 +1,6 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert, least, TeselaError } from "../base/mod.ts";
-import {
-  type Image,
-  mayBeWritten,
-  openMapped,
-  readRseq,
-  SKELETON_BASE,
-  SKELETON_END,
-  type SharedObject,
-  type ThreadImage,
-  type Vma,
-} from "../image/mod.ts";
+import { isEngines, type Image, mayBeWritten, openMapped, readRseq, type SharedObject, type ThreadImage, type Vma } from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
@@ -23,6 +13,7 @@ import type { GuestProcess } from "./guest-process.ts";
 import type { Birth } from "./guest-types.ts";
 import { injectCall } from "./guest-inject.ts";
 import { Sys } from "./numbers.ts";
+import { carried, isVdsoPart } from "./own-vdso.ts";
 import { isThreadDirected } from "./signals.ts";
 import { SKELETON_ARGS } from "./skeleton.ts";
 
@@ -33,9 +24,9 @@ export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
   const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
   using pagemap = proc.openProc(tid, "pagemap");
-  for (const line of proc.readMaps(tid)) {
-    if (line.name === "[vsyscall]" || line.name === "[vdso]" || line.name.startsWith("[vvar")) continue;
-    if (line.start >= SKELETON_BASE && line.end <= SKELETON_END) continue;
+  const { vdso } = guest.image;
+  if (vdso && guest.options.vdso) files.set(vdso.hash, carried(vdso.hash, guest.options.vdso.bytes));
+  for (const line of ownLines(proc.readMaps(tid), vdso)) {
     const { start, end, prot } = line;
     const object = guest.options.memory?.shownBy(line);
     if (object) {
@@ -54,7 +45,20 @@ export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
     const growsDown = start <= startStack && startStack < end;
     vmas.push({ start: growsDown ? stackStart(guest, pagemap.fd, start, end) : start, end, prot, growsDown, backing: { kind: "anon" } });
   }
-  return { vmas, vdso: guest.image.vdso, files, objects: [...objects.values()] };
+  return { vmas, vdso, files, objects: [...objects.values()] };
+}
+
+/** What is the program's own: neither the kernel's, nor ours, nor what stands for home's vdso, with which areas beside it may have merged. */
+function ownLines(lines: readonly proc.MapsLine[], vdso: Image["vdso"]): proc.MapsLine[] {
+  return lines.flatMap((line) => {
+    const { name, start, end } = line;
+    if (name === "[vsyscall]" || isVdsoPart(line) || isEngines(line)) return [];
+    if (!vdso || end <= vdso.start || vdso.end <= start) return [line];
+    return [
+      { ...line, end: vdso.start },
+      { ...line, start: vdso.end },
+    ].filter((l) => l.start < l.end);
+  });
 }
 
 /** From the cache, or from the mapping itself when the cache has given it up. */

@@ -9,6 +9,7 @@ import type { GuestProcess } from "./guest-process.ts";
 import type { Birth, Born, GuestOptions, HomeLink, InFlight, MappedFile, Started, ThreadOptions, Verdict } from "./guest-types.ts";
 import { LARGE } from "./guest-memory.ts";
 import { callFrameBytes, packCallFrame, packCallHead } from "./hot-frames.ts";
+import { NO_CALL } from "./home-types.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import { NO_CPU } from "./tracks.ts";
 import type { Zygote } from "./zygote.ts";
@@ -80,7 +81,7 @@ export class GuestLink implements HomeLink {
   raise(guest: Guest, signal: number, info: Uint8Array): void {
     this.channel.send("raise", { ticket: guest.ticket, signal }, info);
   }
-  back(guest: Guest, reason: string, nr: number): void {
+  back(guest: Guest, reason: string, nr = NO_CALL): void {
     this.channel.send("back", { ticket: guest.ticket, reason: reason.slice(0, 64), nr });
   }
   exit(guest: Guest, code: number): void {

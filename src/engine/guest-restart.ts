@@ -106,7 +106,7 @@ export function deliverInto(guest: Guest, flight: InFlight, result: bigint): voi
   if (mask !== 0n) {
     regs.set(Reg.rax, Restart.NOHAND);
     guest.standIn = regs.clone();
-    guest.lookAgain();
+    lookAgain(guest);
     const wait = regs.clone();
     wait.set(Reg.rdi, mask);
     wait.set(Reg.rsi, SIGSET_BYTES);
@@ -117,3 +117,13 @@ export function deliverInto(guest: Guest, flight: InFlight, result: bigint): voi
   ptrace.cont(tid);
 }
 const SIGSET_BYTES = 8n;
+
+/** A signal that is pending for all threads comes to one of them within microseconds. */
+const LOOK_AGAIN_MS = 2;
+/** Where a signal's stop is awaited, another thread may have taken the signal: then there is a stop of ours after a while. */
+export function lookAgain(guest: Guest): void {
+  if (guest.process.threads.size === 1) return;
+  setTimeout(() => {
+    if (guest.state.kind === "running" && (guest.onFrozen || guest.standIn)) guest.guarded(() => ptrace.interrupt(guest.tid));
+  }, LOOK_AGAIN_MS);
+}

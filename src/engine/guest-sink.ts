@@ -7,12 +7,14 @@ import { caughtUp, notBefore, type Shift } from "./clocks.ts";
 import type { FileCache } from "./file-cache.ts";
 import { GuestBuild } from "./guest-build.ts";
 import type { GroupMemory } from "./group-memory.ts";
+import type { NodeFacts } from "./node-facts.ts";
 import type { Zygote } from "./zygote.ts";
 
 interface Parts {
   readonly tracees: Tracees;
   readonly zygote: Zygote;
   readonly cache: FileCache;
+  readonly facts: NodeFacts;
 }
 
 /** A guest being put together from what comes over a connection. */
@@ -39,8 +41,8 @@ export class GuestSink implements Sink, Disposable {
     // Those that came with it live in one namespace, with the clocks of the first one, which left when this one did.
     const shift = this.memory?.place ? this.memory.place.shift : measured && notBefore(measured, image.clocks);
     const origin = { clockName: boot, shift, cpu, portable };
-    const { tracees, zygote, cache } = this.parts;
-    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin, memory: this.memory });
+    const { tracees, zygote, cache, facts } = this.parts;
+    this.build = GuestBuild.start(tracees, zygote, cache, { image, huge, origin, memory: this.memory, vdso: facts.vdso });
     return [];
   }
   /** Of the memory that its group shares. @throws TeselaError E_PROTOCOL */

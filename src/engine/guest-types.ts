@@ -5,6 +5,7 @@ import type { Tracees } from "../sys/mod.ts";
 import type { Shift } from "./clocks.ts";
 import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
+import type { GuestVdso } from "./guest-vdso.ts";
 import type { PidSpace } from "./pid-space.ts";
 
 /** What a guest says to its home. */
@@ -15,7 +16,8 @@ export interface HomeLink {
   verdict(guest: Guest, seq: number, verdict: Verdict): void;
   /** A signal of the guest's own takes its default action: home dies or stops of it. */
   raise(guest: Guest, signal: number, info: Uint8Array): void;
-  back(guest: Guest, reason: string, nr: number): void;
+  /** @param nr of the call for which it comes home */
+  back(guest: Guest, reason: string, nr?: number): void;
   exit(guest: Guest, code: number): void;
   lost(guest: Guest, reason: string): void;
   /** Asks home to map a file at `addr` too and to tell what it holds. */
@@ -127,6 +129,7 @@ export interface GuestOptions {
   /** What it shares with others that came with it, or that it has had here. */
   readonly memory: GroupMemory | null;
   readonly origin: GuestOrigin;
+  readonly vdso: GuestVdso | null;
   /** Of each deputy's buffer. */
   readonly areaSize: number;
   readonly reservedFds: readonly number[];

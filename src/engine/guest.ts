@@ -10,8 +10,9 @@ import { engineCall } from "./guest-calls.ts";
 import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
 import type { TraceeMemory } from "./guest-memory.ts";
 import type { GuestProcess } from "./guest-process.ts";
-import { goOn, interruptedCall, keepFutex, standsBeforeCall } from "./guest-restart.ts";
+import { goOn, interruptedCall, keepFutex, lookAgain, standsBeforeCall } from "./guest-restart.ts";
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
+import { faultsInVdso, leavesVdso, outBeforeHandler } from "./guest-leave.ts";
 import { Sys } from "./numbers.ts";
 import { hasPendingFault, isFault, signalBit } from "./signals.ts";
 import { letInFirst, maskTold, signalCall } from "./signals-at-home.ts";
@@ -20,8 +21,6 @@ import { cpuUsed, inNanoseconds } from "./usage.ts";
 const SIGKILL = 9;
 const EINTR = 4n;
 const STANDING = "a move";
-/** A signal that is pending for all threads comes to one of them within microseconds. */
-const LOOK_AGAIN_MS = 2;
 
 /** A thread running here: it computes, and every call that is not its own affair goes home. */
 export class Guest {
@@ -48,7 +47,7 @@ export class Guest {
   forwarded = 0;
   trace: CallTrace | null = null;
   /** Set while the guest is wanted frozen; called once it is. */
-  private onFrozen: (() => void) | null = null;
+  onFrozen: (() => void) | null = null;
   private onEnded: (() => void) | null = null;
   private paused = false;
   /** A signal may have come that this thread finds only as it begins a call. */
@@ -234,12 +233,15 @@ export class Guest {
   /** The guest asks for what only home can do: it waits there, ready to repeat the call. */
   goBack(nr: number, reason: string): void {
     this.rewindCall();
+    this.returnTo(reason, nr);
+  }
+  private returnTo(reason: string, nr?: number): void {
     if (this.onFrozen) {
-      // It is moving already, and makes the call again where it goes on.
+      // It is moving already, and does it again where it goes on.
       this.settle();
       return;
     }
-    this.state = { kind: "waiting", why: `${reason} (call ${nr})` };
+    this.state = { kind: "waiting", why: reason };
     this.signals.answer(null);
     this.link.back(this, reason, nr);
   }
@@ -334,7 +336,7 @@ export class Guest {
     }
     if (this.onFrozen && signalWaits(this.tid)) {
       // The interrupted call, if there is one, must see its handler run here: a signal's stop comes first, then another of these.
-      this.lookAgain();
+      lookAgain(this);
       ptrace.cont(this.tid);
       return;
     }
@@ -357,8 +359,16 @@ export class Guest {
       this.endStandIn();
       ptrace.setRegs(this.tid, this.regs.bytes);
     } else ptrace.getRegs(this.tid, this.regs.bytes);
+    if (faultsInVdso(this)) {
+      this.returnTo("vdso");
+      return;
+    }
     const effect = this.signals.dispositions.effect(signal);
     if (effect === "handler" || effect === "ignore") {
+      if (!outBeforeHandler(this)) {
+        this.settle();
+        return;
+      }
       if (effect === "handler") this.signals.dispositions.delivered(signal);
       // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
       this.run(signal);
@@ -374,14 +384,6 @@ export class Guest {
     this.state = effect === "stop" ? { kind: "stopped" } : { kind: "waiting", why: `signal ${signal}` };
     this.signals.answer(null);
     this.link.raise(this, signal, info);
-  }
-
-  /** Where a signal's stop is awaited, another thread may have taken the signal: then there is a stop of ours after a while. */
-  lookAgain(): void {
-    if (this.process.threads.size === 1) return;
-    setTimeout(() => {
-      if (this.state.kind === "running" && (this.onFrozen || this.standIn)) this.guarded(() => ptrace.interrupt(this.tid));
-    }, LOOK_AGAIN_MS);
   }
 
   private endStandIn(): void {
@@ -420,6 +422,7 @@ export class Guest {
   /** The guest is stopped and its registers are right: goes on, or stays if it is wanted frozen or paused. */
   settle(): void {
     if (this.onFrozen) {
+      if (!leavesVdso(this)) return;
       this.state = { kind: "frozen" };
       const done = this.onFrozen;
       this.onFrozen = null;

@@ -54,3 +54,6 @@ export interface HomeSignal {
   readonly info: Uint8Array;
   readonly thread: HomeThread;
 }
+
+/** In place of the number of a call that brings a process home, where none does. */
+export const NO_CALL = 0xffff_ffff;

@@ -16,7 +16,7 @@ import { guestQuestions } from "./guest-questions.ts";
 import { type Families, familyQuestions, type Forked } from "./home-family.ts";
 import { HomeProcess } from "./home-process.ts";
 import type { HomeThread } from "./home-thread.ts";
-import type { HomeSignal, Phase } from "./home-types.ts";
+import { type HomeSignal, NO_CALL, type Phase } from "./home-types.ts";
 import { bringHome } from "./homecoming.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
@@ -229,7 +229,7 @@ export class Home implements HomeSide, Families, Mover {
       }
       coming = true;
       home.homeward = signal;
-      this.parts.log.info("brought home", { pid: home.pid, reason, ...(nr !== undefined && { call: syscallName(nr) }) });
+      this.parts.log.info("brought home", { pid: home.pid, reason, ...(nr !== undefined && nr !== NO_CALL && { call: syscallName(nr) }) });
       track.cantmove = [reason];
       this.comeHome(track, home).catch((e: unknown) => {
         home.kill(`it had to come home (${reason}) and could not: ${toTeselaError(e).message}`);

@@ -107,8 +107,9 @@ export class Hosting {
   }
 
   private async accept(inbox: Inbox, head: Head<"offer">): Promise<void> {
-    const { cache, carry } = this.parts;
-    inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h)) });
+    const { cache, carry, facts } = this.parts;
+    // Home's vdso is among the files.
+    inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h) && h !== facts.vdso) });
     const sink = new GuestSink(this.parts, head, this.homeShift(head), this.memoryOf(head, inbox.channel.peer.node));
     const files = new IncomingFiles(cache);
     try {
@@ -334,6 +335,7 @@ export class Hosting {
       space: build.space,
       memory: build.memory,
       origin: build.origin,
+      vdso: build.vdso,
       areaSize: numberOf(p, "areaSize"),
       reservedFds: numbersOf(p, "reservedFds"),
       trapPending: [...image.pending, ...image.threads.flatMap((t) => t.pending)].some((info) => signalOf(info) === SIGTRAP),

@@ -3,9 +3,8 @@ import { freemem } from "node:os";
 import { TeselaError } from "../base/mod.ts";
 import { possibleCpus } from "./cpus.ts";
 import { canShiftClocks, clockName } from "./clocks.ts";
-import { hashVdso } from "../image/mod.ts";
-import { proc } from "../sys/mod.ts";
 import { readFeatures } from "./features.ts";
+import { ownVdso } from "./own-vdso.ts";
 import type { Head } from "../wire/mod.ts";
 
 /** What decides whether a process of another machine can run on this one. */
@@ -13,6 +12,7 @@ export interface NodeFacts {
   readonly node: number;
   /** What programs can use of the CPU, as /proc/cpuinfo names it. */
   readonly cpu: ReadonlySet<string>;
+  /** Names the vdso here: programs that know another one get theirs patched. */
   readonly vdso: string | null;
   /** Names the clocks that count from boot: clockName(). */
   readonly boot: string;
@@ -26,13 +26,12 @@ export interface NodeFacts {
 const SPARE_BYTES = 64 * 1024 * 1024;
 
 export function readNodeFacts(node: number): NodeFacts {
-  const vdso = proc.readMaps(process.pid).find((l) => l.name === "[vdso]");
   return {
     node,
     boot: clockName(),
     cpu: readFeatures(),
     cpus: possibleCpus(),
-    vdso: vdso ? hashVdso(process.pid, vdso) : null,
+    vdso: ownVdso()?.hash ?? null,
     blocked: false,
   };
 }
@@ -47,9 +46,6 @@ interface Room {
 export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): void {
   if (facts.blocked) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no guests`, { node: facts.node });
   if (!room.process) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests`, { reasons: ["guest_limit"] });
-  if (offer.vdso !== null && offer.vdso !== facts.vdso) {
-    throw new TeselaError("E_CANTMOVE", `node ${facts.node} runs another kernel`, { reasons: ["kernel_differs"] });
-  }
   if (offer.boot !== facts.boot && !canShiftClocks()) {
     throw new TeselaError("E_CANTMOVE", `node ${facts.node} has other monotonic clocks and no time namespaces`, {
       reasons: ["clocks_differ"],

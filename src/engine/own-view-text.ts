@@ -2,8 +2,9 @@
  * Files of /proc/PID of a process that is away, as they would be at home (proc_pid_maps(5), proc_pid_stat(5), proc_pid_status(5),
  * proc_pid_statm(5)): what is about memory, signals and CPU time from the kernel it runs on, the rest from home's.
  */
-import { SKELETON_BASE, SKELETON_END } from "../image/mod.ts";
+import { isEngines } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { isVdsoPart } from "./own-vdso.ts";
 
 /** What the node of a guest tells of it: texts of its files in /proc there. */
 export interface GuestView {
@@ -59,7 +60,6 @@ const linesOf = (maps: string): Line[] =>
   }));
 
 const hex = (address: bigint): string => address.toString(16).padStart(8, "0");
-const isSkeleton = (l: Line): boolean => l.start >= SKELETON_BASE && l.end <= SKELETON_END;
 
 const isFile = (l: Line): boolean => l.inode !== "0";
 
@@ -75,12 +75,25 @@ function cut(line: Line, home: readonly Line[]): Line[] {
   });
 }
 
+/** What there is of a line outside of the vdso, with which areas beside it may have merged where it stands for another kernel's. */
+function besideVdso(line: Line, vdso: readonly Line[]): Line[] {
+  const [start, end] = [vdso[0]?.start ?? 0n, vdso.at(-1)?.end ?? 0n];
+  if (isVdsoPart(line)) return [];
+  if (line.end <= start || end <= line.start) return [line];
+  return [
+    { ...line, end: start },
+    { ...line, start: end },
+  ].filter((l) => l.start < l.end);
+}
+
 /** Its areas with the names that they have at home. @throws Untold */
 function areas(guest: GuestView, home: HomeView): Line[] {
   const here = linesOf(home.maps);
   const [files, others] = [here.filter(isFile), here.filter((l) => !isFile(l))];
-  return linesOf(guest.maps)
-    .filter((l) => !isSkeleton(l))
+  const vdso = here.filter(isVdsoPart);
+  const own = linesOf(guest.maps)
+    .filter((l) => !isEngines(l))
+    .flatMap((l) => besideVdso(l, vdso))
     .flatMap((line) => {
       if (line.name === "[stack]") return [{ ...line, start: guest.stackStart }];
       if (!isFile(line)) return cut(line, others);
@@ -91,6 +104,7 @@ function areas(guest: GuestView, home: HomeView): Line[] {
         return { ...piece, perms: piece.perms.slice(0, 3) + file.perms.slice(3), dev, inode, name };
       });
     });
+  return [...own, ...vdso].sort((a, b) => (a.start < b.start ? -1 : 1));
 }
 
 export function mapsText(guest: GuestView, home: HomeView): string {
@@ -105,7 +119,8 @@ export function mapsText(guest: GuestView, home: HomeView): string {
 interface Sizes {
   readonly total: bigint;
   readonly stack: bigint;
-  /** Bytes of the guest's own pages and of the stack's unused part, which are no part of the program. */
+  /** Bytes of the guest's own pages, all of them and some, and of the stack's unused part, which are no part of the program. */
+  readonly skeleton: bigint;
   readonly skeletonCode: bigint;
   readonly skeletonData: bigint;
   readonly unusedStack: bigint;
@@ -117,10 +132,11 @@ function sizes(guest: GuestView, home: HomeView): Sizes {
   const there = linesOf(guest.maps);
   const here = areas(guest, home).filter((l) => l.name !== "[vsyscall]");
   const stack = sum(here.filter((l) => l.name === "[stack]"));
-  const skeleton = there.filter(isSkeleton);
+  const skeleton = there.filter(isEngines);
   return {
     total: sum(here),
     stack,
+    skeleton: sum(skeleton),
     skeletonCode: sum(skeleton.filter((l) => l.perms.includes("x"))),
     skeletonData: sum(skeleton.filter((l) => l.perms.startsWith("rw"))),
     unusedStack: sum(there.filter((l) => l.name === "[stack]")) - stack,
@@ -177,10 +193,10 @@ const FROM_GUEST = /^(Vm\w+|Rss\w+|HugetlbPages|SigPnd|ShdPnd|SigBlk|SigIgn|SigC
 const SWITCHES = /^(non)?voluntary_ctxt_switches$/;
 
 export function statusText(guest: GuestView, home: HomeView): string {
-  const { total, stack, unusedStack, skeletonCode, skeletonData } = sizes(guest, home);
+  const { total, stack, unusedStack, skeleton, skeletonCode, skeletonData } = sizes(guest, home);
   const own = new Map([...guest.status.matchAll(/^(\w+):\t(.*)$/gm)].map(([, key = "", value = ""]) => [key, value]));
   const kib = (key: string): bigint => BigInt(Number.parseInt(own.get(key) ?? "0", 10)) * KIB;
-  const extra = unusedStack + skeletonCode + skeletonData;
+  const extra = unusedStack + skeleton;
   const memory: Readonly<Record<string, bigint>> = {
     VmSize: total,
     VmPeak: kib("VmPeak") - extra < total ? total : kib("VmPeak") - extra,

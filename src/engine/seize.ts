@@ -4,6 +4,7 @@ import { isEnd, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import { describe, type Frozen, type FrozenProcess, isGone, pendingSignals, resumeRegs, stopThread } from "./freeze.ts";
 import { signalBit } from "./signals.ts";
 import type { Track } from "./tracks.ts";
+import { comeOut } from "./vdso-exit.ts";
 
 /** One that starts threads without end is tried again later. */
 const MAX_ROUNDS = 64;
@@ -42,6 +43,7 @@ export async function seizeAndFreeze(tracees: Tracees, track: Pick<Track, "pid" 
       for (const r of results) if (r.status === "rejected") throw r.reason;
     }
     if (!stopped.has(pid)) throw new TeselaError("E_GONE", `process ${pid} ended`);
+    comeOut(tracees, pid, stopped);
     return describeAll(pid, stopped);
   } catch (e) {
     for (const tid of seized) letGo(tracees, tid);

@@ -154,11 +154,11 @@ function hashFile(fd: number, size: number): string {
 }
 
 /**
- * The vdso's bytes name the kernel build as far as programs can tell. vvar holds data and is left out.
+ * The vdso's bytes, which name the kernel build as far as programs can tell. vvar holds data and is left out.
  * @returns null when it is not there any more: the process has become another program
  */
-export function hashVdso(pid: number, line: proc.MapsLine): string | null {
+export function readVdso(pid: number, line: proc.MapsLine): Buffer | null {
   const image = Buffer.alloc(Number(line.end - line.start));
-  if (memory.readUpTo(pid, line.start, image) < image.length) return null;
-  return createHash("sha256").update(image).digest("hex").slice(0, 32);
+  return memory.readUpTo(pid, line.start, image) < image.length ? null : image;
 }
+export const contentHash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

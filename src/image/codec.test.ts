@@ -29,7 +29,7 @@ const IMAGE: Image = {
     area(0x7fff_ff00_0000n, 0x7fff_ffff_f000n, { growsDown: true }),
   ],
   objects: [{ name: "17.0", size: 0x101000 }],
-  vdso: { start: 0x7fff_f7fc_1000n, end: 0x7fff_f7fc_7000n, hash: "ab".repeat(16) },
+  vdso: { start: 0x7fff_f7fc_1000n, end: 0x7fff_f7fc_7000n, hash: "ab".repeat(32), random: Buffer.alloc(64, 3) },
   mm: Object.fromEntries(MM_FIELDS.map((f, i) => [f, 0x1000n + BigInt(i)])) as Image["mm"],
   sigactions: Buffer.alloc(64 * 32, 5),
   pending: [info(10)],

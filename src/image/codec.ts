@@ -18,6 +18,7 @@ import {
   str,
 } from "../wire/mod.ts";
 import { type Backing, type Image, MM_FIELDS, SIGACTION_BYTES, SIGNALS } from "./image.ts";
+import { RANDOM_PARAMS_BYTES } from "./vdso-thunks.ts";
 
 /** An image as bytes: CBOR, every field checked on the way in. */
 
@@ -56,7 +57,7 @@ const image = obj({
   pid: u32,
   vmas: list(vma, MAX_VMAS),
   objects: list(obj({ name: str(64), size }), MAX_VMAS),
-  vdso: nullable(obj({ start: u64, end: u64, hash: str(64) })),
+  vdso: nullable(obj({ start: u64, end: u64, hash: str(64), random: nullable(bytes(RANDOM_PARAMS_BYTES)) })),
   mm: list(u64, MM_FIELDS.length),
   sigactions: bytes(SIGNALS * SIGACTION_BYTES),
   pending: list(bytes(SIGINFO), MAX_PENDING),
@@ -175,6 +176,10 @@ export function decodeImage(bytes: Buffer): Image {
     throw new TeselaError("E_PROTOCOL", "an image with a signal that is no siginfo_t");
   }
   checkAreas(w.vmas);
+  if (w.vdso) {
+    checkAreas([w.vdso]);
+    if (w.vdso.random && w.vdso.random.length !== RANDOM_PARAMS_BYTES) throw new TeselaError("E_PROTOCOL", "an image with too few words");
+  }
   return {
     pid: w.pid,
     vmas: w.vmas.map((v) => ({ ...v, backing: backingOf(v.backing) })),

@@ -71,14 +71,24 @@ export const MM_FIELDS = [
 ] as const;
 export type Mm = { readonly [K in (typeof MM_FIELDS)[number]]: bigint };
 
+export interface VdsoArea {
+  /** vvar and vdso lie together; the vdso comes last, and ends at `end`. */
+  readonly start: bigint;
+  readonly end: bigint;
+  /** The sha256 of the vdso. */
+  readonly hash: string;
+  /** What its getrandom says of the states that programs keep for it: struct vgetrandom_opaque_params. */
+  readonly random: Uint8Array | null;
+}
+
 export interface Image {
   /** Its PID at home. */
   readonly pid: number;
   readonly vmas: readonly Vma[];
   /** What its shared areas show. */
   readonly objects: readonly SharedObject[];
-  /** vvar and vdso lie together; the vdso's content must be the same on both kernels. */
-  readonly vdso: { readonly start: bigint; readonly end: bigint; readonly hash: string } | null;
+  /** Home's vdso. Its content travels as that of a mapped file, where the kernel has another one. */
+  readonly vdso: VdsoArea | null;
   readonly mm: Mm;
   /** struct kernel_sigaction for signals 1 to 64, 32 bytes each. */
   readonly sigactions: Uint8Array;

@@ -8,4 +8,7 @@ export * from "./stub.ts";
 export * from "./layout.ts";
 export * from "./pages.ts";
 export * from "./codec.ts";
+export { MAX_VDSO_BYTES, parseVdso, type VdsoElf } from "./vdso-elf.ts";
+export * from "./vdso-patch.ts";
+export { RANDOM_PARAMS_BYTES } from "./vdso-thunks.ts";
 export * from "./xstate.ts";

@@ -93,3 +93,19 @@ export function buildSigframe(base: bigint, state: FrameState): { bytes: Buffer;
   // rt_sigreturn looks for the frame 8 below the stack pointer.
   return { bytes, rsp: base + 8n };
 }
+
+/**
+ * Looks through memory for the frame by which rt_sigreturn(2) has given a thread the registers that it has, all of them.
+ * @param memory from an address that is a multiple of 8
+ * @returns the mask that it had then
+ */
+export function returnedMask(memory: Buffer, regs: Regs): bigint | null {
+  const wanted = Buffer.alloc(8 * SIGCONTEXT_REGS.length);
+  SIGCONTEXT_REGS.forEach((reg, i) => {
+    wanted.writeBigUInt64LE(regs.get(reg), 8 * i);
+  });
+  // Flags are not wholly the program's.
+  const at = memory.lastIndexOf(wanted.subarray(0, -8));
+  const mask = at + UC_SIGMASK - UC_MCONTEXT;
+  return at >= 0 && mask + 8 <= memory.length ? memory.readBigUInt64LE(mask) : null;
+}

@@ -9,6 +9,18 @@ export const SKELETON_DATA = SKELETON_BASE + 0x1000n;
 export const SKELETON_DATA_SIZE = 0x8000;
 export const SKELETON_END = SKELETON_DATA + BigInt(SKELETON_DATA_SIZE);
 
+/**
+ * Where a guest whose home has another kernel gets a page of our code and the vdso of the kernel here (vdso-patch.ts): among the addresses
+ * that are kept for deputies (engine/own-pages.ts), of which there are none in a guest.
+ */
+export const THUNKS_AT = 0x2fff_0000_0000n;
+export const LOCAL_VDSO_AT = THUNKS_AT + 0x1000n;
+export const LOCAL_VDSO_END = THUNKS_AT + 0x40000n;
+
+/** Whether an area of a guest is the engine's. */
+export const isEngines = ({ start, end }: { readonly start: bigint; readonly end: bigint }): boolean =>
+  (start >= SKELETON_BASE && end <= SKELETON_END) || (start >= THUNKS_AT && end <= LOCAL_VDSO_END);
+
 const PT_LOAD = 1;
 const PF_X = 1;
 const PF_W = 2;

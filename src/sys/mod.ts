@@ -8,6 +8,7 @@ export * as ptrace from "./ptrace.unsafe.ts";
 export * from "./regs.ts";
 export { peek } from "./sockets.unsafe.ts";
 export * from "./tracees.ts";
+export { askRandomParams } from "./vdso.unsafe.ts";
 export * from "./wait-status.ts";
 
 /** [soft, hard] of a resource limit (getrlimit(2)); 2^64-1 is none. */

@@ -6,6 +6,7 @@ import { addressOf, failed, must, ptraceBuf, ptraceNum, waitpid } from "./libc.u
  */
 const R = {
   CONT: 7,
+  SINGLESTEP: 9,
   GETREGS: 12,
   SETREGS: 13,
   DETACH: 17,
@@ -54,6 +55,8 @@ export const seize = (tid: number, options: number): void => num("seize", R.SEIZ
 export const interrupt = (tid: number): void => num("interrupt", R.INTERRUPT, tid, 0, 0);
 export const cont = (tid: number, signal = 0): void => num("cont", R.CONT, tid, 0, signal);
 export const contToSyscall = (tid: number, signal = 0): void => num("syscall", R.SYSCALL, tid, 0, signal);
+/** Lets it make one instruction: a SIGTRAP follows, which is not to be delivered. */
+export const singleStep = (tid: number): void => num("singlestep", R.SINGLESTEP, tid, 0, 0);
 export const listen = (tid: number): void => num("listen", R.LISTEN, tid, 0, 0);
 export const detach = (tid: number, signal = 0): void => num("detach", R.DETACH, tid, 0, signal);
 export const setOptions = (tid: number, options: number): void => num("setoptions", R.SETOPTIONS, tid, 0, options);

@@ -34,6 +34,7 @@ export const PROGRAMS = {
   busy: { source: "busy.c" },
   calls: { source: "calls.c" },
   clocks: { source: "clocks.c" },
+  vdso: { source: "vdso.c" },
   die: { source: "die.c" },
   "echo-server": { source: "echo-server.c" },
   family: { source: "family.c" },

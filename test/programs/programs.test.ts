@@ -69,6 +69,8 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["sendrecv", ["5"]],
   ["clocks", ["2"]],
   ["own-threads", ["5", "1"]],
+  ["vdso", ["1"]],
+  ["vdso", ["bad"]],
   ["own-view", ["5", "0", "mem"]],
   ["sigs-self", ["all", "1"]],
   ["threads", ["3", "1"]],
