@@ -29,7 +29,11 @@ const CASES: readonly (readonly [what: string, nr: bigint, rax: bigint, "interru
   ["nanosleep, ERESTARTSYS", 35n, -512n, "interrupted"],
   ["epoll_wait, EINTR without a handler", 232n, -4n, "interrupted"],
   ["rt_sigtimedwait, EINTR without a handler", 128n, -4n, "interrupted"],
-  ["write, EINTR", 1n, -4n, "behind"],
+  ["write to a socket with a limit, EINTR", 1n, -4n, "interrupted"],
+  ["readv of inotify, EINTR", 19n, -4n, "interrupted"],
+  ["splice to a socket with a limit, EINTR", 275n, -4n, "interrupted"],
+  ["close, EINTR", 3n, -4n, "behind"],
+  ["open, EINTR", 2n, -4n, "behind"],
 ];
 
 for (const [what, nr, rax, want] of CASES) {

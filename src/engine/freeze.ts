@@ -1,3 +1,4 @@
+import { SYSCALLS } from "../abi/mod.ts";
 import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
 import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
@@ -19,11 +20,7 @@ const EINTR = -4n;
  * Calls that the kernel ends with EINTR although no handler ran (signal(7), "Interruption of system calls and library
  * functions by stop signals"). When our own stop was all that happened, they are started again.
  */
-const EINTR_WITHOUT_HANDLER: ReadonlySet<number> = new Set([
-  0 /* read of inotify */, 42 /* connect */, 43 /* accept */, 45 /* recvfrom */, 46, 47, 44 /* send with SO_SNDTIMEO */, 65 /* semop */,
-  69 /* msgsnd */, 70 /* msgrcv */, 128 /* rt_sigtimedwait */, 208 /* io_getevents */, 220 /* semtimedop */, 232 /* epoll_wait */,
-  281 /* epoll_pwait */, 288 /* accept4 */, 299 /* recvmmsg */, 307 /* sendmmsg */, 441 /* epoll_pwait2 */,
-]);
+const EINTR_WITHOUT_HANDLER: ReadonlySet<number> = new Set(SYSCALLS.filter((row) => row.restartOnEintr).map(({ nr }) => nr));
 
 /** Calls whose restart block holds no pointer that matters, see {@link restOfSleep}: home's kernel may finish them for a guest. */
 const RESTARTED_AT_HOME: ReadonlySet<number> = new Set([35 /* nanosleep */, 230 /* clock_nanosleep */]);

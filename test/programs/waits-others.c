@@ -5,8 +5,12 @@
 #include <netinet/in.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/mman.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 
 void wait_accept(waiter *w) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -55,6 +59,7 @@ void wait_recv_all(waiter *w) {
 static void set_limit(waiter *w) {
     struct timeval limit = {PATIENCE_S, 0};
     CHECK(setsockopt(w->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    CHECK(setsockopt(w->to, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0);
 }
 
 void wait_recv_limit(waiter *w) {
@@ -69,6 +74,58 @@ void wait_read_limit(waiter *w) {
     open_pair(w, SOCK_DGRAM);
     set_limit(w);
     UNTIL_TOLD(w, 1, read(w->fd, &x, 1));
+}
+
+void wait_readv_limit(waiter *w) {
+    char x[2];
+    struct iovec parts[2] = {{x, 1}, {x + 1, 1}};
+    open_pair(w, SOCK_SEQPACKET);
+    set_limit(w);
+    UNTIL_TOLD(w, 1, readv(w->fd, parts, 2));
+}
+
+/* Into a socket that is full. */
+static void fill(waiter *w) {
+    static char bytes[4096];
+    open_pair(w, SOCK_STREAM);
+    set_limit(w);
+    while (send(w->to, bytes, sizeof bytes, MSG_DONTWAIT) > 0);
+    CHECK(errno == EAGAIN);
+}
+
+void wait_write_limit(waiter *w) {
+    fill(w);
+    UNTIL_TOLD(w, 1, write(w->to, "x", 1));
+}
+
+void wait_sendfile_limit(waiter *w) {
+    int zeros = memfd_create("waits", MFD_CLOEXEC);
+    CHECK(zeros >= 0 && ftruncate(zeros, 1) == 0);
+    fill(w);
+    UNTIL_TOLD(w, 1, sendfile(w->to, zeros, &(off_t){0}, 1));
+}
+
+void tell_all_drain(waiter *w) {
+    char bytes[65536];
+    while (recv(w->fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0);
+    CHECK(errno == EAGAIN);
+}
+
+/* To one that has accepted nobody yet and has no room for more. */
+void wait_connect(waiter *w) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof address;
+    int first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK((w->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0 && (w->to = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+    /* A name that the kernel chooses. */
+    CHECK(bind(w->fd, (struct sockaddr *)&address, sizeof address.sun_family) == 0 && listen(w->fd, 0) == 0);
+    CHECK(getsockname(w->fd, (struct sockaddr *)&address, &size) == 0);
+    CHECK(connect(first, (struct sockaddr *)&address, size) == 0);
+    UNTIL_TOLD(w, 0, connect(w->to, (struct sockaddr *)&address, size));
+}
+
+void tell_accept(waiter *w) {
+    CHECK(accept(w->fd, NULL, NULL) >= 0);
 }
 
 void wait_recvmsg(waiter *w) {

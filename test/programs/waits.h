@@ -69,5 +69,6 @@ waits wait_lockw, wait_accept, wait_recv, wait_recv_all, wait_recv_limit, wait_r
 waits wait_msgsnd, wait_semop, wait_mq, wait_wait4, wait_waitid, wait_sigwaitinfo, wait_sigtimedwait, wait_sigsuspend, wait_pause;
 waits wait_futex, wait_futex_limit, wait_lock_pi, wait_nanosleep, wait_nanosleep_rest, wait_nanosleep_until;
 waits tell_byte, tell_drain, tell_eventfd, tell_inotify, tell_line, tell_fifo, tell_unlock, tell_connect, tell_msg, tell_room, tell_sem;
+waits wait_readv_limit, wait_write_limit, wait_sendfile_limit, wait_connect, tell_all_drain, tell_accept;
 waits tell_mq, tell_child, tell_signal, tell_handler, tell_futex, tell_pi;
 #endif
