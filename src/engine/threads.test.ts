@@ -35,12 +35,11 @@ async function hunt(n: TestNodes, pid: number, mostMs: number): Promise<number> 
     assert.fail(`seed ${SEED}: it hangs after ${moves} moves\n${waits}\n${n.logged.slice(-4000)}`);
   }, HANG_MS);
   using _ = { [Symbol.dispose]: () => clearTimeout(hang) };
-  await n.home.migrate(pid, 2);
-  while (tree(pid).length > 0) {
+  for (let first = true; tree(pid).length > 0; first = false) {
     const all = tree(pid);
     // Mostly the process itself: its threads are what this is about.
-    const one = random.int(4) === 0 ? (all[random.int(all.length)] ?? pid) : pid;
-    const to = random.int(8) === 0 ? 1 : 2 + random.int(2);
+    const one = !first && random.int(4) === 0 ? (all[random.int(all.length)] ?? pid) : pid;
+    const to = first ? 2 : random.int(8) === 0 ? 1 : 2 + random.int(2);
     try {
       await n.home.migrate(one, to === 1 ? "home" : to);
       moves++;

@@ -16,8 +16,10 @@ static const kind KINDS[] = {
     {"fifo", wait_fifo, tell_fifo}, {"flock", wait_flock, tell_unlock}, {"lockw", wait_lockw, tell_unlock},
     /* waits-others.c */
     {"accept", wait_accept, tell_connect}, {"recv", wait_recv, tell_byte}, {"recv_all", wait_recv_all, tell_byte},
-    {"recv_limit", wait_recv_limit, tell_byte}, {"read_limit", wait_read_limit, tell_byte}, {"readv_limit", wait_readv_limit, tell_byte}, {"write_limit", wait_write_limit, tell_all_drain},
-    {"sendfile_limit", wait_sendfile_limit, tell_all_drain}, {"connect", wait_connect, tell_accept}, {"recvmsg", wait_recvmsg, tell_byte},
+    {"recv_limit", wait_recv_limit, tell_byte}, {"read_limit", wait_read_limit, tell_byte}, {"readv_limit", wait_readv_limit, tell_byte},
+    {"write_limit", wait_write_limit, tell_all_drain},
+    {"sendfile_limit", wait_sendfile_limit, tell_all_drain}, {"connect", wait_connect, tell_accept},
+    {"recvmsg", wait_recvmsg, tell_byte},
     {"recvmmsg", wait_recvmmsg, tell_byte}, {"msgrcv", wait_msgrcv, tell_msg}, {"msgsnd", wait_msgsnd, tell_room},
     {"semop", wait_semop, tell_sem}, {"mq", wait_mq, tell_mq}, {"wait4", wait_wait4, tell_child},
     {"waitid", wait_waitid, tell_child}, {"sigwaitinfo", wait_sigwaitinfo, tell_signal}, {"sigtimedwait", wait_sigtimedwait, NULL},
