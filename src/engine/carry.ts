@@ -12,7 +12,7 @@ import {
   type SharedObject,
   unpackRuns,
 } from "../image/mod.ts";
-import type { Head, Message, MessageName } from "../wire/mod.ts";
+import { type Head, type Message, type MessageName, outgoing } from "../wire/mod.ts";
 import { type CarriedFile, type Layout, readCarried } from "./capture-home.ts";
 import { type Faults, step } from "./faults.ts";
 import { piecesOf } from "./shared-content.ts";
@@ -181,6 +181,7 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
   channel.send("end", { pages: sent });
   await step(o.faults, "end");
   await inbox.next("the pages", o.stepMs, "ready");
+  buffers.leave();
   return sent;
 }
 const MAX_HUGE = 1024;
@@ -196,7 +197,7 @@ class SendBuffers {
   take(bytes: number): Buffer {
     let buffer = this.buffers[this.used];
     if (!buffer) {
-      buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+      buffer = outgoing.take(CHUNK_BYTES);
       this.buffers.push(buffer);
     }
     this.used++;
@@ -209,6 +210,10 @@ class SendBuffers {
   /** All has left. */
   reuse(): void {
     this.used = 0;
+  }
+  /** All has arrived: the next process may have them. */
+  leave(): void {
+    for (const buffer of this.buffers.splice(0)) outgoing.release(buffer);
   }
 }
 const SEND_BUFFERS = 8;

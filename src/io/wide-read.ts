@@ -11,6 +11,8 @@ import type { Descriptors } from "./thread-door.ts";
  */
 
 const PIECE = 512 * KiB;
+/** One for all: what is read into it has been handed on before anything else is read. Made when first needed. */
+let piece: Buffer | null = null;
 
 interface TlsHandle {
   readonly fd?: number;
@@ -26,7 +28,8 @@ export function readWidely(stream: TLSSocket, descriptors: Descriptors): boolean
   if (typeof handle?.receive !== "function" || typeof handle.fd !== "number" || handle.fd < 0) return false;
   const receive = handle.receive.bind(handle);
   const raw = new Socket({ fd: descriptors.dup(handle.fd), readable: true, writable: false });
-  const buffer = Buffer.allocUnsafeSlow(PIECE);
+  piece ??= Buffer.allocUnsafeSlow(PIECE);
+  const buffer = piece;
   const fed = (n: number): boolean => {
     if (!stream.destroyed) receive(buffer.subarray(0, n));
     return !stream.destroyed;

@@ -59,6 +59,9 @@ export class FramePool {
   }
 }
 
+/** For frames of all connections: one that has ended leaves its memory to the next. */
+export const incoming = new FramePool();
+
 /**
  * For large payloads that are sent: taken here, they come back by themselves when the peer has acknowledged them (a session's channel) and
  * are garbage like others where nobody acknowledges anything. Whoever sends such a payload must not look at it afterwards.

@@ -1,5 +1,5 @@
 import { KiB, TeselaError } from "../base/mod.ts";
-import { FramePool } from "./frame-pool.ts";
+import { incoming } from "./frame-pool.ts";
 import { COUNTED_HEADER, FRAME_HEADER, FRAME_TRUST, MAX_FRAME, MAX_HEAD } from "./limits.ts";
 
 /** A received frame, undecoded: views of the received bytes. */
@@ -48,7 +48,6 @@ export class FrameReader {
   /** Bytes of the begun frame, header included; 0 while the header is not complete. */
   private wanted = 0;
   private held: Buffer | null = null;
-  private readonly pool = new FramePool();
   private paused = false;
   private stopped = false;
   /** For reads by `room`: the last one named the begun frame, not the slab. */
@@ -114,7 +113,7 @@ export class FrameReader {
 
   /** See FramePool. */
   release(view: Uint8Array): void {
-    this.pool.release(view);
+    incoming.release(view);
   }
 
   /** Ends the cutting and gives back the bytes after the last frame that was handed out. */
@@ -177,7 +176,7 @@ export class FrameReader {
   /** Keeps the first bytes of a frame that goes on in later chunks. */
   private begin(rest: Buffer, total: number): void {
     this.wanted = total;
-    this.partial = this.pool.take(total === 0 ? FRAME_HEADER : Math.min(total, Math.max(FRAME_TRUST, rest.length)));
+    this.partial = incoming.take(total === 0 ? FRAME_HEADER : Math.min(total, Math.max(FRAME_TRUST, rest.length)));
     this.filled = rest.copy(this.partial);
   }
 
@@ -208,10 +207,10 @@ export class FrameReader {
   /** The frame has shown that it is coming: room for all of it. */
   private grow(): void {
     const size = this.filled < FRAME_TRUST ? Math.min(this.wanted, FRAME_TRUST) : this.wanted;
-    const larger = this.pool.take(size);
+    const larger = incoming.take(size);
     const smaller = this.partial as Buffer;
     smaller.copy(larger, 0, 0, this.filled);
-    this.pool.release(smaller);
+    incoming.release(smaller);
     this.partial = larger;
   }
 }
