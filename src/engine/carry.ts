@@ -41,6 +41,22 @@ export class Inbox {
     });
   }
 
+  /** Nothing will come any more. */
+  get over(): boolean {
+    return this.ended !== null;
+  }
+
+  /** Whether another message comes within this time: false also when the peer has closed the connection. */
+  async more(withinMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, withinMs).unref();
+    this.wake = resolve;
+    if (this.queue.length === 0 && !this.ended) await promise;
+    this.wake = null;
+    clearTimeout(timer);
+    return this.queue.length > 0;
+  }
+
   /** @throws what the peer reported, E_LINK, E_TIMEOUT, E_PROTOCOL for another message than these */
   async next<K extends MessageName>(what: string, timeoutMs: number, ...types: readonly K[]): Promise<Extract<Message, { type: K }>> {
     const deadline = Date.now() + timeoutMs;

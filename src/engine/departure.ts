@@ -1,10 +1,10 @@
 import { TeselaError, toTeselaError } from "../base/mod.ts";
 import type { Image } from "../image/mod.ts";
-import { ALPN, type Channel, type PeerAddress } from "../io/mod.ts";
+import type { PeerAddress } from "../io/mod.ts";
 import { proc, ptrace } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
-import { Inbox, offer, sendFrozen, type Source } from "./carry.ts";
+import { type Inbox, offer, sendFrozen, type Source } from "./carry.ts";
 import { readClocks } from "./clocks.ts";
 import { Deputy } from "./deputy.ts";
 import { neededFeatures } from "./features.ts";
@@ -25,7 +25,6 @@ import type { Track } from "./tracks.ts";
 interface Traveller {
   readonly track: Track;
   readonly ticket: number;
-  readonly channel: Channel;
   readonly inbox: Inbox;
   readonly source: Source;
   frozen: FrozenProcess | null;
@@ -109,7 +108,7 @@ class Departure {
     }
     const gone = await Promise.allSettled(ready.map(({ home, image }) => home.depart(this.link, image)));
     this.group?.drop(log);
-    for (const { channel } of this.travellers) channel.close();
+    for (const { inbox } of this.travellers) mover.lines.keep(inbox, this.to);
     gone.forEach((result, i) => {
       if (result.status === "fulfilled") return;
       // It is away, and what it was here is gone: there is no way back.
@@ -122,7 +121,7 @@ class Departure {
   /** Asks the node whether it takes a process. @throws TeselaError */
   private async invite(pid: number, { objects }: Sharers): Promise<void> {
     const { mover, lead, claims, uid } = this.request;
-    const { carry, transport } = mover.parts;
+    const { carry } = mover.parts;
     const track = mover.tracks.of(pid);
     claims.take(track);
     if (track.process) refuseFor(lead.pid, pid, objects, ["away"]);
@@ -132,13 +131,11 @@ class Departure {
       if (reasons.length > 0 && pid !== lead.pid) refuseFor(lead.pid, pid, objects, reasons);
       if (reasons.length > 0) refuse(pid, reasons);
     }
-    const channel = await transport.connect(this.to, ALPN.BULK, { timeoutMs: OPEN_MS });
-    const inbox = new Inbox(channel);
     const ticket = mover.ticket();
     const before = readChangingLayout(pid, mover.hashes, () => ({ name: "", size: 0 }));
     const source = { task: pid, offer: this.offerOf(pid, ticket, before, objects.size > 0), files: before.files };
-    this.travellers.push({ track, ticket, channel, inbox, source, frozen: null, home: null });
-    await offer(inbox, source, carry);
+    const inbox = await mover.lines.begin(this.to, async (line) => void (await offer(line, source, carry)));
+    this.travellers.push({ track, ticket, inbox, source, frozen: null, home: null });
   }
 
   private offerOf(pid: number, ticket: number, layout: Layout, shares: boolean): Head<"offer"> {
@@ -212,7 +209,7 @@ class Departure {
 
   /** Back to where they were: at home, untraced, as if nothing had been. */
   async undo(cause: unknown): Promise<void> {
-    for (const { channel } of this.travellers) channel.close(toTeselaError(cause));
+    for (const { inbox } of this.travellers) inbox.channel.close(toTeselaError(cause));
     for (const traveller of this.travellers) await this.putBack(traveller);
     if (this.group?.members.size === 0) this.group[Symbol.dispose]();
   }

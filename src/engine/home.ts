@@ -7,6 +7,7 @@ import { proc, ptrace } from "../sys/mod.ts";
 import type { Data, Head } from "../wire/mod.ts";
 import { numberOf } from "./asks.ts";
 import { readChangingLayout } from "./capture-home.ts";
+import { BulkLines } from "./bulk-lines.ts";
 import { Claims } from "./claims.ts";
 import { depart } from "./departure.ts";
 import type { Deputy } from "./deputy.ts";
@@ -49,6 +50,7 @@ export class Home implements HomeSide, Families, Mover {
     (pid) => this.tracks.find(pid)?.node ?? this.parts.node,
   );
   readonly links: Links;
+  readonly lines: BulkLines;
   readonly hashes = new FileHashes();
   private nextTicket = 1 + Math.floor(Math.random() * 0x3fff_ffff);
   readonly asks: HomeSide["asks"];
@@ -56,6 +58,7 @@ export class Home implements HomeSide, Families, Mover {
   constructor(parts: HomeParts) {
     this.parts = parts;
     this.links = new Links(parts.transport, this, parts.log);
+    this.lines = new BulkLines(parts.transport, OPEN_MS);
     this.asks = {
       ...guestQuestions((ticket) => this.away.get(ticket), this.hashes),
       ...signalQuestions((ticket) => this.away.get(ticket)),

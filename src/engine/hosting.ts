@@ -21,6 +21,7 @@ import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts, roomFor } from "./node-facts.ts";
+import { giveBackSoon } from "./spare-memory.ts";
 import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
 import type { Zygote } from "./zygote.ts";
@@ -28,6 +29,8 @@ import type { Zygote } from "./zygote.ts";
 /** A process that has arrived waits this long for its home's word to run. */
 const GO_MS = 15_000;
 const LINK_POLL_MS = 5;
+/** A home keeps a connection for less. */
+const ANOTHER_MS = 10_000;
 
 interface Parts {
   readonly tracees: Tracees;
@@ -82,13 +85,16 @@ export class Hosting {
 
   // --- processes coming and going
 
-  /** Serves a bulk connection: a process that comes, or one that its home fetches. */
+  /** Serves a bulk connection: processes that come, one after the other, or one that its home fetches. */
   async bulk(channel: Channel): Promise<void> {
     const inbox = new Inbox(channel);
     try {
-      const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch");
-      if (first.type === "offer") await this.receive(inbox, first.head);
-      else await this.sendHome(inbox, first.head);
+      do {
+        const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch");
+        if (first.type === "offer") await this.receive(inbox, first.head);
+        else await this.sendHome(inbox, first.head);
+        giveBackSoon();
+      } while (await inbox.more(ANOTHER_MS));
       channel.close();
     } catch (e) {
       this.parts.log.warn("a process was not carried", { peer: channel.peer.node, error: toTeselaError(e).message });

@@ -3,6 +3,7 @@ import type { FileHashes, Image } from "../image/mod.ts";
 import type { PeerAddress, Transport } from "../io/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { CarryOptions } from "./carry.ts";
+import type { BulkLines } from "./bulk-lines.ts";
 import type { Claims } from "./claims.ts";
 import type { Deputy } from "./deputy.ts";
 import type { HomeProcess } from "./home-process.ts";
@@ -26,6 +27,7 @@ export interface HomeParts {
 export interface Mover {
   readonly parts: HomeParts;
   readonly links: Links;
+  readonly lines: BulkLines;
   readonly tracks: Tracks;
   readonly traces: Traces;
   readonly hashes: FileHashes;

@@ -45,16 +45,19 @@ export class FramePool {
     if (!this.lent.delete(buffer) || this.spareBytes + buffer.byteLength > MAX_KEPT_BYTES) return;
     this.spareBytes += buffer.byteLength;
     this.spare.push(Buffer.from(buffer));
-    this.timer ??= setTimeout(() => this.forget(), KEPT_MS).unref();
+    this.timer ??= setTimeout(() => this.look(), KEPT_MS).unref();
   }
 
-  private forget(): void {
+  /** Keeps nothing of what it has. */
+  forget(): void {
+    this.spare = [];
+    this.spareBytes = 0;
+  }
+
+  private look(): void {
     this.timer = null;
-    if (this.used) this.timer = setTimeout(() => this.forget(), KEPT_MS).unref();
-    else {
-      this.spare = [];
-      this.spareBytes = 0;
-    }
+    if (this.used) this.timer = setTimeout(() => this.look(), KEPT_MS).unref();
+    else this.forget();
     this.used = false;
   }
 }

@@ -1,7 +1,7 @@
 /** What nodes say to each other: frames, the messages in them, and their limits. Bytes only; src/io carries them. */
 export { Codec, COPY_LIMIT } from "./codec.ts";
 export { CborReader, CborWriter } from "./cbor.ts";
-export { outgoing } from "./frame-pool.ts";
+export { incoming, outgoing } from "./frame-pool.ts";
 export { FrameReader, type RawFrame, writeFrameHeader } from "./frame.ts";
 export * from "./limits.ts";
 export { type Decoded, defineMessages, type HeadOf, type MessageDef, type MessageTable, msg, raw } from "./message.ts";
