@@ -4,10 +4,14 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
+import { memory, NO_SYSCALL, proc, ptrace, Reg, Regs } from "../sys/mod.ts";
 import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+import { stepOut } from "./vdso-exit.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 const options = { skip, timeout: 180_000 };
+const [GETUID, SOCKET] = [102, 41];
+const SIGTERM = 15;
 /** Node 1 is home and node 2 has its kernel. */
 const NODES = 4;
 const FOREIGN = [3, 4];
@@ -69,3 +73,51 @@ test("bad pointers do what they do at home", options, async () => {
   };
   assert.equal(await run(true), await run(false));
 });
+
+test("no call is made on the way out that the filter would stop", options, async () => {
+  await using n = await TestNodes.start(2, 2000, [2]);
+  using p = await TestProgram.start(n.tracees, program("spin"), "1000");
+  await n.home.migrate(p.pid, 2);
+  const [guest] = n.node(2).hosting.all();
+  assert.ok(guest);
+  await guest.freeze();
+  const { tid } = guest.leader;
+  const own = new Regs();
+  ptrace.getRegs(tid, own.bytes);
+  // As a program may jump there by itself, with any call in mind.
+  const call = findCall(tid);
+  for (const nr of [GETUID, SOCKET]) {
+    const regs = own.clone();
+    regs.set(Reg.rip, call);
+    regs.set(Reg.rax, BigInt(nr));
+    regs.set(Reg.origRax, NO_SYSCALL);
+    ptrace.setRegs(tid, regs.bytes);
+    assert.equal(
+      stepOut(n.tracees, tid, () => true, false),
+      "was out",
+    );
+    assert.equal(
+      stepOut(n.tracees, tid, () => true, true),
+      "at call",
+    );
+    const met = new Regs();
+    ptrace.getRegs(tid, met.bytes);
+    assert.deepEqual([met.get(Reg.rip), met.get(Reg.rax), met.get(Reg.origRax)], [call, BigInt(nr), NO_SYSCALL]);
+  }
+  ptrace.setRegs(tid, own.bytes);
+  guest.thaw();
+  await n.home.migrate(p.pid, "home");
+  p.signal(SIGTERM);
+  assert.match(await p.end(), /^status 143$/m);
+});
+
+/** The address of a `syscall` in the kernel's own vdso in a guest. */
+function findCall(tid: number): bigint {
+  const line = proc.readMaps(tid).find((l) => l.name === "[vdso]");
+  assert.ok(line);
+  const code = Buffer.alloc(Number(line.end - line.start));
+  memory.readUpTo(tid, line.start, code);
+  const at = code.indexOf(Buffer.from([0x0f, 0x05]));
+  assert.ok(at > 0);
+  return line.start + BigInt(at);
+}
