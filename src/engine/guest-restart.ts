@@ -121,9 +121,15 @@ const SIGSET_BYTES = 8n;
 /** A signal that is pending for all threads comes to one of them within microseconds. */
 const LOOK_AGAIN_MS = 2;
 /** Where a signal's stop is awaited, another thread may have taken the signal: then there is a stop of ours after a while. */
-export function lookAgain(guest: Guest): void {
+function lookAgain(guest: Guest): void {
   if (guest.process.threads.size === 1) return;
   setTimeout(() => {
     if (guest.state.kind === "running" && (guest.onFrozen || guest.standIn)) guest.guarded(() => ptrace.interrupt(guest.tid));
   }, LOOK_AGAIN_MS);
+}
+
+/** The same at a stop of ours that comes too early. */
+export function contAndLook(guest: Guest): void {
+  lookAgain(guest);
+  ptrace.cont(guest.tid);
 }

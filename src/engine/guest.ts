@@ -10,7 +10,7 @@ import { engineCall } from "./guest-calls.ts";
 import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
 import type { TraceeMemory } from "./guest-memory.ts";
 import type { GuestProcess } from "./guest-process.ts";
-import { goOn, interruptedCall, keepFutex, lookAgain, standsBeforeCall } from "./guest-restart.ts";
+import { goOn, interruptedCall, keepFutex, contAndLook, standsBeforeCall } from "./guest-restart.ts";
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { faultsInVdso, leavesVdso, outBeforeHandler } from "./guest-leave.ts";
 import { Sys } from "./numbers.ts";
@@ -325,8 +325,9 @@ export class Guest {
     }
     ptrace.getRegs(this.tid, this.regs.bytes);
     if (this.standIn) {
+      // It may not wait yet, or another thread may take what this one stops for.
       if (this.regs.syscallNumber !== Sys.rtSigsuspend || signalWaits(this.tid)) {
-        ptrace.cont(this.tid);
+        contAndLook(this);
         return;
       }
       // What was to end the wait is gone: the call is made again, with its usual mask.
@@ -336,8 +337,7 @@ export class Guest {
     }
     if (this.onFrozen && signalWaits(this.tid)) {
       // The interrupted call, if there is one, must see its handler run here: a signal's stop comes first, then another of these.
-      lookAgain(this);
-      ptrace.cont(this.tid);
+      contAndLook(this);
       return;
     }
     if (!this.onFrozen && !this.paused && this.signals.isAsked && standsBeforeCall(this)) {

@@ -12,6 +12,8 @@ export async function stopInLoop(tracees: Tracees, pid: number, onSignal: (signa
     tracees.release(pid);
     if (isEnd(s)) return false;
     if (s.kind === "event" && s.event === ptrace.Event.STOP) return true;
+    // Any other stop may have made the kernel forget the one that was asked for.
+    ptrace.interrupt(pid);
     if (s.kind === "signal") onSignal(s.signal);
     else ptrace.cont(pid);
   }

@@ -157,12 +157,16 @@ export function waitAny(): { tid: number; status: number } | null {
   throw e;
 }
 
-/** Waits for one tracee, blocking: only for stops known to come within microseconds. */
-export function waitOne(tid: number): number {
-  must("waitpid", waitpid(tid, statusBytes, WALL));
-  return status[0] as number;
+/**
+ * The same, blocking. Not for one of them by its number: the end of a process's first thread is told only when those of all others have been
+ * heard of (kernel/exit.c, delay_group_leader), so who waits for that one alone may wait for ever. @throws SysError ECHILD
+ */
+export function waitNext(): { tid: number; status: number } {
+  const tid = Number(must("waitpid", waitpid(-1, statusBytes, WALL)));
+  return { tid, status: status[0] as number };
 }
-/** As waitOne, without blocking; null when it has not changed state. */
+
+/** waitpid(2) for one tracee, without blocking; null when it has not changed state. */
 export function pollOne(tid: number): number | null {
   const r = must("waitpid", waitpid(tid, statusBytes, WALL | WNOHANG));
   return r === 0 ? null : (status[0] as number);

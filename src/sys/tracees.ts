@@ -1,5 +1,5 @@
 import { assert } from "../base/mod.ts";
-import { pollOne, waitAny, waitOne } from "./ptrace.unsafe.ts";
+import { pollOne, waitAny, waitNext } from "./ptrace.unsafe.ts";
 import { decodeWait, isEnd, type WaitStatus } from "./wait-status.ts";
 
 type Handler = (status: WaitStatus) => void;
@@ -12,6 +12,8 @@ export class Tracees implements Disposable {
   private readonly handlers = new Map<number, Handler>();
   /** Stops of tasks that nobody has claimed yet: a child can stop before its parent's event is handled. */
   private readonly early = new Map<number, WaitStatus[]>();
+  /** Stops of others that came while one was waited for, oldest first. */
+  private readonly others: { readonly tid: number; readonly status: number }[] = [];
   private readonly onChild = (): void => this.drain();
   private readonly sweep: NodeJS.Timeout;
 
@@ -42,7 +44,7 @@ export class Tracees implements Disposable {
       if (waiting?.length === 0) this.early.delete(tid);
       return first;
     }
-    const status = decodeWait(waitOne(tid));
+    const status = decodeWait(this.statusOf(tid) ?? this.await(tid));
     // An end is told only once: whoever has claimed the task must hear of it too.
     if (isEnd(status)) setImmediate(() => this.handlers.get(tid)?.(status));
     return status;
@@ -50,13 +52,28 @@ export class Tracees implements Disposable {
 
   /** The tracee's next stop if it is there already. */
   poll(tid: number): WaitStatus | null {
-    const status = pollOne(tid);
+    const status = this.statusOf(tid);
     return status === null ? null : decodeWait(status);
+  }
+
+  private statusOf(tid: number): number | null {
+    const at = this.others.findIndex((o) => o.tid === tid);
+    return at < 0 ? pollOne(tid) : (this.others.splice(at, 1)[0]?.status ?? null);
+  }
+
+  private await(tid: number): number {
+    for (;;) {
+      const next = waitNext();
+      if (next.tid === tid) return next.status;
+      if (this.others.length === 0) setImmediate(this.onChild);
+      this.others.push(next);
+    }
   }
 
   /** A handler that throws does not keep the other tasks' stops from theirs. */
   drain(): void {
-    for (let next = waitAny(); next !== null; next = waitAny()) {
+    const take = (): { tid: number; status: number } | null => this.others.shift() ?? waitAny();
+    for (let next = take(); next !== null; next = take()) {
       try {
         this.deliver(next.tid, decodeWait(next.status));
       } catch (e) {
