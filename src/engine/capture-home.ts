@@ -241,6 +241,8 @@ async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpu
     rseq: frozen.rseq,
     pending: frozen.pending,
     restart: frozen.restart,
+    // What it has waited here already only its kernel knows.
+    waitEnd: null,
     cpuUsed,
   };
 }

@@ -87,7 +87,17 @@ function begin(guest: Guest, wanted: CloneRequest, { pid, ticket, area, fd }: St
   const { process } = guest;
   if (!process.reservedFds.includes(fd)) process.reservedFds.push(fd);
   const clearTid = has(wanted.flags, CLONE.CHILD_CLEARTID) ? wanted.childTid : 0n;
-  const thread = process.add({ ticket, tid, homeTid: pid, areaBase: area, clearTid, restart: null, borne: 0n, cpuUsed: NO_CPU.all });
+  const thread = process.add({
+    ticket,
+    tid,
+    homeTid: pid,
+    areaBase: area,
+    clearTid,
+    restart: null,
+    waitEnd: null,
+    borne: 0n,
+    cpuUsed: NO_CPU.all,
+  });
   born(guest, thread);
   guest.finishCall(BigInt(pid));
 }

@@ -5,6 +5,7 @@ import type { CallTrace } from "./call-trace.ts";
 import { Guest } from "./guest.ts";
 import { TraceeMemory } from "./guest-memory.ts";
 import type { GuestOptions, HomeLink, ThreadOptions } from "./guest-types.ts";
+import { signalled } from "./guest-signals.ts";
 import { Kin } from "./kin.ts";
 import { Dispositions } from "./signals.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
@@ -77,6 +78,11 @@ export class GuestProcess {
     this.options.unregister(guest);
   }
 
+  /** Its CLOCK_MONOTONIC, in nanoseconds. */
+  now(): bigint {
+    return globalThis.process.hrtime.bigint() + (this.options.origin.shift?.monotonic ?? 0n);
+  }
+
   /** Calls are numbered through all threads. */
   nextSeq(): number {
     this.seq++;
@@ -105,7 +111,7 @@ export class GuestProcess {
 
   /** A signal was put into the queue of the process, for any of its threads but the one through which it came. */
   signalled(signal: number, except: Guest): void {
-    for (const guest of this.threads.values()) if (guest !== except && guest.signalled(signal)) return;
+    for (const guest of this.threads.values()) if (guest !== except && signalled(guest, signal)) return;
   }
 
   /** Stops all threads for a move, those too that begin meanwhile. @throws TeselaError E_GONE, E_CANTMOVE */

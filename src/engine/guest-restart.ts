@@ -53,7 +53,9 @@ export function interruptedCall(guest: Guest, flight: InFlight, result: bigint):
       return;
     }
     guest.restart = { nr: flight.nr };
+    const { waitEnd } = guest;
     guest.finishCall(-EINTR);
+    guest.waitEnd = waitEnd;
     return;
   }
   guest.rewindCall();

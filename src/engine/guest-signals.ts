@@ -144,6 +144,21 @@ export class GuestSignals {
   }
 }
 
+/**
+ * Another thread has put a signal where this one may take it. One that runs sees to it itself, if it does not come to a call first; a call
+ * that home is making for it is to end. @returns whether that lets the signal in
+ */
+export function signalled(guest: Guest, signal: number): boolean {
+  guest.mayWait = true;
+  if (guest.state.kind !== "calling") return false;
+  const { flight } = guest.state;
+  const mask = flight.plan.sigmask ?? ptrace.getSigmask(guest.tid);
+  if ((mask & signalBit(signal)) !== 0n) return false;
+  if (!flight.handlerWaits) guest.link.hurry(guest);
+  flight.handlerWaits = true;
+  return true;
+}
+
 /** At a call's stop: a signal that this thread has come to take just now, by another's doing, is delivered before the call. */
 export function meetsSignal(guest: Guest): boolean {
   guest.mayWait = false;

@@ -7,6 +7,7 @@ import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestVdso } from "./guest-vdso.ts";
 import type { PidSpace } from "./pid-space.ts";
+import type { WaitEnd } from "./wait-ends.ts";
 
 /** What a guest says to its home. */
 export interface HomeLink {
@@ -149,6 +150,7 @@ export interface ThreadOptions {
   readonly areaBase: bigint;
   readonly clearTid: bigint;
   readonly restart: { readonly nr: number } | null;
+  readonly waitEnd: WaitEnd | null;
   /** See {@link Guest.borne}. */
   readonly borne: bigint;
   /** Away from home, before it came here. */

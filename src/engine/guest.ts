@@ -14,9 +14,10 @@ import { goOn, interruptedCall, keepFutex, contAndLook, standsBeforeCall } from 
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { faultsInVdso, leavesVdso, outBeforeHandler } from "./guest-leave.ts";
 import { Sys } from "./numbers.ts";
-import { hasPendingFault, isFault, signalBit } from "./signals.ts";
+import { hasPendingFault, isFault } from "./signals.ts";
 import { letInFirst, maskTold, signalCall } from "./signals-at-home.ts";
 import { cpuUsed, inNanoseconds } from "./usage.ts";
+import { keepEnd, type WaitEnd } from "./wait-ends.ts";
 
 const SIGKILL = 9;
 const EINTR = 4n;
@@ -63,6 +64,8 @@ export class Guest {
    * made since: a signal ends it, wherever the guest is when that comes.
    */
   cut: Cut | null = null;
+  /** When the wait that it is in, or stands before once more, is over. */
+  waitEnd: WaitEnd | null;
 
   constructor(process: GuestProcess, o: ThreadOptions) {
     this.process = process;
@@ -76,6 +79,7 @@ export class Guest {
     this.memory = process.memory;
     this.signals = new GuestSignals(this, process.dispositions);
     this.restart = o.restart;
+    this.waitEnd = o.waitEnd;
     this.clearTid = o.clearTid;
     this.borne = o.borne;
     this.usedBefore = o.cpuUsed;
@@ -262,7 +266,7 @@ export class Guest {
       // The wait is over as it begins, unless what it waits for is there already.
       const atOnce = planCall(nr, this.regs.args, this.memory, this.area, { ...this.context, atOnce: true });
       if (atOnce.kind === "forward") plan = atOnce;
-    }
+    } else [plan, this.waitEnd] = keepEnd(plan, nr, this.regs.get(Reg.rip) - SYSCALL_INSN, this.process.now(), this.waitEnd);
     this.fly({ seq: this.process.nextSeq(), nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes });
   }
 
@@ -309,6 +313,7 @@ export class Guest {
   finishCall(result: bigint): void {
     this.trace?.end(result);
     this.cut = null;
+    this.waitEnd = null;
     this.regs.set(Reg.rax, result);
     this.regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.tid, this.regs.bytes);
@@ -369,7 +374,10 @@ export class Guest {
         this.settle();
         return;
       }
-      if (effect === "handler") this.signals.dispositions.delivered(signal);
+      if (effect === "handler") {
+        this.waitEnd = null;
+        this.signals.dispositions.delivered(signal);
+      }
       // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.
       this.run(signal);
       return;
@@ -462,21 +470,6 @@ export class Guest {
   share(): void {
     this.signals.flush();
     this.displaced = true;
-  }
-
-  /**
-   * Another thread has put a signal where this one may take it. One that runs sees to it itself, if it does not come to a call first; a call
-   * that home is making for it is to end. @returns whether that lets the signal in
-   */
-  signalled(signal: number): boolean {
-    this.mayWait = true;
-    if (this.state.kind !== "calling") return false;
-    const { flight } = this.state;
-    const mask = flight.plan.sigmask ?? ptrace.getSigmask(this.tid);
-    if ((mask & signalBit(signal)) !== 0n) return false;
-    if (!flight.handlerWaits) this.link.hurry(this);
-    flight.handlerWaits = true;
-    return true;
   }
 
   private run(signal: number): void {

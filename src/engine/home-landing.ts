@@ -1,19 +1,22 @@
+import { NR } from "../abi/mod.ts";
+import { least } from "../base/mod.ts";
 import type { ThreadImage } from "../image/mod.ts";
 import { Reg, Regs } from "../sys/mod.ts";
+import { readClocks } from "./clocks.ts";
 import { restOfSleep } from "./freeze.ts";
 import { Restart } from "./restarts.ts";
 import type { HomeThread } from "./home-thread.ts";
-
-const POLL = 7;
+import { leftAtHome } from "./wait-ends.ts";
 
 /** How a thread that has come home goes on: in a call that only home's kernel can finish, in an interrupted one, or behind one. */
 export async function howItGoesOn(home: HomeThread, thread: ThreadImage): Promise<{ regs: Regs; restart: { nr: number } | null }> {
   const regs = Regs.from(thread.regs);
   const { restart } = thread;
+  tellLeft(home, regs, thread);
   if (!restart) return { regs, restart };
-  if (restart.nr === POLL) {
+  if (restart.nr === NR.poll) {
     // It would go on with the deputy's copy of its descriptors, which is given up: it begins anew, or ends for a handler.
-    regs.set(Reg.origRax, BigInt(POLL));
+    regs.set(Reg.origRax, BigInt(NR.poll));
     regs.set(Reg.rax, Restart.NOHAND);
     return { regs, restart: null };
   }
@@ -23,4 +26,16 @@ export async function howItGoesOn(home: HomeThread, thread: ThreadImage): Promis
   if (result === Restart.BLOCK) return { regs, restart };
   regs.set(Reg.rax, result);
   return { regs, restart: null };
+}
+
+/** Where the kernel leaves in the program's memory how much of a limit is left, it waits for that: the move has taken its time as well. */
+function tellLeft({ deputy }: HomeThread, regs: Regs, { waitEnd }: ThreadImage): void {
+  if (!waitEnd) return;
+  const left = waitEnd.end - readClocks().monotonic;
+  const told = leftAtHome(regs, waitEnd.nr, left - least(left, 0n));
+  try {
+    if (told) deputy.poke(told.at, told.bytes);
+  } catch {
+    // It cannot be written to: the kernel leaves it as it is, too (poll_select_finish).
+  }
 }

@@ -23,6 +23,7 @@ const COMPILED = [
   "family",
   "files",
   "files-musl",
+  "ends",
   "own-threads",
   "own-view",
   "pipes",
@@ -118,6 +119,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   "files, musl": { name: "files-musl", script: "files-musl . 100 7", least: 5 },
   calls: { name: "calls", script: "calls . 24 7", gap: [20, 80], least: 5 },
   "its own view": { name: "own-view", script: "own-view 100 10", gap: [20, 80], least: 5, stays: ["own_view"] },
+  // Moved more often than any of its waits lasts: one that began anew each time would never end.
+  "ends of waits": { name: "ends", script: "ends 3000", route: [2, 3], gap: [50, 150], least: 5 },
   "its threads' view": { name: "own-threads", script: "own-threads 25 10", gap: [20, 80], least: 5 },
   "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5 },
   "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },

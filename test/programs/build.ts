@@ -36,6 +36,7 @@ export const PROGRAMS = {
   clocks: { source: "clocks.c" },
   vdso: { source: "vdso.c" },
   die: { source: "die.c" },
+  ends: { source: "ends.c", flags: ["-pthread"] },
   "echo-server": { source: "echo-server.c" },
   family: { source: "family.c" },
   files: { source: "files.c" },

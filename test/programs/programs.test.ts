@@ -68,6 +68,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["pipes", ["packets", "20"]],
   ["sendrecv", ["5"]],
   ["clocks", ["2"]],
+  ["ends", ["200"]],
   ["own-threads", ["5", "1"]],
   ["vdso", ["1"]],
   ["vdso", ["bad"]],
