@@ -1,9 +1,9 @@
 import { describeArguments, describeFilled, describeResult, type GuestMemory, type Plan, planCall } from "../forward/mod.ts";
-import { proc, ptrace } from "../sys/mod.ts";
+import { ptrace } from "../sys/mod.ts";
 import { FOREIGN_CALL } from "./filter.ts";
 import type { Guest } from "./guest.ts";
-import { Sys } from "./numbers.ts";
-import { MOVES_MAPPINGS, touchesOwnPages } from "./own-pages.ts";
+import { ofShared } from "./shared-calls.ts";
+import { touchesOwnPages } from "./own-pages.ts";
 
 /** A call of a guest that somebody watches, as it travels home: texts are cut where they are made. */
 export interface TracedCall {
@@ -141,17 +141,6 @@ export function planWatched(guest: Guest, nr: number): Plan {
 function forbidden(tid: number, nr: number, args: readonly bigint[]): Plan | null {
   if (Number(ptrace.eventMessage(tid)) === FOREIGN_CALL) return { kind: "back", reason: "code_32bit" };
   return touchesOwnPages(nr, args) ? { kind: "back", reason: "low_address" } : null;
-}
-
-/** What would put shared memory where home does not have it, and what is about System V segments: home does that. */
-function ofShared({ process, tid }: Guest, nr: number, args: readonly bigint[]): Plan | null {
-  const { memory } = process.options;
-  if (!memory) return null;
-  if (nr === Sys.shmdt) return { kind: "back", reason: "sysv_shm" };
-  if (!MOVES_MAPPINGS.has(nr)) return null;
-  const [start = 0n, length = 0n] = args;
-  const touched = proc.readMaps(tid).some((l) => l.start < start + (length || 1n) && start < l.end && memory.shownBy(l) !== null);
-  return touched ? { kind: "back", reason: "shared_memory" } : null;
 }
 
 const ROUTES: Readonly<Record<Plan["kind"], string>> = {

@@ -96,7 +96,7 @@ export interface FrozenSource {
   readonly image: Image;
   readonly layout: Layout;
   /** Shared memory that is sent with this one of a group. */
-  readonly objects?: readonly (SharedObject & { readonly fd: number })[];
+  readonly objects?: readonly OpenObject[];
 }
 
 export interface CarryOptions {
@@ -168,13 +168,7 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
       throw new TeselaError("E_GONE", `a mapped file cannot be read (${hash})`);
     },
   );
-  let sent = 0;
-  for (const { name, size, fd } of frozen.objects ?? []) {
-    for (const { at, bytes } of piecesOf(fd, size, CHUNK_BYTES)) {
-      sent += bytes.length;
-      if (!channel.send("shared", { name, size, at }, bytes)) await drained(channel, o.stepMs);
-    }
-  }
+  let sent = await sendShared(channel, frozen.objects ?? [], o);
   const pages = new FrozenPages(source.task, frozen.image.vmas);
   await step(o.faults, "image");
   channel.send("image", { huge: pages.hugeRanges().slice(0, MAX_HUGE) }, encodeImage(frozen.image));
@@ -201,6 +195,20 @@ export async function sendFrozen(inbox: Inbox, source: Source, frozen: FrozenSou
   return sent;
 }
 const MAX_HUGE = 1024;
+
+export type OpenObject = SharedObject & { readonly fd: number };
+
+/** What shared memory holds. @returns bytes sent */
+export async function sendShared(channel: Channel, objects: readonly OpenObject[], { stepMs }: CarryOptions): Promise<number> {
+  let sent = 0;
+  for (const { name, size, fd } of objects) {
+    for (const { at, bytes } of piecesOf(fd, size, CHUNK_BYTES)) {
+      sent += bytes.length;
+      if (!channel.send("shared", { name, size, at }, bytes)) await drained(channel, stepMs);
+    }
+  }
+  return sent;
+}
 
 /** Room for the chunks on their way, used again once they have left: fresh memory costs more than what is done with it. */
 class SendBuffers {

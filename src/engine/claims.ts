@@ -36,6 +36,8 @@ export class Claims implements Disposable {
     if (this.group) this.group.claimed = false;
     for (const track of this.taken) {
       track.claimed = false;
+      // Somebody may have come for what it shares while it was on its way.
+      track.process?.group?.answer();
       if (!track.process && !proc.exists(track.pid)) this.tracks.forget(track.pid);
     }
   }

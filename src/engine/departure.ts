@@ -10,14 +10,16 @@ import { Deputy } from "./deputy.ts";
 import { neededFeatures } from "./features.ts";
 import { step } from "./faults.ts";
 import { type FrozenProcess, isGone, threadsOf } from "./freeze.ts";
+import { whatHappened } from "./guard.ts";
 import { Group } from "./group.ts";
 import { type HomeProcess, landingsOf } from "./home-process.ts";
 import type { Phase } from "./home-types.ts";
 import type { Link } from "./links.ts";
 import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { forget } from "./reclaim.ts";
 import { refusals, refuse } from "./refusals.ts";
 import { letAllGo, seizeAndFreeze } from "./seize.ts";
-import { refuseFor, type Sharers, sharersOf } from "./sharers.ts";
+import { alone, NO_GUARD, refuseFor, type Sharers, sharersOf } from "./sharers.ts";
 import { readsSignals } from "./signals-at-home.ts";
 import type { Track } from "./tracks.ts";
 
@@ -71,14 +73,14 @@ class Departure {
     const { mover, lead } = this.request;
     const { carry, log } = mover.parts;
     // At its first instruction it shares nothing yet.
-    let sharers: Sharers = lead.seized ? { pids: [lead.pid], objects: new Map() } : sharersOf(lead.pid);
+    let sharers: Sharers = lead.seized ? alone(lead.pid) : await sharersOf(lead.pid);
     for (const pid of sharers.pids) await this.invite(pid, sharers);
     const start = performance.now();
     for (;;) {
       await this.freeze();
       if (sharers.objects.size === 0) break;
       // Before it stood one may have had children.
-      sharers = sharersOf(lead.pid);
+      sharers = await sharersOf(lead.pid);
       const late = sharers.pids.filter((pid) => !this.travellers.some((t) => t.track.pid === pid));
       if (late.length === 0) break;
       for (const pid of late) await this.invite(pid, sharers);
@@ -99,7 +101,9 @@ class Departure {
       home.phase = "away";
       home.prepareToDepart();
     }
-    await letRun(mover, this.link, ready, mover.parts.node);
+    const keep = this.group?.isNamed ? this.groupName : null;
+    if (this.group && keep !== null) this.group.stay = { link: this.link, name: keep };
+    await letRun(mover, this.link, ready, mover.parts.node, keep);
     const freezeMs = performance.now() - start;
     this.link.mustLive();
     for (const { home, traveller } of ready) {
@@ -118,8 +122,19 @@ class Departure {
     return { tracks: this.travellers.map((t) => t.track), bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs };
   }
 
+  /** Does something for one of them; one that has ended meanwhile does not hold up the others. */
+  private async unlessGone(pid: number, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (e) {
+      if (pid === this.request.lead.pid || whatHappened(e, pid).code !== "E_GONE") throw e;
+      const at = this.travellers.findIndex((t) => t.track.pid === pid);
+      if (at >= 0) this.travellers.splice(at, 1)[0]?.channel.close();
+    }
+  }
+
   /** Asks the node whether it takes a process. @throws TeselaError */
-  private async invite(pid: number, { objects }: Sharers): Promise<void> {
+  private async ask(pid: number, { objects }: Sharers): Promise<void> {
     const { mover, lead, claims, uid } = this.request;
     const { carry } = mover.parts;
     const track = mover.tracks.of(pid);
@@ -160,18 +175,25 @@ class Departure {
     return this.name;
   }
 
+  private async invite(pid: number, sharers: Sharers): Promise<void> {
+    await this.unlessGone(pid, () => this.ask(pid, sharers));
+  }
+
   private async freeze(): Promise<void> {
     const { tracees } = this.request.mover.parts;
     const running = this.travellers.filter((t) => t.frozen === null);
     await all(
-      running.map(async (t) => {
-        t.frozen = await seizeAndFreeze(tracees, t.track);
-      }),
+      running.map((t) =>
+        this.unlessGone(t.track.pid, async () => {
+          t.frozen = await seizeAndFreeze(tracees, t.track);
+        }),
+      ),
     );
   }
 
   /** Makes deputies of them, and describes them. */
-  private async capture({ objects }: Sharers): Promise<Ready[]> {
+  private async capture(sharers: Sharers): Promise<Ready[]> {
+    const { objects } = sharers;
     const { mover } = this.request;
     const { carry, tracees, log } = mover.parts;
     for (const { track } of this.travellers) {
@@ -193,7 +215,8 @@ class Departure {
       homes.push({ traveller, home, frozen });
     }
     await step(carry.faults, "capture");
-    if (objects.size > 0) this.group = Group.of(this.groupName, objects.values());
+    const guards = objects.size > 0 ? await this.hold(sharers) : sharers.guards;
+    for (const { home } of homes) home.guard = guards.get(home.pid) ?? NO_GUARD;
     const shows = (id: string) => this.group?.shown(id) ?? null;
     // None of them has seen anything later.
     const clocks = readClocks();
@@ -207,10 +230,30 @@ class Departure {
     return ready;
   }
 
+  /** Takes hold of what they share. @returns what is open on it */
+  private async hold(sharers: Sharers): Promise<Sharers["guards"]> {
+    const { pid } = this.request.lead;
+    const group = Group.of(this.groupName, sharers.objects.values());
+    this.group = group;
+    if (!group.isNamed) return sharers.guards;
+    try {
+      group.close();
+    } catch (e) {
+      const message = `process ${pid} shares memory that others can open, and this node cannot keep them from it: ${toTeselaError(e).message}`;
+      throw new TeselaError("E_CANTMOVE", message, { reasons: ["monkey"] }, { cause: e });
+    }
+    // Somebody may have come in before.
+    const now = await sharersOf(pid);
+    if (now.pids.length > this.travellers.length)
+      throw new TeselaError("E_BUSY", `process ${pid} has just come to share memory; try again`);
+    return now.guards;
+  }
+
   /** Back to where they were: at home, untraced, as if nothing had been. */
   async undo(cause: unknown): Promise<void> {
     for (const { inbox } of this.travellers) inbox.channel.close(toTeselaError(cause));
     for (const traveller of this.travellers) await this.putBack(traveller);
+    if (this.group?.stay) forget(this.request.mover, this.group.stay);
     if (this.group?.members.size === 0) this.group[Symbol.dispose]();
   }
 

@@ -189,7 +189,7 @@ export class Engine implements AsyncDisposable {
 
   private async migrate(b: Readonly<Record<string, unknown>>): Promise<unknown> {
     const pid = integer(b, "pid");
-    if (b.why === true) return { pid, reasons: this.home.why(pid) };
+    if (b.why === true) return { pid, reasons: await this.home.why(pid) };
     const uid = b.uid === undefined ? null : integer(b, "uid");
     return this.home.migrate(pid, b.target === "home" ? "home" : integer(b, "target"), uid);
   }

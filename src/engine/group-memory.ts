@@ -2,6 +2,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:f
 import { TeselaError } from "../base/mod.ts";
 import type { SharedObject } from "../image/mod.ts";
 import { libc, type proc } from "../sys/mod.ts";
+import type { OpenObject } from "./carry.ts";
 import type { PidSpace } from "./pid-space.ts";
 import type { Shift } from "./clocks.ts";
 import { MAX_OBJECTS } from "./sharers.ts";
@@ -70,7 +71,7 @@ export class GroupMemory {
   }
 
   /** What its home asks for, as far as it is here. */
-  named(names: readonly string[]): (SharedObject & { readonly fd: number })[] {
+  named(names: readonly string[]): OpenObject[] {
     return names.flatMap((name) => this.entries.get(name) ?? []);
   }
 

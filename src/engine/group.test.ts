@@ -1,5 +1,7 @@
 /** Processes that share memory move together, with all that they do to it and for each other, at any moment. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
@@ -11,6 +13,8 @@ const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, 
 const PAUSE_MS = 300;
 const POLL_MS = 10;
 const HANG_MS = 60_000;
+/** Steps of a program that takes one a millisecond, at most. */
+const FEW = 50n;
 
 /** What may be said of a process of which one knows no more than its PID; all else is a fault. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
@@ -53,9 +57,8 @@ async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Prom
   return moves;
 }
 
-test("a group moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {
+async function compare(...args: readonly string[]): Promise<void> {
   await using n = await TestNodes.start(3);
-  const args = ["3", "200", String(PAUSE_MS)];
   const output = async (moving: (group: TestProgram) => Promise<void>): Promise<string> => {
     using group = await TestProgram.start(n.tracees, program("group"), ...args);
     await moving(group);
@@ -72,4 +75,61 @@ test("a group moved at random does what it does unmoved", { skip, timeout: 180_0
   const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
   for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
   assert.equal(left(), 0, `seed ${SEED}`);
+}
+
+test("a group moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {
+  await compare("3", "600", String(PAUSE_MS));
+});
+
+test("a group whose memory has a name, and is open, too", { skip, timeout: 180_000 }, async () => {
+  await compare("3", "900", String(PAUSE_MS), "1");
+});
+
+/** What a stranger reads there: two words that the program writes one behind the other. */
+function look(name: string): Promise<readonly [bigint, bigint]> {
+  return new Promise((resolve, reject) => {
+    execFile("/bin/cat", [`/dev/shm${name}`], { encoding: "buffer", timeout: HANG_MS }, (e, bytes) => {
+      if (e) reject(e);
+      else resolve([bytes.readBigUInt64LE(0), bytes.readBigUInt64LE(4096)]);
+    });
+  });
+}
+
+test("who opens shared memory that is away waits until it is home", { skip, timeout: 120_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  const name = `/tesela-count-${process.pid}`;
+  try {
+    using counting = await TestProgram.start(n.tracees, program("shm-count"), name);
+    let last = 0n;
+    const looks = async (): Promise<void> => {
+      const [first, second] = await look(name);
+      // It is read while it is written.
+      assert.ok(first > last && second > last && second - first < FEW && first - second < FEW, `${first} ${second} after ${last}`);
+      last = first;
+    };
+    await looks();
+    for (const nodes of [[2], [3], [2, 3], [2, 3, 2]]) {
+      for (const node of nodes) {
+        await n.home.migrate(counting.pid, node);
+        await sleep(50);
+      }
+      await looks();
+      assert.equal(n.home.tracks.find(counting.pid)?.node, null, "it has come home");
+    }
+    // Several at once, one of them in the middle of a move.
+    await n.home.migrate(counting.pid, 2);
+    await sleep(50);
+    await Promise.all([looks(), n.home.migrate(counting.pid, 3).catch(() => {})]);
+    await n.home.migrate(counting.pid, 2).catch(() => {});
+    await Promise.all([look(name), look(name), look(name)]);
+    // It ends away from home: what it has left is there all the same.
+    await n.home.migrate(counting.pid, 3);
+    await sleep(1000);
+    counting.signal(9);
+    assert.match(await counting.end(), /status 137\n/);
+    const [first, second] = await look(name);
+    assert.ok(first > last + FEW && first - second <= 1n, `${first} ${second} after ${last}`);
+  } finally {
+    rmSync(`/dev/shm${name}`, { force: true });
+  }
 });

@@ -1,8 +1,12 @@
-import { closeSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, statSync, writeSync } from "node:fs";
 import { type Log, TeselaError } from "../base/mod.ts";
 import { openMapped, type SharedObject } from "../image/mod.ts";
+import { Door } from "./door.ts";
 import type { HomeProcess } from "./home-process.ts";
+import type { Link } from "./links.ts";
+import { Sys } from "./numbers.ts";
 import { dropContent } from "./shared-content.ts";
+import type { proc } from "../sys/mod.ts";
 import type { FoundObject } from "./sharers.ts";
 
 /** Memory that a group shares, at home: held open, for its processes may unmap it while they are away. */
@@ -10,6 +14,15 @@ export interface HomeObject extends SharedObject {
   /** See {@link FoundObject}. */
   readonly id: string;
   readonly fd: number;
+  readonly dev: number;
+  readonly ino: number;
+  /** Others may come to open it. */
+  readonly named: boolean;
+}
+
+export interface Stay {
+  readonly link: Link;
+  readonly name: string;
 }
 
 /** Processes that share memory and are away together, and what they share. */
@@ -18,7 +31,11 @@ export class Group implements Disposable {
   readonly objects: readonly HomeObject[];
   /** A move of all of them is under way. */
   claimed = false;
+  /** Where they are, and what the group is called there. */
+  stay: Stay | null = null;
   private readonly byId: ReadonlyMap<string, HomeObject>;
+  private door: Door | null = null;
+  private knocked = false;
 
   private constructor(objects: readonly HomeObject[]) {
     this.objects = objects;
@@ -29,8 +46,10 @@ export class Group implements Disposable {
   static of(name: string, found: Iterable<FoundObject>): Group {
     const objects: HomeObject[] = [];
     try {
-      for (const { id, size, pid, line } of found) {
-        objects.push({ id, name: `${name}.${objects.length}`, size, fd: openMapped(pid, line, O_RDWR) });
+      for (const { id, size, pid, line, named, reason } of found) {
+        const fd = open(pid, line, reason);
+        const { dev, ino } = fstatSync(fd);
+        objects.push({ id, name: `${name}.${objects.length}`, size, fd, dev, ino, named });
       }
     } catch (e) {
       for (const { fd } of objects) closeSync(fd);
@@ -44,16 +63,44 @@ export class Group implements Disposable {
     return this.byId.get(id) ?? null;
   }
 
+  /** Whether a descriptor of a member shows what they share. */
+  isOpenedBy(pid: number, fd: bigint): boolean {
+    const st = statSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false });
+    return st !== undefined && this.objects.some((o) => o.dev === st.dev && o.ino === st.ino);
+  }
+
+  /** Others can come to what they share. */
+  get isNamed(): boolean {
+    return this.objects.some((o) => o.named);
+  }
+
+  /** Who comes to what has a name waits from now on until it is home again. @throws SysError */
+  close(): void {
+    const mine = (pid: number): boolean => pid === process.pid || [...this.members].some((m) => m.pid === pid);
+    const named = this.objects.filter((o) => o.named);
+    this.door = new Door(named, mine, () => {
+      this.knocked = true;
+      this.answer();
+    });
+  }
+
+  /** Somebody waits for what they share: they come home. */
+  answer(): void {
+    if (!this.knocked || this.claimed) return;
+    const [member] = [...this.members].filter((m) => m.phase === "away");
+    member?.onBack("shared_memory", Sys.openat);
+  }
+
   add(member: HomeProcess): void {
     this.members.add(member);
     member.group = this;
   }
 
-  /** Home of it, with the last one, nothing is held any more. */
-  remove(member: HomeProcess): void {
-    if (!this.members.delete(member)) return;
+  /** @returns whether it was the last one */
+  remove(member: HomeProcess): boolean {
+    if (!this.members.delete(member)) return false;
     member.group = null;
-    if (this.members.size === 0) this[Symbol.dispose]();
+    return this.members.size === 0;
   }
 
   /** All have left: the memory at home is given back. */
@@ -80,7 +127,21 @@ export class Group implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.door?.[Symbol.dispose]();
     for (const { fd } of this.objects) closeSync(fd);
   }
 }
 const O_RDWR = 2;
+
+function open(pid: number, line: proc.MapsLine, reason: string): number {
+  try {
+    return openMapped(pid, line, O_RDWR);
+  } catch (e) {
+    throw new TeselaError(
+      "E_CANTMOVE",
+      `shared memory of process ${pid} cannot be opened: ${String(e)}`,
+      { reasons: [reason] },
+      { cause: e },
+    );
+  }
+}

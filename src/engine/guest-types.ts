@@ -6,6 +6,7 @@ import type { Shift } from "./clocks.ts";
 import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestVdso } from "./guest-vdso.ts";
+import type { Guard } from "./sharers.ts";
 import type { PidSpace } from "./pid-space.ts";
 import type { WaitEnd } from "./wait-ends.ts";
 
@@ -129,6 +130,8 @@ export interface GuestOptions {
   readonly space: PidSpace;
   /** What it shares with others that came with it, or that it has had here. */
   readonly memory: GroupMemory | null;
+  /** Its descriptors on that. */
+  readonly guard: Guard;
   readonly origin: GuestOrigin;
   readonly vdso: GuestVdso | null;
   /** Of each deputy's buffer. */

@@ -17,6 +17,7 @@ import { giveBack, leaveMemory } from "./release.ts";
 import { makeSeats, type Seat } from "./seat.ts";
 import { without } from "./signals.ts";
 import { Stillborn } from "./stillborn.ts";
+import { type Guard, NO_GUARD } from "./sharers.ts";
 import { stopInLoop } from "./stop-in-loop.ts";
 import { Turns } from "./turns.ts";
 import type { HomeTimes } from "./traces.ts";
@@ -56,6 +57,8 @@ export class HomeProcess {
   onProgram: () => void = () => {};
   /** Those with which it shares memory, itself among them, while they are away. */
   group: Group | null = null;
+  /** Its descriptors on what the group shares. */
+  guard: Guard = NO_GUARD;
   /** Why it has to come home, when that is a signal. */
   homeward: HomeSignal | null = null;
   /** An execve(2) is under way. */

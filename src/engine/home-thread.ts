@@ -13,6 +13,7 @@ import type { HostLink } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { Postponed } from "./postponed.ts";
+import { OPENING } from "./own-view-files.ts";
 import { bringsSignalfd } from "./received-fds.ts";
 import { signalOf } from "./guest-build.ts";
 import { isThreadDirected, isOfThread, signalBit, STOPPING } from "./signals.ts";
@@ -332,9 +333,10 @@ export class HomeThread {
       this.guarded(() => {
         // From the next move on it can read its signals there.
         if (!process.signalsAtHome && bringsSignalfd(deputy, nr, frame.request, result)) process.onBack("signalfd", nr);
-        if (result >= 0n && process.ownView.refuses(nr, result)) {
+        const reason = result >= 0n ? whyNotOpen(process, nr, result) : null;
+        if (reason !== null) {
           void deputy.call(Sys.close, result).then(
-            () => this.refuse(host, frame.seq, nr),
+            () => this.refuse(host, frame.seq, nr, reason),
             (e: unknown) => this.log.warn("a process ended in an open", { pid: process.pid, error: String(e) }),
           );
         } else host.reply(this.ticket, frame.seq, result, collect(process.pid, deputy.buffer, frame, result));
@@ -359,8 +361,8 @@ export class HomeThread {
   }
 
   /** Only at home can it go on: it is brought there and makes the call again. */
-  private refuse(host: HostLink, seq: number, nr: number): void {
-    this.process.onBack("own_view", nr);
+  private refuse(host: HostLink, seq: number, nr: number, reason = "own_view"): void {
+    this.process.onBack(reason, nr);
     host.reply(this.ticket, seq, Restart.NOINTR, []);
   }
 
@@ -421,4 +423,10 @@ export class HomeThread {
   exitAll(code: number): void {
     this.deputy.call(Sys.exitGroup, code).catch(endsInIt);
   }
+}
+
+/** Why a process may not have a descriptor that it has just got: what that shows is not at home. */
+function whyNotOpen({ ownView, group, pid }: HomeProcess, nr: number, fd: bigint): string | null {
+  if (ownView.refuses(nr, fd)) return "own_view";
+  return OPENING.has(nr) && group?.isOpenedBy(pid, fd) ? "shared_memory" : null;
 }

@@ -22,6 +22,7 @@ import { bringHome } from "./homecoming.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
 import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
 import { moveOn } from "./onward.ts";
+import { reclaim } from "./reclaim.ts";
 import { refusals } from "./refusals.ts";
 import { letGo } from "./seize.ts";
 import { sharersOf } from "./sharers.ts";
@@ -89,12 +90,12 @@ export class Home implements HomeSide, Families, Mover {
   }
 
   /** What speaks against a move, without making it. */
-  why(pid: number): string[] {
+  async why(pid: number): Promise<string[]> {
     const track = this.tracks.find(pid);
     if (track?.process) return [];
     const reasons = refusals(pid, false);
     try {
-      const { pids, objects } = sharersOf(pid);
+      const { pids, objects } = await sharersOf(pid);
       const others = pids.slice(1).flatMap((other) => refusals(other, false));
       if (others.length > 0) reasons.push(...[...objects.values()].map((o) => o.reason), ...others);
       readChangingLayout(pid, this.hashes, () => (objects.size > 0 ? { name: "", size: 0 } : null));
@@ -179,6 +180,7 @@ export class Home implements HomeSide, Families, Mover {
     track.node = parent.host?.node ?? null;
     track.beingBorn = true;
     parent.group?.add(home);
+    home.guard = parent.guard;
     home.host = parent.host;
     home.phase = "away";
     home.prepareToDepart();
@@ -276,7 +278,11 @@ export class Home implements HomeSide, Families, Mover {
 
   private gone(p: HomeProcess): void {
     this.traces.gone(p.pid);
-    p.group?.remove(p);
+    const { group } = p;
+    if (group?.remove(p)) {
+      if (group.stay) void reclaim(this, group, group.stay);
+      else group[Symbol.dispose]();
+    }
     const track = this.tracks.find(p.pid);
     if (track?.process === p) track.process = null;
     if (!proc.exists(p.pid)) this.tracks.forget(p.pid);

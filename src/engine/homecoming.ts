@@ -10,6 +10,7 @@ import type { HomeProcess, Landing } from "./home-process.ts";
 import { HomeSink } from "./home-sink.ts";
 import type { Link } from "./links.ts";
 import { all, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { forget } from "./reclaim.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
 /** One of those that come home together. */
@@ -27,6 +28,7 @@ export async function bringHome(request: Request): Promise<Moved> {
   if (!lead.process?.host) throw new TeselaError("E_EXISTS", `process ${lead.pid} is at home`);
   const { home, link } = hostOf(lead.process, lead.pid);
   const start = performance.now();
+  const stay = home.group?.stay ?? null;
   const comers: Comer[] = [];
   let homes: readonly HomeProcess[] = [home];
   using sinks = new DisposableStack();
@@ -38,7 +40,9 @@ export async function bringHome(request: Request): Promise<Moved> {
     await freezeGuests(link, homes, carry.stepMs);
     const bytes = await all(comers.map((comer) => receive(request, comer)));
     await step(carry.faults, "land");
+    if (home.group) home.group.stay = null;
     await land(request, comers);
+    if (stay) forget(mover, stay);
     for (const { channel, home: one } of comers) {
       link.drop(one.ticket);
       channel.close();
@@ -47,6 +51,7 @@ export async function bringHome(request: Request): Promise<Moved> {
     return { tracks, bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs: performance.now() - start };
   } catch (e) {
     for (const { channel } of comers) channel.close(toTeselaError(e));
+    if (home.group) home.group.stay = stay;
     for (const one of new Set([...homes, ...(home.group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
     for (const { home: one, image } of comers) if (image) await one.release(image);
     throw e;

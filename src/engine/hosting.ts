@@ -6,7 +6,7 @@ import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import { Asks, bigintOf, numberOf, numbersOf, textOf, textsOf } from "./asks.ts";
 import { clocksOf, measureShift, type Shift } from "./clocks.ts";
-import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
+import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, sendShared } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
 import type { FileCache } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
@@ -60,6 +60,8 @@ export class Hosting {
   private readonly guests = new Map<string, Guest>();
   /** Of guests that share memory, and of those that come to do so. */
   private readonly groups = new Map<string, GroupMemory>();
+  /** Kept when all have ended, until home has it: others can come to it there. By home and group. */
+  private readonly kept = new Map<string, GroupMemory>();
   /** Processes on their way here. */
   private coming = 0;
   /** By home. */
@@ -90,9 +92,10 @@ export class Hosting {
     const inbox = new Inbox(channel);
     try {
       do {
-        const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch");
+        const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch", "fetchShared");
         if (first.type === "offer") await this.receive(inbox, first.head);
-        else await this.sendHome(inbox, first.head);
+        else if (first.type === "fetch") await this.sendHome(inbox, first.head);
+        else await this.sendKept(inbox, first.head);
         giveBackSoon();
       } while (await inbox.more(ANOTHER_MS));
       channel.close();
@@ -178,6 +181,19 @@ export class Hosting {
     await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, objects);
   }
 
+  private async sendKept({ channel }: Inbox, { group, objects }: Head<"fetchShared">): Promise<void> {
+    const memory = this.kept.get(keyOf(channel.peer.node, group));
+    if (!memory) throw new TeselaError("E_GONE", `nothing is kept here of group ${group}`);
+    channel.send("end", { pages: await sendShared(channel, memory.named(objects), this.parts.carry) });
+  }
+
+  /** A home has what it wanted of a group, or wants nothing of it. */
+  private forgetKept(home: number, group: string): void {
+    const key = keyOf(home, group);
+    this.kept.get(key)?.leave();
+    this.kept.delete(key);
+  }
+
   /** @param shared memory of its group that is sent with this one */
   private async send(inbox: Inbox, guest: GuestProcess, shared: readonly string[]): Promise<number> {
     await guest.freeze();
@@ -250,6 +266,10 @@ export class Hosting {
         await Promise.all(numbersOf(p, "tickets").map((ticket) => this.guest(home, ticket).process.freeze()));
         return null;
       },
+      forget: (p) => {
+        this.forgetKept(home, textOf(p, "group"));
+        return null;
+      },
       send: async (p) => {
         const { process } = this.guest(home, numberOf(p, "ticket"));
         return this.sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), textsOf(p, "objects"));
@@ -312,6 +332,7 @@ export class Hosting {
       if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
       return { one, here, ticket, threads: threadsOf(one, here.build) };
     });
+    if (p.keep !== undefined) this.keep(home, textOf(p, "keep"), all.map(({ here }) => here.build.memory)[0]);
     for (const { ticket, here } of all) {
       this.arrived.delete(arrivalKey(home, ticket, from));
       clearTimeout(here.timer);
@@ -320,6 +341,13 @@ export class Hosting {
     // What one does to what they share may wait for what another does.
     for (const process of processes) for (const guest of process.threads.values()) guest.guarded(() => guest.go());
     return null;
+  }
+
+  private keep(home: number, group: string, memory: GroupMemory | null | undefined): void {
+    if (!memory) throw new TeselaError("E_PROTOCOL", "there is nothing to keep");
+    this.forgetKept(home, group);
+    memory.join();
+    this.kept.set(keyOf(home, group), memory);
   }
 
   private begin(
@@ -340,6 +368,7 @@ export class Hosting {
       image,
       space: build.space,
       memory: build.memory,
+      guard: { fds: numbersOf(p, "guarded"), kept: p.guardedExec === true },
       origin: build.origin,
       vdso: build.vdso,
       areaSize: numberOf(p, "areaSize"),
@@ -395,6 +424,7 @@ export class Hosting {
 
   private linkClosed(home: number, link: GuestLink, reason: Error | null): void {
     link.files[Symbol.dispose]();
+    for (const key of [...this.kept.keys()].filter((k) => k.startsWith(`${home}:`))) this.forgetKept(home, key.slice(`${home}:`.length));
     for (const guest of [...link.guests]) {
       this.leaveOut(guest);
       guest.kill();
@@ -424,7 +454,7 @@ export class Hosting {
 
 type Params = Record<string, Data | undefined>;
 
-const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
+const keyOf = (home: number, ticket: number | string): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
 /** Signals that were about to be delivered where it was: its own queue is for those that it lets in. */

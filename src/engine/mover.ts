@@ -65,12 +65,17 @@ export interface Moved {
 /** A silent peer is waited for so long before a move begins. */
 export const OPEN_MS = 5000;
 
-/** The guests of these processes, which have arrived on a node, run there from now on: all of them or none. @throws what that node says */
+/**
+ * The guests of these processes, which have arrived on a node, run there from now on: all of them or none.
+ * @param keep names the group whose memory is kept there beyond their end
+ * @throws what that node says
+ */
 export async function letRun(
   { traces, parts }: Mover,
   link: Link,
   homes: readonly { readonly home: HomeProcess; readonly image?: Image }[],
   from: number,
+  keep: string | null,
 ): Promise<void> {
   const processes = [];
   for (const { home, image } of homes) {
@@ -79,9 +84,10 @@ export async function letRun(
     const threads = [...home.threads.values()].map((t) => ({ tid: t.tid, ticket: t.ticket, area: t.deputy.buffer, borne: t.borne }));
     const area = { threads, areaSize: BUFFER_BYTES, reservedFds: home.reservedFds };
     const news = (await home.news(image)).map((n) => ({ ...n }));
-    processes.push({ ticket: home.ticket, ...area, watched, news });
+    const { fds, kept } = home.guard;
+    processes.push({ ticket: home.ticket, ...area, watched, news, guarded: [...fds], guardedExec: kept });
   }
-  await link.asks.ask("go", { from, processes, cpus: parts.facts.cpus }, parts.carry.stepMs);
+  await link.asks.ask("go", { from, processes, cpus: parts.facts.cpus, ...(keep !== null && { keep }) }, parts.carry.stepMs);
 }
 
 /** All of them, even when one fails. @throws the first error */

@@ -3,6 +3,7 @@ import type { PeerAddress } from "../io/mod.ts";
 import { step } from "./faults.ts";
 import type { HomeProcess } from "./home-process.ts";
 import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { forget } from "./reclaim.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
 const SEND_MS = 120_000;
@@ -16,11 +17,11 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
   const start = performance.now();
   let homes: readonly HomeProcess[] = [home];
   let bytes: number;
+  // Of this arrival: what is left there of an earlier one is another.
+  const group = home.group && `${mover.ticket()}`;
   try {
     homes = await takeOver(request, home);
     await freezeGuests(source, homes, carry.stepMs);
-    // Of this arrival: what is left there of an earlier one is another.
-    const group = home.group && `${mover.ticket()}`;
     const sent = homes.map((one) => {
       const objects = one === home ? (home.group?.objects ?? []).map((o) => o.name) : [];
       return source.asks.ask("send", { ticket: one.ticket, node: to.node, ...(group && { group, objects }) }, SEND_MS);
@@ -33,9 +34,15 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
       link,
       homes.map((one) => ({ home: one })),
       source.node,
+      home.group?.isNamed ? group : null,
     );
     link.mustLive();
+    if (home.group?.stay && group) {
+      forget(mover, home.group.stay);
+      home.group.stay = { link, name: group };
+    }
   } catch (e) {
+    if (home.group?.isNamed && group) forget(mover, { link, name: group });
     for (const one of new Set([...homes, ...(home.group?.members ?? [])])) {
       one.host = source;
       link.drop(one.ticket);

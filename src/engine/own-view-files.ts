@@ -8,7 +8,7 @@ import { Sys } from "./numbers.ts";
 import { type GuestView, mapsText, statmText, statText, statusText } from "./own-view-text.ts";
 
 /** open(2), openat(2), openat2(2). */
-const OPENING: ReadonlySet<number> = new Set([2, 257, 437]);
+export const OPENING: ReadonlySet<number> = new Set([2, 257, 437]);
 const READ = 0;
 const PREAD = 17;
 /** Calls that take what is in a file from it, and which argument the file is: readv, preadv, preadv2, sendfile, splice, copy_file_range. */

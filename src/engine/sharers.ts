@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { closeSync, fstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { TeselaError } from "../base/mod.ts";
+import { TeselaError, toTeselaError } from "../base/mod.ts";
 import { type Area, openMapped, readAreas } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
 
@@ -18,12 +19,28 @@ export interface FoundObject {
   /** A mapping of it. */
   readonly pid: number;
   readonly line: proc.MapsLine;
+  /** Others may come to open it. */
+  named: boolean;
 }
+
+/** Descriptors on what a process shares: it must not use them where that is not. */
+export interface Guard {
+  readonly fds: readonly number[];
+  /** Some are still open after execve(2). */
+  readonly kept: boolean;
+}
+export const NO_GUARD: Guard = { fds: [], kept: false };
 
 export interface Sharers {
   /** The process first. */
   readonly pids: readonly number[];
   readonly objects: ReadonlyMap<string, FoundObject>;
+  readonly guards: ReadonlyMap<number, Guard>;
+}
+/** One that shares nothing. */
+export const alone = (pid: number): Sharers => ({ pids: [pid], objects: new Map(), guards: new Map() });
+interface Found extends Sharers {
+  readonly guards: Map<number, Guard>;
 }
 
 export const objectId = (line: Pick<proc.MapsLine, "dev" | "inode">): string => `${line.dev}:${line.inode}`;
@@ -37,9 +54,25 @@ const nameOf = (pid: number): string => {
 
 /**
  * The processes that share memory with this one, with those, and so on, and what they share.
- * @throws TeselaError E_CANTMOVE where somebody else can reach it, whom the message names; E_NOENT_PID
+ * @throws TeselaError E_CANTMOVE where somebody else can reach it, whom the message names
  */
-export function sharersOf(pid: number): Sharers {
+export async function sharersOf(pid: number): Promise<Sharers> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return look(pid);
+    } catch (e) {
+      const { code, message, details } = toTeselaError(e);
+      if (code !== "E_BUSY") throw e;
+      // One begins or ends while it is looked at: for the kernel it is there already, or still.
+      if (tries === MAX_LOOKS) throw new TeselaError("E_CANTMOVE", message, { ...details }, { cause: e });
+      await sleep(LOOK_MS);
+    }
+  }
+}
+const MAX_LOOKS = 20;
+const LOOK_MS = 5;
+
+function look(pid: number): Sharers {
   const objects = new Map<string, FoundObject>();
   const pids = [pid];
   // Most processes share nothing: then nobody else is looked at.
@@ -49,14 +82,15 @@ export function sharersOf(pid: number): Sharers {
     for (const area of sharedAreas(one)) {
       const id = objectId(area.line);
       if (objects.has(id)) continue;
-      objects.set(id, found(one, area));
+      objects.set(id, describe(one, area));
       all ??= mappings();
       for (const other of all.get(id) ?? []) if (!pids.includes(other)) pids.push(other);
     }
   }
-  for (const object of objects.values()) mustBeClosed(pid, object, all?.get(object.id)?.length ?? 0);
+  const found = { pids, objects, guards: new Map<number, Guard>() };
+  for (const object of objects.values()) BY_REASON[object.reason]?.(pid, object, found, all?.get(object.id)?.length ?? 0);
   if (objects.size > MAX_OBJECTS) refuse(pid, "shared_memory", `in ${objects.size} pieces, more than ${MAX_OBJECTS}`);
-  return { pids, objects };
+  return found;
 }
 /** Each takes a descriptor of the engine's at both ends. */
 export const MAX_OBJECTS = 256;
@@ -75,21 +109,19 @@ function sharedAreas(pid: number): Shared[] {
   }
 }
 
-function found(pid: number, { line, reason }: Shared): FoundObject {
+function describe(pid: number, { line, reason }: Shared): FoundObject {
   let fd: number;
   try {
-    fd = openMapped(pid, line, O_RDWR);
+    fd = openMapped(pid, line, O_PATH);
   } catch (e) {
     throw new TeselaError("E_CANTMOVE", `shared memory of process ${pid} cannot be opened`, { reasons: [reason] }, { cause: e });
   }
   try {
-    return { id: objectId(line), size: fstatSync(fd).size, reason, pid, line };
+    return { id: objectId(line), size: fstatSync(fd).size, reason, pid, line, named: false };
   } finally {
     closeSync(fd);
   }
 }
-const O_RDWR = 2;
-
 const SHARED_LINE = /^\S+ ...s .*$/gm;
 /** For all that is mapped to be shared, by whom: a process once for each of its mappings. */
 function mappings(): Map<string, number[]> {
@@ -123,20 +155,16 @@ function unlessGone<T>(look: () => T): T | null {
   }
 }
 
-/** Nobody may come to it but those that map it: while they are away, what is at home is not what they see. */
-function mustBeClosed(pid: number, object: FoundObject, mapped: number): void {
-  const check = BY_REASON[object.reason];
-  check?.(pid, object, mapped);
-}
-
-const BY_REASON: Readonly<Record<string, (pid: number, object: FoundObject, mapped: number) => void>> = {
+/** While they are away nobody may come to what is at home but those that map it. @throws TeselaError E_CANTMOVE */
+type Check = (pid: number, object: FoundObject, found: Found, mapped: number) => void;
+const BY_REASON: Readonly<Record<string, Check>> = {
   sysv_shm: segment,
   monkey: file,
 };
 
 /** Columns of /proc/sysvipc/shm: key, shmid, perms, size, cpid, lpid, nattch, ... */
 const SHM_DEST = 0o1000;
-function segment(pid: number, { line, reason }: FoundObject, mapped: number): void {
+function segment(pid: number, { line, reason }: FoundObject, _: Found, mapped: number): void {
   const row = readFileSync("/proc/sysvipc/shm", "utf8")
     .split("\n")
     .map((text) => text.trim().split(/\s+/))
@@ -146,32 +174,59 @@ function segment(pid: number, { line, reason }: FoundObject, mapped: number): vo
     refuse(pid, reason, `that others can attach: segment ${line.inode}, which is not marked to be removed`);
   }
   const attached = Number(row[6]);
-  if (attached !== mapped) refuse(pid, reason, `with processes that are not seen here: segment ${line.inode}, attached ${attached} times`);
+  if (attached !== mapped) {
+    const message = `process ${pid} shares memory with processes that are not seen here: segment ${line.inode}, attached ${attached} times`;
+    throw new TeselaError("E_BUSY", message, { reasons: [reason] });
+  }
 }
 
-/** A file that has a name, or is open somewhere, is read and written there. */
-function file(pid: number, { line, reason, pid: owner }: FoundObject): void {
-  const fd = openMapped(owner, line);
+/** Who has a file open, or maps it privately, reads there what is not what those see that are away. */
+function file(pid: number, object: FoundObject, { pids, guards }: Found): void {
+  const { line, reason } = object;
+  const fd = openMapped(object.pid, line, O_PATH);
   try {
     const { nlink, dev, ino } = fstatSync(fd);
-    if (nlink > 0) refuse(pid, reason, `that others can open: ${line.name}`);
-    const holder = processes().find((other) => other !== process.pid && hasOpen(other, dev, ino));
-    if (holder !== undefined) refuse(pid, reason, `that ${nameOf(holder)} has open: ${line.name}`);
+    object.named = nlink > 0;
+    for (const other of processes()) {
+      if (other === process.pid) continue;
+      if (mapsPrivately(other, object.id)) refuse(pid, reason, `of which ${nameOf(other)} has a copy: ${line.name}`);
+      const open = openOn(other, line.name, dev, ino);
+      if (open.length === 0) continue;
+      if (!pids.includes(other)) refuse(pid, reason, `that ${nameOf(other)} has open: ${line.name}`);
+      const guard = guards.get(other) ?? NO_GUARD;
+      guards.set(other, { fds: [...guard.fds, ...open], kept: guard.kept || open.some((n) => staysOpen(other, n)) });
+    }
   } finally {
     closeSync(fd);
   }
 }
+/** open(2): a descriptor for looking only, whose making nobody is asked about. */
+const O_PATH = 0o10000000;
 
-function hasOpen(pid: number, dev: number, ino: number): boolean {
+function mapsPrivately(pid: number, id: string): boolean {
+  const [dev, inode] = [id.slice(0, id.lastIndexOf(":")), id.slice(id.lastIndexOf(":") + 1)];
+  const text = unlessGone(() => readFileSync(`/proc/${pid}/maps`, "latin1")) ?? "";
+  return text.includes(` ${dev} ${inode} `) && proc.parseMaps(text).some((l) => !l.shared && objectId(l) === id);
+}
+
+function openOn(pid: number, name: string, dev: number, ino: number): number[] {
   const dir = `/proc/${pid}/fd`;
   const names = unlessGone(() => readdirSync(dir)) ?? [];
-  return names.some((name) => {
-    const target = unlessGone(() => readlinkSync(`${dir}/${name}`));
-    if (!target?.endsWith(" (deleted)")) return false;
-    const st = unlessGone(() => statSync(`${dir}/${name}`));
+  return names.map(Number).filter((fd) => {
+    // It may be open by another name, which is not a socket's or a pipe's.
+    const target = unlessGone(() => readlinkSync(`${dir}/${fd}`));
+    if (target !== name && !target?.startsWith("/")) return false;
+    const st = unlessGone(() => statSync(`${dir}/${fd}`));
     return st?.dev === dev && st.ino === ino;
   });
 }
+
+/** Whether the next program has it too (proc_pid_fdinfo(5)). */
+function staysOpen(pid: number, fd: number): boolean {
+  const flags = /^flags:\s*([0-7]+)/m.exec(unlessGone(() => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1")) ?? "")?.[1];
+  return (Number.parseInt(flags ?? "0", 8) & O_CLOEXEC) === 0;
+}
+const O_CLOEXEC = 0o2000000;
 
 /** What keeps a process at home keeps those at home that share its memory. @throws TeselaError E_CANTMOVE */
 export function refuseFor(pid: number, member: number, objects: Sharers["objects"], reasons: readonly string[]): never {

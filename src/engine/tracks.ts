@@ -68,17 +68,19 @@ export class Track {
 export class Tracks {
   private readonly byPid = new Map<number, Track>();
 
-  /** The track of a process that exists now. @throws TeselaError E_NOENT_PID */
+  /** The track of a process that exists now. @throws TeselaError E_NOENT_PID, E_GONE */
   of(pid: number): Track {
     const known = this.find(pid);
     if (known) return known;
-    let startTime: bigint;
+    let stat: proc.Stat;
     try {
-      startTime = proc.readStat(pid).startTime;
+      stat = proc.readStat(pid);
     } catch (e) {
       throw new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause: e });
     }
-    const track = new Track(pid, startTime);
+    // Its parent has not waited for it yet. Of several threads the first may have ended alone.
+    if (!proc.exists(pid) && stat.threads <= 1) throw new TeselaError("E_GONE", `process ${pid} has ended`, { pid });
+    const track = new Track(pid, stat.startTime);
     this.byPid.set(pid, track);
     return track;
   }

@@ -81,6 +81,8 @@ export const MESSAGES = defineMessages({
   fetch: msg(39, { ticket: u32, objects: opt(list(str(64), 256)) }),
   /** A piece of memory that a group shares, `at` an offset in its `size` bytes; what does not come is zero. */
   shared: msg(40, { name: str(64), size, at: size }),
+  /** Memory of a group that has ended away from home, which others can come to. */
+  fetchShared: msg(41, { group: str(32), objects: list(str(64), 256) }),
 
   // 64 to 95: control streams, teselad to teselad. An answer bears the `seq` of its question.
   ctlStatusAsk: msg(64, { seq: u32 }),

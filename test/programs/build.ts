@@ -50,6 +50,7 @@ export const PROGRAMS = {
   places: { source: "places.c" },
   pipes: { source: "pipes.c" },
   segv: { source: "segv.c" },
+  "shm-count": { source: "shm-count.c" },
   sendrecv: { source: "sendrecv.c" },
   sigs: { source: "sigs.c" },
   "sigs-count": { source: "sigs-count.c" },

@@ -3,7 +3,9 @@
  * that is marked to be removed, a file of shared memory without a name, with process-shared mutexes (robust and with priority
  * inheritance), semaphores, barriers and plain words in it. The children hand turns around a ring; each counts in all kinds of memory.
  *
- *     group CHILDREN ROUNDS [PAUSE_MS]
+ *     group CHILDREN ROUNDS [PAUSE_MS [KEEP]]
+ *
+ * With KEEP the file keeps its name, and a descriptor of it stays open, until the end.
  *
  * Prints `ready` before the rounds and `done SUM` after, with the same sum whatever happens to it.
  */
@@ -34,7 +36,9 @@ static struct board *board;
 static volatile uint64_t *segment;
 static volatile uint64_t *file;
 static const volatile uint64_t *readonly;
-static int children, rounds;
+static int children, rounds, keep;
+static char name[64];
+static int kept_fd = -1;
 
 static void init_mutex(pthread_mutex_t *m, int robust) {
     pthread_mutexattr_t a;
@@ -62,7 +66,6 @@ static void make(void) {
     CHECK(segment != (void *)-1);
     CHECK(shmctl(id, IPC_RMID, NULL) == 0);
 
-    char name[64];
     snprintf(name, sizeof name, "/tesela-group-%d", getpid());
     int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(fd >= 0);
@@ -73,6 +76,11 @@ static void make(void) {
     CHECK(ro >= 0);
     readonly = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, ro, 0);
     CHECK(readonly != MAP_FAILED);
+    if (keep) {
+        kept_fd = fd;
+        CHECK(close(ro) == 0);
+        return;
+    }
     CHECK(close(fd) == 0 && close(ro) == 0 && shm_unlink(name) == 0);
 }
 
@@ -107,6 +115,18 @@ static int child(int me) {
         CHECK(file[me * 512] == (uint64_t)round);
         file[me * 512]++;
         CHECK(readonly[0] == file[0]);
+        if (keep && rnd_below(32) == 0) {
+            /* What it holds, by its name and by the descriptor. */
+            uint64_t value;
+            CHECK(pread(kept_fd, &value, sizeof value, me * 4096) == sizeof value && value == (uint64_t)round + 1);
+            int fd = shm_open(name, O_RDWR, 0);
+            CHECK(fd >= 0);
+            CHECK(pread(fd, &value, sizeof value, me * 4096) == sizeof value && value == (uint64_t)round + 1);
+            uint64_t mark = round;
+            CHECK(pwrite(fd, &mark, sizeof mark, me * 4096 + 8) == sizeof mark);
+            CHECK(close(fd) == 0);
+            CHECK(file[me * 512 + 1] == mark);
+        }
         CHECK(sem_post(&board->ring[(me + 1) % children]) == 0);
 
         lock(&board->robust);
@@ -151,6 +171,7 @@ int main(int argc, char **argv) {
     children = number(argc, argv, 1, 3);
     rounds = number(argc, argv, 2, 20);
     long pause = number(argc, argv, 3, 0);
+    keep = number(argc, argv, 4, 0);
     CHECK(children > 0 && children <= MAX_CHILDREN);
     make();
     say("ready");
@@ -171,6 +192,12 @@ int main(int argc, char **argv) {
     CHECK(board->inherit_count == (uint64_t)children * rounds);
     CHECK(board->robust_count % 1000 == (uint64_t)children * rounds % 1000);
     CHECK(board->robust_count / 1000 >= board->deaths);
+    if (keep) {
+        uint64_t value;
+        for (int i = 0; i < children; i++)
+            CHECK(pread(kept_fd, &value, sizeof value, i * 4096) == sizeof value && value == (uint64_t)rounds);
+        CHECK(shm_unlink(name) == 0);
+    }
     say("done %lu deaths %lu", board->robust_count, board->deaths);
     return 0;
 }
