@@ -1,11 +1,13 @@
 /** Processes that share memory move together, with all that they do to it and for each other, at any moment. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
+import { isEnd, libc } from "../sys/mod.ts";
 import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
@@ -71,28 +73,33 @@ async function compare(...args: readonly string[]): Promise<void> {
     moves = await moveAbout(n, group, 20);
   });
   assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-8000)}`);
-  assert.ok(moves >= 5, `${moves} moves`);
+  assert.ok(moves >= 3, `${moves} moves`);
   const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
   for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
   assert.equal(left(), 0, `seed ${SEED}`);
 }
 
 test("a group moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {
-  await compare("3", "600", String(PAUSE_MS));
+  await compare("3", "400", String(PAUSE_MS));
 });
 
 test("a group whose memory has a name, and is open, too", { skip, timeout: 180_000 }, async () => {
-  await compare("3", "900", String(PAUSE_MS), "1");
+  await compare("3", "400", String(PAUSE_MS), "1");
 });
 
 /** What a stranger reads there: two words that the program writes one behind the other. */
-function look(name: string): Promise<readonly [bigint, bigint]> {
-  return new Promise((resolve, reject) => {
-    execFile("/bin/cat", [`/dev/shm${name}`], { encoding: "buffer", timeout: HANG_MS }, (e, bytes) => {
-      if (e) reject(e);
-      else resolve([bytes.readBigUInt64LE(0), bytes.readBigUInt64LE(4096)]);
-    });
-  });
+async function look(n: TestNodes, name: string): Promise<readonly [bigint, bigint]> {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-look-"));
+  try {
+    const out = openSync(join(dir, "out"), "w+");
+    const pid = libc.spawn("/bin/cat", ["cat", `/dev/shm${name}`], [out, out, out]);
+    await new Promise<void>((resolve) => n.tracees.claim(pid, (s) => isEnd(s) && resolve()));
+    closeSync(out);
+    const bytes = readFileSync(join(dir, "out"));
+    return [bytes.readBigUInt64LE(0), bytes.readBigUInt64LE(4096)];
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 }
 
 test("who opens shared memory that is away waits until it is home", { skip, timeout: 120_000 }, async () => {
@@ -102,7 +109,7 @@ test("who opens shared memory that is away waits until it is home", { skip, time
     using counting = await TestProgram.start(n.tracees, program("shm-count"), name);
     let last = 0n;
     const looks = async (): Promise<void> => {
-      const [first, second] = await look(name);
+      const [first, second] = await look(n, name);
       // It is read while it is written.
       assert.ok(first > last && second > last && second - first < FEW && first - second < FEW, `${first} ${second} after ${last}`);
       last = first;
@@ -121,13 +128,13 @@ test("who opens shared memory that is away waits until it is home", { skip, time
     await sleep(50);
     await Promise.all([looks(), n.home.migrate(counting.pid, 3).catch(() => {})]);
     await n.home.migrate(counting.pid, 2).catch(() => {});
-    await Promise.all([look(name), look(name), look(name)]);
+    await Promise.all([look(n, name), look(n, name), look(n, name)]);
     // It ends away from home: what it has left is there all the same.
     await n.home.migrate(counting.pid, 3);
     await sleep(1000);
     counting.signal(9);
     assert.match(await counting.end(), /status 137\n/);
-    const [first, second] = await look(name);
+    const [first, second] = await look(n, name);
     assert.ok(first > last + FEW && first - second <= 1n, `${first} ${second} after ${last}`);
   } finally {
     rmSync(`/dev/shm${name}`, { force: true });

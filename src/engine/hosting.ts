@@ -6,17 +6,17 @@ import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import { Asks, bigintOf, numberOf, numbersOf, textOf, textsOf } from "./asks.ts";
 import { clocksOf, measureShift, type Shift } from "./clocks.ts";
-import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen, sendShared } from "./carry.ts";
+import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
 import type { FileCache } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
-import { GroupMemory } from "./group-memory.ts";
 import { GuestLink } from "./guest-link.ts";
 import { GuestSink } from "./guest-sink.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import type { GuestOptions, ThreadOptions } from "./guest-types.ts";
 import { type GuestBuild, SIGTRAP, signalOf } from "./guest-build.ts";
 import { GuestProcess } from "./guest-process.ts";
+import { HostGroups } from "./host-groups.ts";
 import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
@@ -58,10 +58,7 @@ export class Hosting {
   private readonly arrived = new Map<string, Arrived>();
   /** Threads, by home and ticket. */
   private readonly guests = new Map<string, Guest>();
-  /** Of guests that share memory, and of those that come to do so. */
-  private readonly groups = new Map<string, GroupMemory>();
-  /** Kept when all have ended, until home has it: others can come to it there. By home and group. */
-  private readonly kept = new Map<string, GroupMemory>();
+  private readonly groups = new HostGroups();
   /** Processes on their way here. */
   private coming = 0;
   /** By home. */
@@ -95,7 +92,7 @@ export class Hosting {
         const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch", "fetchShared");
         if (first.type === "offer") await this.receive(inbox, first.head);
         else if (first.type === "fetch") await this.sendHome(inbox, first.head);
-        else await this.sendKept(inbox, first.head);
+        else await this.groups.sendKept(channel, first.head, this.parts.carry);
         giveBackSoon();
       } while (await inbox.more(ANOTHER_MS));
       channel.close();
@@ -119,7 +116,7 @@ export class Hosting {
     const { cache, carry, facts } = this.parts;
     // Home's vdso is among the files.
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h) && h !== facts.vdso) });
-    const sink = new GuestSink(this.parts, head, this.homeShift(head), this.memoryOf(head, inbox.channel.peer.node));
+    const sink = new GuestSink(this.parts, head, this.homeShift(head), this.groups.comes(head, inbox.channel.peer.node, this.room));
     const files = new IncomingFiles(cache);
     try {
       await receiveFrozen(inbox, sink, carry, (m) => (m.type === "file" ? files.take(m) : sink.share(m)));
@@ -137,18 +134,6 @@ export class Hosting {
       files[Symbol.dispose]();
       sink[Symbol.dispose]();
     }
-  }
-
-  /** What those have in common that come from a node under one name; null for a process that comes alone. */
-  private memoryOf({ home, group }: Head<"offer">, from: number): GroupMemory | null {
-    if (group === undefined) return null;
-    const key = `${home}:${from}:${group}`;
-    let memory = this.groups.get(key);
-    if (!memory) {
-      memory = new GroupMemory(this.room, () => this.groups.delete(key));
-      this.groups.set(key, memory);
-    }
-    return memory;
   }
 
   /** Ends a process that has come and does not run. */
@@ -179,19 +164,6 @@ export class Hosting {
 
   private async sendHome(inbox: Inbox, { ticket, objects = [] }: Head<"fetch">): Promise<void> {
     await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, objects);
-  }
-
-  private async sendKept({ channel }: Inbox, { group, objects }: Head<"fetchShared">): Promise<void> {
-    const memory = this.kept.get(keyOf(channel.peer.node, group));
-    if (!memory) throw new TeselaError("E_GONE", `nothing is kept here of group ${group}`);
-    channel.send("end", { pages: await sendShared(channel, memory.named(objects), this.parts.carry) });
-  }
-
-  /** A home has what it wanted of a group, or wants nothing of it. */
-  private forgetKept(home: number, group: string): void {
-    const key = keyOf(home, group);
-    this.kept.get(key)?.leave();
-    this.kept.delete(key);
   }
 
   /** @param shared memory of its group that is sent with this one */
@@ -267,7 +239,7 @@ export class Hosting {
         return null;
       },
       forget: (p) => {
-        this.forgetKept(home, textOf(p, "group"));
+        this.groups.forget(home, textOf(p, "group"));
         return null;
       },
       send: async (p) => {
@@ -332,7 +304,7 @@ export class Hosting {
       if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
       return { one, here, ticket, threads: threadsOf(one, here.build) };
     });
-    if (p.keep !== undefined) this.keep(home, textOf(p, "keep"), all.map(({ here }) => here.build.memory)[0]);
+    if (p.keep !== undefined) this.groups.keep(home, textOf(p, "keep"), all.map(({ here }) => here.build.memory)[0]);
     for (const { ticket, here } of all) {
       this.arrived.delete(arrivalKey(home, ticket, from));
       clearTimeout(here.timer);
@@ -341,13 +313,6 @@ export class Hosting {
     // What one does to what they share may wait for what another does.
     for (const process of processes) for (const guest of process.threads.values()) guest.guarded(() => guest.go());
     return null;
-  }
-
-  private keep(home: number, group: string, memory: GroupMemory | null | undefined): void {
-    if (!memory) throw new TeselaError("E_PROTOCOL", "there is nothing to keep");
-    this.forgetKept(home, group);
-    memory.join();
-    this.kept.set(keyOf(home, group), memory);
   }
 
   private begin(
@@ -424,7 +389,7 @@ export class Hosting {
 
   private linkClosed(home: number, link: GuestLink, reason: Error | null): void {
     link.files[Symbol.dispose]();
-    for (const key of [...this.kept.keys()].filter((k) => k.startsWith(`${home}:`))) this.forgetKept(home, key.slice(`${home}:`.length));
+    this.groups.forgetAll(home);
     for (const guest of [...link.guests]) {
       this.leaveOut(guest);
       guest.kill();
@@ -454,7 +419,7 @@ export class Hosting {
 
 type Params = Record<string, Data | undefined>;
 
-const keyOf = (home: number, ticket: number | string): string => `${home}:${ticket}`;
+const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
 
 /** Signals that were about to be delivered where it was: its own queue is for those that it lets in. */
