@@ -129,7 +129,7 @@ class Departure {
     } catch (e) {
       if (pid === this.request.lead.pid || whatHappened(e, pid).code !== "E_GONE") throw e;
       const at = this.travellers.findIndex((t) => t.track.pid === pid);
-      if (at >= 0) this.travellers.splice(at, 1)[0]?.channel.close();
+      if (at >= 0) this.travellers.splice(at, 1)[0]?.inbox.channel.close();
     }
   }
 
