@@ -63,7 +63,7 @@ export async function sharersOf(pid: number): Promise<Sharers> {
     } catch (e) {
       const { code, message, details } = toTeselaError(e);
       if (code !== "E_BUSY") throw e;
-      // One begins or ends while it is looked at: for the kernel it is there already, or still.
+      // One begins or ends while it is looked at: it was not there yet, or has given up a part of what it had.
       if (tries === MAX_LOOKS) throw new TeselaError("E_CANTMOVE", message, { ...details }, { cause: e });
       await sleep(LOOK_MS);
     }
@@ -97,6 +97,11 @@ export const MAX_OBJECTS = 256;
 
 function refuse(pid: number, reason: string, why: string): never {
   throw new TeselaError("E_CANTMOVE", `process ${pid} shares memory ${why}`, { reasons: [reason] });
+}
+
+/** As {@link refuse}, when that is so for a while. */
+function seemsShared(pid: number, reason: string, why: string): never {
+  throw new TeselaError("E_BUSY", `process ${pid} shares memory ${why}`, { reasons: [reason] });
 }
 
 function sharedAreas(pid: number): Shared[] {
@@ -174,10 +179,8 @@ function segment(pid: number, { line, reason }: FoundObject, _: Found, mapped: n
     refuse(pid, reason, `that others can attach: segment ${line.inode}, which is not marked to be removed`);
   }
   const attached = Number(row[6]);
-  if (attached !== mapped) {
-    const message = `process ${pid} shares memory with processes that are not seen here: segment ${line.inode}, attached ${attached} times`;
-    throw new TeselaError("E_BUSY", message, { reasons: [reason] });
-  }
+  if (attached !== mapped)
+    seemsShared(pid, reason, `with processes that are not seen here: segment ${line.inode}, attached ${attached} times`);
 }
 
 /** Who has a file open, or maps it privately, reads there what is not what those see that are away. */
@@ -192,7 +195,7 @@ function file(pid: number, object: FoundObject, { pids, guards }: Found): void {
       if (mapsPrivately(other, object.id)) refuse(pid, reason, `of which ${nameOf(other)} has a copy: ${line.name}`);
       const open = openOn(other, line.name, dev, ino);
       if (open.length === 0) continue;
-      if (!pids.includes(other)) refuse(pid, reason, `that ${nameOf(other)} has open: ${line.name}`);
+      if (!pids.includes(other)) seemsShared(pid, reason, `that ${nameOf(other)} has open: ${line.name}`);
       const guard = guards.get(other) ?? NO_GUARD;
       guards.set(other, { fds: [...guard.fds, ...open], kept: guard.kept || open.some((n) => staysOpen(other, n)) });
     }
