@@ -35,6 +35,7 @@ export const PROGRAMS = {
   calls: { source: "calls.c" },
   clocks: { source: "clocks.c" },
   vdso: { source: "vdso.c" },
+  "cpu-time": { source: "cpu-time.c", flags: ["-pthread"] },
   die: { source: "die.c" },
   ends: { source: "ends.c", flags: ["-pthread"] },
   "echo-server": { source: "echo-server.c" },

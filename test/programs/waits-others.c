@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -234,6 +235,18 @@ void wait_sigwaitinfo(waiter *w) {
     siginfo_t info;
     only_signal(&set, SIG_WAITED);
     UNTIL_TOLD(w, SIG_WAITED, sigwaitinfo(&set, &info));
+}
+
+void wait_signalfd(waiter *w) {
+    sigset_t set;
+    struct signalfd_siginfo info;
+    only_signal(&set, SIG_READ);
+    CHECK((w->fd = signalfd(-1, &set, SFD_CLOEXEC)) >= 0);
+    UNTIL_TOLD(w, sizeof info, read(w->fd, &info, sizeof info));
+}
+
+void tell_signalfd(waiter *w) {
+    CHECK(pthread_kill(w->thread, SIG_READ) == 0);
 }
 
 void wait_sigtimedwait(waiter *w) {

@@ -12,7 +12,8 @@ static const kind KINDS[] = {
     {"select", wait_select, tell_byte}, {"pselect", wait_pselect, tell_byte}, {"epoll", wait_epoll, tell_byte},
     {"epoll_pwait", wait_epoll_pwait, tell_byte}, {"poll_limit", wait_poll_limit, NULL},
     {"select_limit", wait_select_limit, NULL}, {"epoll_limit", wait_epoll_limit, NULL}, {"eventfd", wait_eventfd, tell_eventfd},
-    {"timerfd", wait_timerfd, NULL}, {"inotify", wait_inotify, tell_inotify}, {"tty", wait_tty, tell_line},
+    {"timerfd", wait_timerfd, NULL},
+    {"signalfd", wait_signalfd, tell_signalfd}, {"inotify", wait_inotify, tell_inotify}, {"tty", wait_tty, tell_line},
     {"fifo", wait_fifo, tell_fifo}, {"flock", wait_flock, tell_unlock}, {"lockw", wait_lockw, tell_unlock},
     /* waits-others.c */
     {"accept", wait_accept, tell_connect}, {"recv", wait_recv, tell_byte}, {"recv_all", wait_recv_all, tell_byte},
@@ -70,6 +71,7 @@ int main(int argc, char **argv) {
     sigaddset(&blocked, SIG_WAITED);
     sigaddset(&blocked, SIG_LIMITED);
     sigaddset(&blocked, SIG_HANDLED);
+    sigaddset(&blocked, SIG_READ);
     CHECK(sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
     CHECK(sigaction(SIG_HANDLED, &(struct sigaction){.sa_handler = on_handler}, NULL) == 0);
     int n = 0;

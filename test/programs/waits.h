@@ -11,6 +11,7 @@
 #define SIG_WAITED SIGRTMIN        /* ends the wait for it */
 #define SIG_LIMITED (SIGRTMIN + 1) /* is waited for with a limit, and never sent */
 #define SIG_HANDLED (SIGRTMIN + 2) /* has a handler: ends the waits that let it in */
+#define SIG_READ (SIGRTMIN + 3)    /* is read from a descriptor */
 
 enum { LIMIT_MS = 170 };
 
@@ -70,5 +71,5 @@ waits wait_msgsnd, wait_semop, wait_mq, wait_wait4, wait_waitid, wait_sigwaitinf
 waits wait_futex, wait_futex_limit, wait_lock_pi, wait_nanosleep, wait_nanosleep_rest, wait_nanosleep_until;
 waits tell_byte, tell_drain, tell_eventfd, tell_inotify, tell_line, tell_fifo, tell_unlock, tell_connect, tell_msg, tell_room, tell_sem;
 waits wait_readv_limit, wait_write_limit, wait_sendfile_limit, wait_connect, tell_all_drain, tell_accept;
-waits tell_mq, tell_child, tell_signal, tell_handler, tell_futex, tell_pi;
+waits wait_signalfd, tell_signalfd, tell_mq, tell_child, tell_signal, tell_handler, tell_futex, tell_pi;
 #endif
