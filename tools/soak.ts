@@ -15,7 +15,7 @@ if (!(minutes > 0)) {
 }
 
 /** What the tests of many moves do more of than they do every day. */
-const MORE = { TESELA_MOVES: "2000", TESELA_WAITS: "all" };
+const MORE = { TESELA_MOVES: "1500", TESELA_WAITS: "all" };
 
 /** One run of the tests; gives their exit status. */
 function round(): Promise<number> {
