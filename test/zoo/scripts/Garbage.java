@@ -9,7 +9,7 @@ public class Garbage {
       crew[t] = new Thread(() -> {
         Map<Integer, byte[]> kept = new LinkedHashMap<>();
         Random random = new Random(me);
-        for (int i = 0; i < 150000; i++) {
+        for (int i = 0; i < 80000; i++) {
           byte[] b = new byte[random.nextInt(4000)];
           Arrays.fill(b, (byte) i);
           kept.put(i % 1500, b);

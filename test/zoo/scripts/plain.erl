@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 main(_) ->
     Me = self(),
-    Pids = [spawn(fun() -> Me ! {K, lists:sum([X * X rem 7 || X <- lists:seq(1, K * 40000)])} end) || K <- lists:seq(1, 8)],
+    Pids = [spawn(fun() -> Me ! {K, lists:sum([X * X rem 7 || X <- lists:seq(1, K * 20000)])} end) || K <- lists:seq(1, 8)],
     io:format("~p~n", [lists:sort([receive M -> M end || _ <- Pids])]),
     io:format("~p~n", [erlang:phash2(lists:sort([X * 7919 rem 100003 || X <- lists:seq(1, 200000)]))]),
     {ok, L} = gen_tcp:listen(0, [binary, {packet, line}, {active, false}, {ip, {127, 0, 0, 1}}]),

@@ -29,7 +29,7 @@ func main() {
 		return count[names[i]] > count[names[j]] || count[names[i]] == count[names[j]] && names[i] < names[j]
 	})
 	fmt.Println(names[:5])
-	jobs, sums := make(chan int), make(chan [32]byte, 2400)
+	jobs, sums := make(chan int), make(chan [32]byte, 1200)
 	var crew sync.WaitGroup
 	for k := 0; k < 4; k++ {
 		crew.Add(1)
@@ -40,7 +40,7 @@ func main() {
 			}
 		}()
 	}
-	for n := 0; n < 2400; n++ {
+	for n := 0; n < 1200; n++ {
 		jobs <- n
 	}
 	close(jobs)

@@ -1,6 +1,6 @@
 let rec fib n = if n < 2 then n else fib (n - 1) + fib (n - 2)
 let () =
-  Printf.printf "%d\n%!" (fib 32);
+  Printf.printf "%d\n%!" (fib 30);
   let h = Hashtbl.create 100 in
   for i = 1 to 3000000 do
     let k = i * 7919 mod 5003 in

@@ -21,7 +21,7 @@ fn main() {
             let (total, tx) = (total.clone(), tx.clone());
             thread::spawn(move || {
                 let mut x = k + 1;
-                for i in 0..400_000_000u64 {
+                for i in 0..150_000_000u64 {
                     x = x.wrapping_mul(6364136223846793005).wrapping_add(i);
                 }
                 *total.lock().unwrap() ^= x;

@@ -1,6 +1,6 @@
 (use-modules (ice-9 popen) (ice-9 rdelim))
 (define (fib n) (if (< n 2) n (+ (fib (- n 1)) (fib (- n 2)))))
-(display (fib 34)) (newline)
+(display (fib 31)) (newline)
 (define (fact n) (if (= n 0) 1 (* n (fact (- n 1)))))
 (display (modulo (fact 2500) 1000003)) (newline)
 (define h (make-hash-table))

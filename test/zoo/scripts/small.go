@@ -2,7 +2,7 @@ package main
 
 func main() {
 	n := 0
-	for i := 0; i < 100000000; i++ {
+	for i := 0; i < 30000000; i++ {
 		n = n*31 + i
 	}
 	println(n)
