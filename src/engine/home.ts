@@ -162,13 +162,20 @@ export class Home implements HomeSide, Families, Mover {
   private placeProgram(track: Track, target: number): void {
     const { pid } = track;
     track.seized = true;
-    this.migrate(pid, target).catch((e: unknown) => {
+    this.placeFreed(track, target).catch((e: unknown) => {
       this.parts.log.warn("a program starts at home instead", { pid, node: target, error: toTeselaError(e).message });
       if (track.seized) {
         track.seized = false;
         letGo(this.parts.tracees, pid);
       }
     });
+  }
+
+  /** A move that was under way as it became a program has nobody to move any more: it is over in a moment. */
+  private async placeFreed(track: Track, target: number): Promise<void> {
+    while (track.busy) await sleep(BUSY_POLL_MS);
+    // Unless the next one has taken it already.
+    if (track.seized) await this.migrate(track.pid, target);
   }
 
   // --- families

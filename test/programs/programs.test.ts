@@ -61,6 +61,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["spin-nopie", ["3"]],
   ["spin-musl", ["3"]],
   ["spin-pie", ["3"]],
+  ["again", ["5"]],
   ["brk-mmap", ["20"]],
   ["places", ["1"]],
   ["pipes", ["pipe", "20"]],
