@@ -78,7 +78,7 @@ test("a child is where its parent has just arrived", { skip, timeout: 120_000 },
     try {
       await n.home.migrate(births.pid, to);
     } catch (e) {
-      assert.match(toTeselaError(e).code, /^E_(GONE|NOENT_PID)$/, `seed ${SEED}`);
+      assert.match(toTeselaError(e).code, /^E_(GONE|NOENT_PID)$/, `seed ${SEED} ${n.logged.slice(-3500)}`);
       break;
     }
     assert.deepEqual(misplaced(n), [], `seed ${SEED}`);
