@@ -3,6 +3,7 @@ import type { Image } from "../image/mod.ts";
 import type { PeerAddress } from "../io/mod.ts";
 import { proc, ptrace } from "../sys/mod.ts";
 import type { Head } from "../wire/mod.ts";
+import { Census } from "./census.ts";
 import { captureAtHome, type Layout, readChangingLayout, readLayout } from "./capture-home.ts";
 import { type Inbox, offer, sendFrozen, type Source } from "./carry.ts";
 import { readClocks } from "./clocks.ts";
@@ -61,6 +62,7 @@ class Departure {
   private readonly to: PeerAddress;
   private readonly link: Link;
   private readonly travellers: Traveller[] = [];
+  private readonly census = new Census();
   private group: Group | null = null;
 
   constructor(request: Request, to: PeerAddress, link: Link) {
@@ -73,14 +75,14 @@ class Departure {
     const { mover, lead } = this.request;
     const { carry, log } = mover.parts;
     // At its first instruction it shares nothing yet.
-    let sharers: Sharers = lead.seized ? alone(lead.pid) : await sharersOf(lead.pid);
+    let sharers: Sharers = lead.seized ? alone(lead.pid) : await sharersOf(lead.pid, this.census);
     for (const pid of sharers.pids) await this.invite(pid, sharers);
     const start = performance.now();
     for (;;) {
       await this.freeze();
       if (sharers.objects.size === 0) break;
       // Before it stood one may have had children.
-      sharers = await sharersOf(lead.pid);
+      sharers = await sharersOf(lead.pid, this.census);
       const late = sharers.pids.filter((pid) => !this.travellers.some((t) => t.track.pid === pid));
       if (late.length === 0) break;
       for (const pid of late) await this.invite(pid, sharers);
@@ -243,7 +245,8 @@ class Departure {
       throw new TeselaError("E_CANTMOVE", message, { reasons: ["monkey"] }, { cause: e });
     }
     // Somebody may have come in before.
-    const now = await sharersOf(pid);
+    this.census.forgetOpen();
+    const now = await sharersOf(pid, this.census);
     if (now.pids.length > this.travellers.length)
       throw new TeselaError("E_BUSY", `process ${pid} has just come to share memory; try again`);
     return now.guards;

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { closeSync, fstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync } from "node:fs";
 import { TeselaError, toTeselaError } from "../base/mod.ts";
 import { type Area, openMapped, readAreas } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { Census, unlessGone } from "./census.ts";
 
 /** Who shares writable memory with a process, told from /proc: they can only be moved together. */
 
@@ -41,6 +42,7 @@ export interface Sharers {
 export const alone = (pid: number): Sharers => ({ pids: [pid], objects: new Map(), guards: new Map() });
 interface Found extends Sharers {
   readonly guards: Map<number, Guard>;
+  readonly census: Census;
 }
 
 export const objectId = (line: Pick<proc.MapsLine, "dev" | "inode">): string => `${line.dev}:${line.inode}`;
@@ -54,41 +56,45 @@ const nameOf = (pid: number): string => {
 
 /**
  * The processes that share memory with this one, with those, and so on, and what they share.
+ * @param census what an earlier look has found: asked of it again, processes that were there are not looked at again
  * @throws TeselaError E_CANTMOVE where somebody else can reach it, whom the message names
  */
-export async function sharersOf(pid: number): Promise<Sharers> {
+export async function sharersOf(pid: number, census: Census = new Census()): Promise<Sharers> {
   for (let tries = 1; ; tries++) {
     try {
-      return look(pid);
+      return look(pid, census);
     } catch (e) {
       const { code, message, details } = toTeselaError(e);
       if (code !== "E_BUSY") throw e;
       // One begins or ends while it is looked at: it was not there yet, or has given up a part of what it had.
       if (tries === MAX_LOOKS) throw new TeselaError("E_CANTMOVE", message, { ...details }, { cause: e });
       await sleep(LOOK_MS);
+      census.forget();
     }
   }
 }
 const MAX_LOOKS = 20;
 const LOOK_MS = 5;
 
-function look(pid: number): Sharers {
+function look(pid: number, census: Census): Sharers {
   const objects = new Map<string, FoundObject>();
   const pids = [pid];
   // Most processes share nothing: then nobody else is looked at.
-  let all: Map<string, number[]> | null = null;
+  const mapped = new Map<string, number>();
   for (let i = 0; i < pids.length; i++) {
     const one = pids[i] as number;
     for (const area of sharedAreas(one)) {
       const id = objectId(area.line);
       if (objects.has(id)) continue;
       objects.set(id, describe(one, area));
-      all ??= mappings();
-      for (const other of all.get(id) ?? []) if (!pids.includes(other)) pids.push(other);
+      if (mapped.size === 0) census.count();
+      const by = mappedBy(census, id, true);
+      mapped.set(id, by.length);
+      for (const other of by) if (!pids.includes(other)) pids.push(other);
     }
   }
   const found = { pids, objects, guards: new Map<number, Guard>() };
-  for (const object of objects.values()) BY_REASON[object.reason]?.(pid, object, found, all?.get(object.id)?.length ?? 0);
+  for (const object of objects.values()) BY_REASON[object.reason]?.(pid, object, { ...found, census }, mapped.get(object.id) ?? 0);
   if (objects.size > MAX_OBJECTS) refuse(pid, "shared_memory", `in ${objects.size} pieces, more than ${MAX_OBJECTS}`);
   return found;
 }
@@ -127,38 +133,12 @@ function describe(pid: number, { line, reason }: Shared): FoundObject {
     closeSync(fd);
   }
 }
-const SHARED_LINE = /^\S+ ...s .*$/gm;
-/** For all that is mapped to be shared, by whom: a process once for each of its mappings. */
-function mappings(): Map<string, number[]> {
-  const out = new Map<string, number[]>();
-  for (const pid of processes()) {
-    const text = unlessGone(() => readFileSync(`/proc/${pid}/maps`, "latin1")) ?? "";
-    for (const [line] of text.matchAll(SHARED_LINE)) {
-      const [parsed] = proc.parseMaps(line);
-      if (!parsed) continue;
-      const id = objectId(parsed);
-      const pids = out.get(id);
-      if (pids) pids.push(pid);
-      else out.set(id, [pid]);
-    }
-  }
-  return out;
-}
-
-const processes = (): number[] =>
-  readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-
-function unlessGone<T>(look: () => T): T | null {
-  try {
-    return look();
-  } catch (e) {
-    const { code } = e as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ESRCH" || code === "EACCES") return null;
-    throw e;
-  }
-}
+/** Whose mappings show an object, a process once for each. */
+const mappedBy = (census: Census, id: string, shared: boolean): number[] =>
+  census.processes.flatMap((pid) =>
+    census.linesOn(pid, deviceOf(id)).flatMap((l) => (l.shared === shared && objectId(l) === id ? [pid] : [])),
+  );
+const deviceOf = (id: string): string => id.slice(0, id.lastIndexOf(":"));
 
 /** While they are away nobody may come to what is at home but those that map it. @throws TeselaError E_CANTMOVE */
 type Check = (pid: number, object: FoundObject, found: Found, mapped: number) => void;
@@ -184,16 +164,17 @@ function segment(pid: number, { line, reason }: FoundObject, _: Found, mapped: n
 }
 
 /** Who has a file open, or maps it privately, reads there what is not what those see that are away. */
-function file(pid: number, object: FoundObject, { pids, guards }: Found): void {
+function file(pid: number, object: FoundObject, { pids, guards, census }: Found): void {
   const { line, reason } = object;
   const fd = openMapped(object.pid, line, O_PATH);
   try {
     const { nlink, dev, ino } = fstatSync(fd);
     object.named = nlink > 0;
-    for (const other of processes()) {
+    const [copy] = mappedBy(census, object.id, false);
+    if (copy !== undefined) refuse(pid, reason, `of which ${nameOf(copy)} has a copy: ${line.name}`);
+    for (const other of census.processes) {
       if (other === process.pid) continue;
-      if (mapsPrivately(other, object.id)) refuse(pid, reason, `of which ${nameOf(other)} has a copy: ${line.name}`);
-      const open = openOn(other, line.name, dev, ino);
+      const open = census.openOf(other, pids.includes(other)).flatMap((o) => (o.dev === dev && o.ino === ino ? [o.fd] : []));
       if (open.length === 0) continue;
       if (!pids.includes(other)) seemsShared(pid, reason, `that ${nameOf(other)} has open: ${line.name}`);
       const guard = guards.get(other) ?? NO_GUARD;
@@ -205,24 +186,6 @@ function file(pid: number, object: FoundObject, { pids, guards }: Found): void {
 }
 /** open(2): a descriptor for looking only, whose making nobody is asked about. */
 const O_PATH = 0o10000000;
-
-function mapsPrivately(pid: number, id: string): boolean {
-  const [dev, inode] = [id.slice(0, id.lastIndexOf(":")), id.slice(id.lastIndexOf(":") + 1)];
-  const text = unlessGone(() => readFileSync(`/proc/${pid}/maps`, "latin1")) ?? "";
-  return text.includes(` ${dev} ${inode} `) && proc.parseMaps(text).some((l) => !l.shared && objectId(l) === id);
-}
-
-function openOn(pid: number, name: string, dev: number, ino: number): number[] {
-  const dir = `/proc/${pid}/fd`;
-  const names = unlessGone(() => readdirSync(dir)) ?? [];
-  return names.map(Number).filter((fd) => {
-    // It may be open by another name, which is not a socket's or a pipe's.
-    const target = unlessGone(() => readlinkSync(`${dir}/${fd}`));
-    if (target !== name && !target?.startsWith("/")) return false;
-    const st = unlessGone(() => statSync(`${dir}/${fd}`));
-    return st?.dev === dev && st.ino === ino;
-  });
-}
 
 /** Whether the next program has it too (proc_pid_fdinfo(5)). */
 function staysOpen(pid: number, fd: number): boolean {
