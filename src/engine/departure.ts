@@ -273,7 +273,7 @@ class Departure {
       }
       letAllGo(tracees, track.pid, left);
     } catch (e) {
-      if (!isGone(e) && toTeselaError(e).code !== "E_GONE")
+      if (!isGone(e) && toTeselaError(e).code !== "E_GONE" && proc.exists(track.pid))
         log.error("a process could not be put back", { pid: track.pid, error: String(e) });
     }
   }

@@ -1,7 +1,7 @@
 /**
  * The program zoo: real programs that are moved about while they run, and must do what they do unmoved.
  *
- *     npm run zoo -- [NAME...] [--seed N] [--moves LEAST-MOST] [--times N] [--list] [--packages] [--sources] [--report FILE] [--json FILE]
+ *     npm run zoo -- [NAME...] [--seed N] [--moves LEAST-MOST] [--times N] [--turns N] [--list] [--packages] [--sources] [--report FILE] [--json FILE]
  *
  * Exit status 0 when all that ran did the same; what is not installed is named and not run.
  */
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     seed: { type: "string", default: String(SEED) },
     moves: { type: "string", default: "50-500" },
     times: { type: "string", default: "1" },
+    turns: { type: "string" },
     list: { type: "boolean", default: false },
     packages: { type: "boolean", default: false },
     sources: { type: "boolean", default: false },
@@ -34,7 +35,8 @@ function picked(names: readonly string[]): Program[] {
     console.error(`zoo: there is no ${unknown.join(", ")}; --list names all`);
     process.exit(2);
   }
-  return ZOO.filter((p) => names.length === 0 || names.includes(p.name));
+  const most = Number(values.turns ?? Number.POSITIVE_INFINITY);
+  return ZOO.filter((p) => names.length === 0 || names.includes(p.name)).map((p) => ({ ...p, turns: Math.min(p.turns ?? 1, most) }));
 }
 
 async function main(): Promise<void> {
@@ -62,6 +64,11 @@ async function main(): Promise<void> {
   console.log(`zoo: seed ${o.seed}, a round of moves every ${least} to ${most} ms`);
   const results: Result[] = [];
   const notRun: NotRun[] = [];
+  // After each program: a run that is ended early has not been for nothing.
+  const save = (): void => {
+    if (values.report) writeFileSync(values.report, markdown(results, notRun, o));
+    if (values.json) writeFileSync(values.json, JSON.stringify({ seed: o.seed, results: results.map(flat), notRun }, null, 1));
+  };
   await using cluster = await startCluster({ n: 3 });
   await prepareZoo(cluster);
   for (let time = 0; time < Number(values.times); time++) {
@@ -75,14 +82,14 @@ async function main(): Promise<void> {
       const result = await runProgram(cluster, p, { ...o, seed: o.seed + time });
       results.push(result);
       console.log(line(result));
+      save();
       if (!result.ok) process.exitCode = 1;
     }
   }
   const failed = results.filter((r) => !r.ok).map((r) => r.name);
   console.log(`zoo: ${results.length} ran, ${results.length - failed.length} the same, ${notRun.length} not run; seed ${o.seed}`);
   if (failed.length > 0) console.log(`zoo: not the same: ${failed.join(", ")}`);
-  if (values.report) writeFileSync(values.report, markdown(results, notRun, o));
-  if (values.json) writeFileSync(values.json, JSON.stringify({ seed: o.seed, results: results.map(flat), notRun }, null, 1));
+  save();
 }
 
 const flat = (r: Result): unknown => ({

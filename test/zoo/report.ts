@@ -69,6 +69,7 @@ test/zoo/setup                          # installs the Debian packages of all of
 npm run zoo                             # all
 npm run zoo -- gzip make --seed 7       # some, with the seed of an earlier run
 npm run zoo -- --moves 50-500           # pause between two rounds of moves, in milliseconds
+npm run zoo -- --turns 1                # each program once: shorter
 npm run zoo -- --report docs/zoo.md     # writes this page
 \`\`\`
 
