@@ -1,7 +1,7 @@
 /**
  * Runs a set of tests under node:test and passes its exit status on.
  *
- *     node tools/run-tests.ts unit|cluster [PART-OF-A-PATH...]
+ *     node tools/run-tests.ts unit|cluster|vm [PART-OF-A-PATH...]
  *
  * `unit` lie beside the code and are quick. `cluster` need local clusters of namespace hosts and run one file at a time, for they
  * measure nothing but share the machine's cores. A file that hangs is ended by its guard, and that is a failure.
@@ -24,6 +24,7 @@ const GRACE_SECONDS = 6;
 const SUITES: Record<string, Suite> = {
   unit: { folders: ["src", "tools", "test/programs"], concurrency: Math.max(2, availableParallelism()), guardSeconds: 120 },
   cluster: { folders: ["test/cluster", "test/zoo"], concurrency: 1, guardSeconds: 1200 },
+  vm: { folders: ["test/vm"], concurrency: 1, guardSeconds: 1800 },
 };
 
 /** Paths of a suite's test files; with filters only those that contain one of them. */

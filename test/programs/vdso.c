@@ -1,7 +1,7 @@
 /*
- * vdso ROUNDS [WALL [STORM_US [CPU]]]: calls every function of the vdso by its own name, and compares with what the kernel says before
- * and after. WALL 0: the machines' wall clocks may differ. With STORM_US a timer's signal interrupts it all the time, now and then for
- * long. With CPU 0 the CPU-time clocks are called, and not compared.
+ * vdso ROUNDS [WALL [STORM_US [CPU [TIMES]]]]: calls every function of the vdso by its own name, TIMES a round (default 1000), and
+ * compares with what the kernel says before and after. WALL 0: the machines' wall clocks may differ. With STORM_US a timer's signal
+ * interrupts it all the time, now and then for long. With CPU 0 the CPU-time clocks are called, and not compared.
  * vdso bad: gives each function a bad pointer, which is a fault, or an error, as it is unmoved. Prints `round N ok` or what became of it.
  */
 #include "common.h"
@@ -163,7 +163,7 @@ static long bad_getcpu(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) usage("vdso ROUNDS [WALL [STORM_US [CPU]]]");
+    if (argc < 2) usage("vdso ROUNDS [WALL [STORM_US [CPU [TIMES]]]]");
     vdso_gettime = find("__vdso_clock_gettime");
     vdso_getres = find("__vdso_clock_getres");
     vdso_gettimeofday = find("__vdso_gettimeofday");
@@ -186,6 +186,7 @@ int main(int argc, char **argv) {
     }
     long rounds = number(argc, argv, 1, 0), wall = number(argc, argv, 2, 1), storm_us = number(argc, argv, 3, 0);
     cpu_clocks = number(argc, argv, 4, 1);
+    long times = number(argc, argv, 5, 1000);
     randomness();
     say("ready");
     if (storm_us) {
@@ -194,7 +195,7 @@ int main(int argc, char **argv) {
         CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
     }
     for (long round = 1; round <= rounds; round++) {
-        for (int i = 0; i < 1000; i++) {
+        for (long i = 0; i < times; i++) {
             for (int c = 0; c < CLOCKS; c++)
                 if (wall || c < FROM_BOOT || c >= OF_WALL) one_clock(clocks[c]);
             /* Nothing but this, so that it is mostly met there. */
