@@ -135,7 +135,14 @@ export class Home implements HomeSide, Families, Mover {
     } catch (e) {
       const error = whatHappened(e, pid);
       if (error.code === "E_CANTMOVE") lead.cantmove = (error.details.reasons as string[] | undefined) ?? [];
-      this.parts.log.warn("a move failed", { pid, from, to, error: error.code, reason: error.message });
+      this.parts.log.warn("a move failed", {
+        pid,
+        from,
+        to,
+        error: error.code,
+        reason: error.message,
+        ...(error.cause !== undefined && { cause: String(error.cause) }),
+      });
       throw error;
     }
   }

@@ -64,3 +64,11 @@ test("tile data that is not in use is left out for rt_sigreturn, and nothing els
   const unknown = area(2700, 0xe7n, []);
   assert.equal(forSigreturn(unknown).state, unknown);
 });
+
+test("components that are as after a reset need no place", () => {
+  // As an emulated processor has them: with the bounds registers that no other has any more, all in use.
+  const emulated = area(2696, 0x21fn, [AVX, [3, 960, 64], [4, 1024, 64], [9, 2688, 8]]);
+  assert.throws(() => fitXstate(emulated, intel()), named);
+  emulated.fill(0, 960, 1088);
+  assert.deepEqual(Buffer.from(fitXstate(emulated, intel())), intel(AVX, [9, 2688, 8]));
+});

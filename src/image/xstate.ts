@@ -87,6 +87,8 @@ export function fitXstate(state: Bytes, own: Bytes): Bytes {
   for (const i of components(inUse(state))) {
     const from = theirs[i];
     const to = ours[i];
+    // Some processors say so of all that they have; nothing but zeros is what is there after a reset.
+    if (from && state.subarray(from[0], from[0] + from[1]).every((b) => b === 0)) continue;
     if (!from || !to || ((supported(own) >> BigInt(i)) & 1n) === 0n || to[0] + to[1] > out.length) {
       const name = NAMES[i] ?? `component ${i}`;
       throw new TeselaError("E_CANTMOVE", `the process has ${name} registers in use, for which this node has no place`, {
