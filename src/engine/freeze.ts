@@ -5,6 +5,7 @@ import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, typ
 import type { FrozenThread } from "./deputy.ts";
 import type { Cut } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
+import { rememberXstate } from "./own-xstate.ts";
 import { isRestart, nameRestarted, Restart, sendOn } from "./restarts.ts";
 import { hasPendingFault } from "./signals.ts";
 
@@ -146,7 +147,9 @@ export function describe(tid: number): Frozen {
   const restart = rewind(regs);
   const pending = ptrace.peekSiginfo(tid, false);
   if (rseq) leaveCriticalSection(tid, rseq, regs);
-  return { tid, regs, xstate: ptrace.getXstate(tid), sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
+  const xstate = ptrace.getXstate(tid);
+  rememberXstate(xstate);
+  return { tid, regs, xstate, sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */

@@ -11,6 +11,7 @@ import { HomeSink } from "./home-sink.ts";
 import type { Link } from "./links.ts";
 import { all, type Moved, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
+import { fitHere } from "./own-xstate.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
 /** One of those that come home together. */
@@ -117,7 +118,7 @@ async function prepare(mover: Request["mover"], { home, sink }: Comer, image: Im
     if (!here) throw new TeselaError("E_PROTOCOL", `thread ${thread.tid} came home, and is not of this process`);
     await sink.land(here.deputy, thread);
     const pending = homeward?.thread === here ? [...thread.pending, homeward.info] : thread.pending;
-    landings.push({ ...thread, ...(await howItGoesOn(here, thread)), pending });
+    landings.push({ ...thread, xstate: fitHere(thread.xstate), ...(await howItGoesOn(here, thread)), pending });
   }
   return landings;
 }
