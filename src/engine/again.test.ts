@@ -22,8 +22,8 @@ test("what a process becomes begins where it was, whatever move meets that", { s
   using p = await TestProgram.start(n.tracees, program("again"), TIMES);
   let left = false;
   while (!over(p.stdout)) {
-    const at = n.home.tracks.of(p.pid).node;
     try {
+      const at = n.home.tracks.of(p.pid).node;
       if (at === null && left) continue;
       await n.home.migrate(p.pid, at === 2 ? 3 : 2);
       left = true;
