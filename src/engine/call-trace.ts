@@ -130,9 +130,10 @@ export class CallTrace {
 }
 
 /** What is to be done for the call that has stopped a guest; who watches it is told. */
-export function planWatched(guest: Guest, nr: number): Plan {
+export function planWatched(guest: Guest, nr: number, rest: Plan | null): Plan {
   const { args } = guest.regs;
-  const plan = forbidden(guest.tid, nr, args) ?? ofShared(guest, nr, args) ?? planCall(nr, args, guest.memory, guest.area, guest.context);
+  const plan =
+    forbidden(guest.tid, nr, args) ?? rest ?? ofShared(guest, nr, args) ?? planCall(nr, args, guest.memory, guest.area, guest.context);
   guest.trace?.begin(nr, args, plan);
   return plan;
 }

@@ -22,6 +22,7 @@ import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { HomeProcess } from "./home-process.ts";
 import { Sys } from "./numbers.ts";
+import { beforeWrite } from "./partial-writes.ts";
 import { carried, ownVdso } from "./own-vdso.ts";
 import { objectId } from "./sharers.ts";
 import { type AwayCpu, NO_CPU } from "./tracks.ts";
@@ -230,9 +231,12 @@ async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpu
     ]),
   );
   const alt = deputy.peek(s + At.altStack, 24);
+  const regs = frozen.regs.clone();
+  // Should it stay, the call has ended with that: it went on by itself.
+  if (frozen.written) beforeWrite(regs, frozen.written);
   return {
     tid: frozen.tid,
-    regs: frozen.regs.bytes,
+    regs: regs.bytes,
     xstate: frozen.xstate,
     sigmask: frozen.sigmask,
     altStack: { sp: alt.readBigUInt64LE(0), flags: alt.readInt32LE(8), size: alt.readBigUInt64LE(16) },
@@ -242,6 +246,7 @@ async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpu
     pending: frozen.pending,
     restart: frozen.restart,
     // What it has waited here already only its kernel knows.
+    written: frozen.written,
     waitEnd: null,
     cpuUsed,
   };

@@ -8,6 +8,7 @@ import { Sys } from "./numbers.ts";
 import { rememberXstate } from "./own-xstate.ts";
 import { isRestart, nameRestarted, Restart, sendOn } from "./restarts.ts";
 import { hasPendingFault } from "./signals.ts";
+import { type Written, writtenAtHome } from "./partial-writes.ts";
 
 /** A thread that does not stop within this time waits in the kernel for something that cannot be interrupted. */
 export const FREEZE_TIMEOUT_MS = 2000;
@@ -31,6 +32,8 @@ export interface Frozen extends FrozenThread {
   readonly sigmask: bigint;
   readonly rseq: RseqConfiguration | null;
   readonly restart: { nr: number } | null;
+  /** It stands at the end of a write that our stop has cut short. */
+  readonly written: Written | null;
   /** Signals that wait for this thread alone; they stay in its queue. */
   readonly pending: readonly Uint8Array[];
 }
@@ -144,12 +147,13 @@ export function describe(tid: number): Frozen {
   }
   const sigmask = ptrace.getSigmask(tid);
   const rseq = readRseq(tid);
+  const written = writtenAtHome(tid, regs);
   const restart = rewind(regs);
   const pending = ptrace.peekSiginfo(tid, false);
   if (rseq) leaveCriticalSection(tid, rseq, regs);
   const xstate = ptrace.getXstate(tid);
   rememberXstate(xstate);
-  return { tid, regs, xstate, sigmask, altStack: KEEP_STACK, rseq, restart, pending, stopRequested: false };
+  return { tid, regs, xstate, sigmask, altStack: KEEP_STACK, rseq, restart, written, pending, stopRequested: false };
 }
 
 /** The registers with which a frozen thread goes on at home, as if nothing had been: a part-done sleep is continued. */

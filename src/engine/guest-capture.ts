@@ -128,6 +128,7 @@ function captureThread(guest: Guest, left: readonly Uint8Array[]): ThreadImage {
     rseq: readRseq(tid),
     pending: [...ptrace.peekSiginfo(tid, false), ...left],
     restart,
+    written: guest.written,
     waitEnd: guest.waitEnd,
     cpuUsed: guest.cpuUsed(),
   };

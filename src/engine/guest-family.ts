@@ -94,6 +94,7 @@ function begin(guest: Guest, wanted: CloneRequest, { pid, ticket, area, fd }: St
     areaBase: area,
     clearTid,
     restart: null,
+    written: null,
     waitEnd: null,
     borne: 0n,
     cpuUsed: NO_CPU.all,

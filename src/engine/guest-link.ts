@@ -150,7 +150,18 @@ export class GuestLink implements HomeLink {
     const reservedFds = parent.process.reservedFds;
     const child = this.take(
       { ...options, ticket, image: childImage(parent, birth), reservedFds, trapPending: false },
-      { ticket, tid, homeTid: pid, areaBase: parent.area.base, clearTid, restart: null, waitEnd: null, borne: 0n, cpuUsed: NO_CPU.all },
+      {
+        ticket,
+        tid,
+        homeTid: pid,
+        areaBase: parent.area.base,
+        clearTid,
+        restart: null,
+        written: null,
+        waitEnd: null,
+        borne: 0n,
+        cpuUsed: NO_CPU.all,
+      },
     );
     return child.leader;
   }

@@ -43,7 +43,8 @@ export function goOn(guest: Guest): void {
  */
 export function interruptedCall(guest: Guest, flight: InFlight, result: bigint): void {
   if (flight.handlerWaits) {
-    deliverInto(guest, flight, result);
+    if (guest.written) guest.finishCall(guest.written.done);
+    else deliverInto(guest, flight, result);
     return;
   }
   // Not even begun at home, what was left to wait is still left.
@@ -60,7 +61,7 @@ export function interruptedCall(guest: Guest, flight: InFlight, result: bigint):
   }
   guest.rewindCall();
   // With that result home has not made it: it may have waited before.
-  if (result !== Restart.NOINTR) {
+  if (result !== Restart.NOINTR && !guest.written) {
     guest.cut = { rip: guest.regs.get(Reg.rip), nr: flight.nr, result: result === Restart.BLOCK ? Restart.NOHAND : result };
   }
   guest.settle();

@@ -7,6 +7,7 @@ import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestVdso } from "./guest-vdso.ts";
 import type { Guard } from "./sharers.ts";
+import type { Written } from "./partial-writes.ts";
 import type { PidSpace } from "./pid-space.ts";
 import type { WaitEnd } from "./wait-ends.ts";
 
@@ -153,6 +154,7 @@ export interface ThreadOptions {
   readonly areaBase: bigint;
   readonly clearTid: bigint;
   readonly restart: { readonly nr: number } | null;
+  readonly written: Written | null;
   readonly waitEnd: WaitEnd | null;
   /** See {@link Guest.borne}. */
   readonly borne: bigint;

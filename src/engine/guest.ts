@@ -14,6 +14,7 @@ import { goOn, interruptedCall, keepFutex, contAndLook, standsBeforeCall } from 
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { faultsInVdso, leavesVdso, outBeforeHandler } from "./guest-leave.ts";
 import { Sys } from "./numbers.ts";
+import { endsWrite, keepsWriting, planRest, type Written } from "./partial-writes.ts";
 import { hasPendingFault, isFault } from "./signals.ts";
 import { letInFirst, maskTold, signalCall } from "./signals-at-home.ts";
 import { cpuUsed, inNanoseconds } from "./usage.ts";
@@ -66,6 +67,8 @@ export class Guest {
   cut: Cut | null = null;
   /** When the wait that it is in, or stands before once more, is over. */
   waitEnd: WaitEnd | null;
+  /** It stands before a write of which that is written. */
+  written: Written | null;
 
   constructor(process: GuestProcess, o: ThreadOptions) {
     this.process = process;
@@ -80,6 +83,7 @@ export class Guest {
     this.signals = new GuestSignals(this, process.dispositions);
     this.restart = o.restart;
     this.waitEnd = o.waitEnd;
+    this.written = o.written;
     this.clearTid = o.clearTid;
     this.borne = o.borne;
     this.usedBefore = o.cpuUsed;
@@ -201,7 +205,7 @@ export class Guest {
     }
     if (this.mayWait && meetsSignal(this)) return;
     const nr = this.regs.syscallNumber;
-    const plan = planWatched(this, nr);
+    const plan = planWatched(this, nr, this.written && planRest(this, nr));
     // What has come meanwhile meets a call that home makes; before any other it is delivered.
     if (plan.kind !== "forward" && plan.kind !== "engine") {
       this.signals.answer(null);
@@ -306,7 +310,7 @@ export class Guest {
     }
     const done = finished.done === 0n && flight.atOnce ? Restart.NOHAND : finished.done;
     if (isRestart(done)) interruptedCall(this, flight, done);
-    else this.finishCall(done);
+    else if (!keepsWriting(this, flight, done)) this.finishCall(done);
   }
 
   /** Skips the call at this seccomp stop; the program gets `result`. */
@@ -314,6 +318,7 @@ export class Guest {
     this.trace?.end(result);
     this.cut = null;
     this.waitEnd = null;
+    this.written = null;
     this.regs.set(Reg.rax, result);
     this.regs.set(Reg.origRax, NO_SYSCALL);
     ptrace.setRegs(this.tid, this.regs.bytes);
@@ -376,6 +381,7 @@ export class Guest {
       }
       if (effect === "handler") {
         this.waitEnd = null;
+        endsWrite(this);
         this.signals.dispositions.delivered(signal);
       }
       // Also when it is wanted frozen: it then stops with the handler's frame on its stack, and the call that this ends is ended.

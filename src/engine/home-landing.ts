@@ -1,9 +1,10 @@
 import { NR } from "../abi/mod.ts";
-import { least } from "../base/mod.ts";
+import { assert, least } from "../base/mod.ts";
 import type { ThreadImage } from "../image/mod.ts";
 import { Reg, Regs } from "../sys/mod.ts";
 import { readClocks } from "./clocks.ts";
 import { restOfSleep } from "./freeze.ts";
+import { endWrite } from "./partial-writes.ts";
 import { Restart } from "./restarts.ts";
 import type { HomeThread } from "./home-thread.ts";
 import { leftAtHome } from "./wait-ends.ts";
@@ -13,6 +14,8 @@ export async function howItGoesOn(home: HomeThread, thread: ThreadImage): Promis
   const regs = Regs.from(thread.regs);
   const { restart } = thread;
   tellLeft(home, regs, thread);
+  // As if it had been stopped and continued.
+  if (thread.written) assert(endWrite(regs, thread.written), "a write of which a part is written is not made again");
   if (!restart) return { regs, restart };
   if (restart.nr === NR.poll) {
     // It would go on with the deputy's copy of its descriptors, which is given up: it begins anew, or ends for a handler.

@@ -12,6 +12,7 @@ import type { HomeProcess } from "./home-process.ts";
 import type { HostLink } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
+import { restOfWrite } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
 import { OPENING } from "./own-view-files.ts";
 import { bringsSignalfd } from "./received-fds.ts";
@@ -31,6 +32,15 @@ const TTY_SIGNALS = (1n << 20n) | (1n << 21n);
 /** It ends in the middle of a call, which then matters no more. */
 const endsInIt = (): void => {};
 
+/** A call that the deputy is making for its guest. */
+interface Flight {
+  readonly seq: number;
+  /** It was stopped meanwhile, which has ended it if it waited. */
+  stopped: boolean;
+  /** It is to end: a handler waits for that. */
+  ends: boolean;
+}
+
 /** An original thread whose user side is away, or about to be: its stops, its signals, the calls that it makes. */
 export class HomeThread {
   readonly process: HomeProcess;
@@ -42,7 +52,7 @@ export class HomeThread {
   private held: { readonly seq: number; readonly signal: number; readonly asked: HomeThread } | null = null;
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
-  inFlight: { readonly seq: number } | null = null;
+  inFlight: Flight | null = null;
   /** Its deputy's. */
   private mask = 0n;
   /** Where blocked signals wait at home: what the guest's thread blocks, as far as it has told. */
@@ -82,6 +92,7 @@ export class HomeThread {
   // --- stops of the deputy
 
   private onStop(s: WaitStatus): void {
+    if (this.inFlight) this.inFlight.stopped = true;
     switch (s.kind) {
       case "exited":
       case "killed":
@@ -199,6 +210,7 @@ export class HomeThread {
       return;
     }
     this.process.hurryDeparting(this);
+    if (this.inFlight) this.inFlight.ends = true;
     this.cutInFlight();
   }
 
@@ -206,6 +218,7 @@ export class HomeThread {
   hurry(): void {
     this.process.hurryDeparting(this);
     if (!this.inFlight || this.over) return;
+    this.inFlight.ends = true;
     this.cutting = true;
     if (!this.stopped && !this.held) this.guarded(() => ptrace.interrupt(this.tid));
   }
@@ -324,9 +337,10 @@ export class HomeThread {
     if (frame.blob.length > 0) deputy.poke(deputy.buffer, frame.blob);
     const own = process.ownView.readBy(nr, frame);
     if (own !== null) return void this.readOwnView(host, frame, nr, own);
-    this.inFlight = { seq: frame.seq };
+    const flight: Flight = { seq: frame.seq, stopped: false, ends: frame.hurried };
+    this.inFlight = flight;
     process.times?.began(frame.seq);
-    deputy.invoke(Buffer.from(frame.request), (result) => {
+    this.invoke(Buffer.from(frame.request), flight, 0n, (result) => {
       process.times?.ended(frame.seq);
       this.inFlight = null;
       this.cutting = false;
@@ -346,6 +360,18 @@ export class HomeThread {
     // All of it is in the deputy's buffer, and the request in its socket.
     host.release(frame.blob);
     if (moving || frame.hurried) this.cutSoon();
+  }
+
+  /** Makes it, and once more for what a write has left that was stopped for nothing that its program hears of. */
+  private invoke(request: Buffer, flight: Flight, before: bigint, done: (result: bigint) => void): void {
+    const { process, deputy } = this;
+    deputy.invoke(request, (result) => {
+      const goesOn = flight.stopped && !flight.ends && process.phase === "away";
+      const rest = goesOn ? restOfWrite(deputy, request, result) : null;
+      if (rest) this.invoke(rest, flight, before + result, done);
+      else if (before > 0n) done(result > 0n ? before + result : before);
+      else done(result);
+    });
   }
 
   /** It is the new program now, stopped before its first instruction, and nobody's deputy any more. */
@@ -368,7 +394,7 @@ export class HomeThread {
 
   /** A read of a file that shows the process itself: answered in the kernel's place. */
   private async readOwnView(host: HostLink, frame: CallFrame, nr: number, path: string): Promise<void> {
-    this.inFlight = { seq: frame.seq };
+    this.inFlight = { seq: frame.seq, stopped: false, ends: true };
     const answer = await this.process.ownView.read(this.deputy, nr, frame, path).catch((e: unknown) => {
       this.log.info("a process's own view cannot be told while it is away", { pid: this.process.pid, path, error: String(e) });
       return null;
@@ -409,7 +435,7 @@ export class HomeThread {
   /** Begins a call and interrupts it, so that its restart block is this kernel's own: for a sleep that goes on here. */
   async beginAndCut(nr: number, args: readonly bigint[]): Promise<bigint> {
     const result = this.deputy.call(nr, ...args);
-    this.inFlight = { seq: -1 };
+    this.inFlight = { seq: -1, stopped: false, ends: true };
     this.cutSoon();
     try {
       return await result;

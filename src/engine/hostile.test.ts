@@ -37,6 +37,7 @@ const image = (over: Partial<Image> = {}): Buffer =>
         rseq: null,
         pending: [],
         restart: null,
+        written: null,
         waitEnd: null,
         cpuUsed: { user: 0, system: 0 },
       },

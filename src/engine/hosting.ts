@@ -444,7 +444,7 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
   const threads = image.threads.map((t) => {
     const [at, tid] = [byTid.get(t.tid), tids.get(t.tid)];
     if (!at || tid === undefined) throw new TeselaError("E_PROTOCOL", `home does not know thread ${t.tid}`);
-    const { clearTid, restart, waitEnd, cpuUsed } = t;
+    const { clearTid, restart, written, waitEnd, cpuUsed } = t;
     return {
       ticket: numberOf(at, "ticket"),
       tid,
@@ -453,6 +453,7 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
       borne: bigintOf(at.borne),
       clearTid,
       restart,
+      written,
       waitEnd,
       cpuUsed,
     };

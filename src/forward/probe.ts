@@ -25,6 +25,10 @@ export function probeKind(fd: bigint, area: DeputyArea, next: (kind: Kind) => Fi
   });
 }
 
+/** A plan for a descriptor that waits for room; of any other, the call is over with `result`. */
+export const planIfStream = (fd: bigint, area: DeputyArea, plan: Plan, result: bigint): Plan =>
+  probeKind(fd, area, (kind) => (kind === "stream" ? { again: plan } : done(result)));
+
 /** The same where the descriptor is known to be a socket. */
 export function probeSocket(fd: bigint, area: DeputyArea, next: (kind: Kind) => FinishResult): Plan {
   const blob = Buffer.alloc(8);

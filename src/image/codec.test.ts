@@ -45,6 +45,7 @@ const IMAGE: Image = {
       rseq: { pointer: 0x1000n, size: 32, signature: 0x53053053, flags: 0 },
       pending: [info(34), info(34)],
       restart: { nr: 35 },
+      written: { nr: 1, rip: 0x402000n, done: 65536n },
       waitEnd: { nr: 35, rip: 0x401000n, end: 2n ** 62n },
       cpuUsed: { user: 1_000, system: 2_000 },
     },

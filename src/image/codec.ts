@@ -50,6 +50,7 @@ const thread = obj({
   rseq: nullable(obj({ pointer: u64, size: u32, signature: u32, flags: u32 })),
   pending: list(bytes(SIGINFO), MAX_PENDING),
   restart: nullable(obj({ nr: u32 })),
+  written: nullable(obj({ nr: u32, rip: u64, done: u64 })),
   waitEnd: nullable(obj({ nr: u32, rip: u64, end: u64 })),
   userUs: size,
   systemUs: size,

@@ -46,6 +46,8 @@ export interface ThreadImage {
    * for it, and the result counts as the result of `nr`.
    */
   readonly restart: { readonly nr: number } | null;
+  /** It stands before a write of which so much is written. */
+  readonly written: { readonly nr: number; readonly rip: bigint; readonly done: bigint } | null;
   /**
    * It stands before a call that waits for so long, or in it, and this is when that is over: nanoseconds of CLOCK_MONOTONIC as the program
    * reads it. `rip`: of the call's instruction.

@@ -69,6 +69,7 @@ export const PROGRAMS = {
     parts: ["threads-calls.c", "threads-ends.c", "threads-lives.c", "threads-signals.c", "threads-sync.c", "threads.h"],
     flags: ["-pthread"],
   },
+  wholes: { source: "wholes.c" },
   waiter: { source: "waiter.c" },
   waits: { source: "waits.c", parts: ["waits-files.c", "waits-others.c", "waits.h"], flags: ["-pthread"] },
   "refuse-32bit": { source: "refuse-32bit.S", compiler: "i386" },

@@ -70,6 +70,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["sendrecv", ["5"]],
   ["clocks", ["2"]],
   ["ends", ["200"]],
+  ["wholes", ["1"]],
   ["own-threads", ["5", "1"]],
   ["vdso", ["1"]],
   ["vdso", ["bad"]],
