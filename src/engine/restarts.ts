@@ -30,7 +30,17 @@ const MOST = 1024;
 /** A thread that is sent into restart_syscall(2), its instruction at `at`, will be going on with call `nr`. */
 export function sendOn(tid: number, nr: number, at: bigint): void {
   if (begun.size >= MOST) for (const old of begun.keys()) if (!proc.exists(old)) begun.delete(old);
-  begun.set(tid, { nr, at, startTime: proc.readStat(tid).startTime });
+  const startTime = startTimeOf(tid);
+  if (startTime !== null) begun.set(tid, { nr, at, startTime });
+}
+
+/** Null for a thread that has just been killed. */
+function startTimeOf(tid: number): bigint | null {
+  try {
+    return proc.readStat(tid).startTime;
+  } catch {
+    return null;
+  }
 }
 
 /** `mov eax, imm32`, before the call, as C libraries make most of theirs. */
@@ -41,7 +51,7 @@ const SYSCALL = Buffer.from([0x0f, 0x05]);
 /** What a thread waits in whose restart_syscall(2) is at `at`; null where it cannot be told. */
 function begunAt(tid: number, at: bigint, code: Buffer): number | null {
   const known = begun.get(tid);
-  if (known?.at === at && known.startTime === proc.readStat(tid).startTime) return known.nr;
+  if (known?.at === at && known.startTime === startTimeOf(tid)) return known.nr;
   const nr = code.readUInt32LE(1);
   return code[0] === MOV_EAX && GO_ON.has(nr) ? nr : null;
 }
