@@ -1,4 +1,4 @@
-/** A node that runs another kernel than the others, in an emulated machine: programs go there and come back, and the other way round. */
+/** A node that runs another kernel than the others, in an emulated machine: a program goes there and comes back. */
 import assert from "node:assert/strict";
 import { release } from "node:os";
 import { test } from "node:test";
@@ -40,8 +40,8 @@ async function move(migrate: (to: string) => Promise<unknown>, to: string): Prom
       return;
     } catch (e) {
       const { code, message } = e as { code?: string; message: string };
-      if (code === "E_THERE" || message.includes("E_THERE")) return;
-      assert.ok(left > 0 && code !== "E_CANTMOVE" && !message.includes("E_CANTMOVE"), message);
+      if (code === "E_THERE") return;
+      assert.ok(left > 0 && code !== "E_CANTMOVE", message);
       await sleep(RETRY_MS);
     }
   }
@@ -53,7 +53,7 @@ function assertRounds(said: string): void {
   assert.equal(said, `ready\n${Array.from({ length: n }, (_, i) => `round ${i + 1} ok\n`).join("")}`);
 }
 
-test("programs of either kernel run on the other", { skip, timeout: 1_200_000 }, async (t) => {
+test("a program of this kernel runs on the other, and comes back", { skip, timeout: 1_200_000 }, async (t) => {
   await using cluster = await startCluster({ n: 2 });
   await using vm = await Machine.start(cluster, VM, fetchKernel(), [program("vdso")]);
   const there = await vm.sh("uname -r");
@@ -75,15 +75,4 @@ test("programs of either kernel run on the other", { skip, timeout: 1_200_000 },
   await cluster.sh(1, `kill ${pid}`);
   assert.equal((await ours.ended).signal, "SIGTERM");
   assertRounds(said);
-
-  await vm.sh(`cd /tmp; tesela run --portable /bin/vdso ${endless.join(" ")} >said 2>&1 & echo $! >/tmp/pid`);
-  await vm.sh("while ! grep -q round /tmp/said; do sleep 1; done", MEMBER_MS);
-  const theirs = await vm.sh("cat /tmp/pid");
-  for (let i = 0; i < MOVES; i++) {
-    const to = i % 2 === 0 ? "1" : "home";
-    await move((where) => vm.sh(`tesela migrate --json ${theirs} ${where}`, MEMBER_MS), to);
-    await vm.sh("n=$(grep -c round /tmp/said); while [ $(grep -c round /tmp/said) = $n ]; do sleep 1; done", MEMBER_MS);
-  }
-  await vm.sh(`kill ${theirs}`);
-  assertRounds(`${await vm.sh("cat /tmp/said")}\n`);
 });
