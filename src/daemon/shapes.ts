@@ -140,6 +140,8 @@ export interface Migrated {
   readonly bytes: number;
   readonly freezeMs: number;
   readonly totalMs: number;
+  /** Others that came along, since they share its memory; left out when there are none. */
+  readonly with?: readonly number[];
 }
 
 /** The answer to `why`: nothing stops it when there are no reasons. */

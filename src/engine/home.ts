@@ -38,6 +38,8 @@ export interface MoveResult {
   readonly bytes: number;
   readonly freezeMs: number;
   readonly totalMs: number;
+  /** Others that came along, since they share its memory; left out when there are none. */
+  readonly with?: readonly number[];
 }
 
 /** The home side of an engine: the node's own processes, wherever they run. */
@@ -129,8 +131,12 @@ export class Home implements HomeSide, Families, Mover {
             ? await moveOn(request, this.peer(to))
             : await depart(request, this.peer(to));
       for (const track of moved.tracks) track.moved(to === this.parts.node ? null : to, moved);
-      const result = { pid, from, to, bytes: moved.bytes, freezeMs: round(moved.freezeMs), totalMs: round(performance.now() - start) };
-      this.parts.log.info("moved", { ...result, ...(moved.tracks.length > 1 && { with: moved.tracks.slice(1).map((t) => t.pid) }) });
+      const others = moved.tracks.filter((t) => t !== lead).map((t) => t.pid);
+      const result = {
+        ...{ pid, from, to, bytes: moved.bytes, freezeMs: round(moved.freezeMs), totalMs: round(performance.now() - start) },
+        ...(others.length > 0 && { with: others }),
+      };
+      this.parts.log.info("moved", { ...result });
       return result;
     } catch (e) {
       const error = whatHappened(e, pid);

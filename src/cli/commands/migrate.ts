@@ -20,9 +20,9 @@ export async function run(call: Invocation): Promise<number> {
   return DONE;
 }
 
-/** `4711: node 1 -> node 2, 4.0 MiB, stood still 11.2 ms`. */
+/** `4711: node 1 -> node 2, 4.0 MiB, stood still 11.2 ms`; ` with 4712, 4713` for those that share its memory. */
 export function sentence(m: Migrated): string {
-  return `${m.pid}: node ${m.from} -> node ${m.to}, ${humanBytes(m.bytes)}, stood still ${m.freezeMs.toFixed(1)} ms`;
+  return `${m.pid}: node ${m.from} -> node ${m.to}, ${humanBytes(m.bytes)}, stood still ${m.freezeMs.toFixed(1)} ms${m.with ? ` with ${m.with.join(", ")}` : ""}`;
 }
 
 /** Status 0 when nothing stops it, so that scripts can ask. */
