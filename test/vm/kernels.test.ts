@@ -65,7 +65,11 @@ test("a program of this kernel runs on the other, and comes back", { skip, timeo
   await cluster.sh(1, `cp ${program("vdso")} /tmp/vdso`);
   const ours = await cluster.spawn(1, ["tesela", "run", "--portable", "/tmp/vdso", ...endless]);
   let said = "";
-  for (const stream of [ours.child.stdout, ours.child.stderr]) stream?.on("data", (part: Buffer) => (said += part.toString()));
+  for (const stream of [ours.child.stdout, ours.child.stderr]) {
+    stream?.on("data", (part: Buffer) => {
+      said += part.toString();
+    });
+  }
   await rounds(() => said, 1);
   const pid = String(ours.pid);
   for (let i = 0; i < MOVES; i++) {
