@@ -31,9 +31,10 @@ export function parseVdso(image: Buffer): VdsoElf | null {
   const sections = readSections(image);
   const symbols = sections.find((s) => s.type === SHT_DYNSYM);
   const strings = symbols && sections[symbols.link];
-  const code = sections.filter((s) => (s.flags & SHF_EXECINSTR) !== 0n).map(({ start, end }) => ({ start, end }));
+  const code = sections.filter((s) => (s.flags & SHF_EXECINSTR) !== 0n && s.start < s.end).map(({ start, end }) => ({ start, end }));
   if (!symbols || !strings || code.length === 0) return null;
-  return { functions: readFunctions(image, symbols, strings, code), code };
+  const functions = readFunctions(image, symbols, strings, code);
+  return functions.size === 0 ? null : { functions, code };
 }
 
 interface Section {
