@@ -20,7 +20,9 @@ const deputy = (memory: Buffer): Parameters<typeof restOfWrite>[0] =>
 
 const request = (nr: number, ...args: bigint[]): Buffer => {
   const r = Buffer.alloc(64);
-  [BigInt(nr), ...args].forEach((v, i) => r.writeBigUInt64LE(v, 8 * i));
+  [BigInt(nr), ...args].forEach((v, i) => {
+    r.writeBigUInt64LE(v, 8 * i);
+  });
   return r;
 };
 const argsOf = (r: Buffer | null): bigint[] => [0, 1, 2, 3].map((i) => r?.readBigUInt64LE(8 + 8 * i) ?? -1n);
