@@ -10,9 +10,9 @@ export const OWN_PAGES_END = SKELETON_END;
 /**
  * Nor may it touch the addresses where deputies are at home, or it could not come home with what it has there. Programs are not linked
  * there, and heap, libraries and stack, which grow towards each other, leave a wide gap between them; who keeps a map of its own address
- * space (valgrind, sanitizers) uses what is below.
+ * space (valgrind, sanitizers) uses what is below. V8 asks for places at random all over: room for 60,000 threads is hardly ever met.
  */
-export const DEPUTIES = { from: 0x2000_0000_0000n, to: 0x3000_0000_0000n } as const;
+export const DEPUTIES = { from: 0x2000_0000_0000n, to: 0x2010_0000_0000n } as const;
 
 /** mremap(2)'s new address counts with MREMAP_FIXED only. */
 export const MREMAP_FIXED = 0x2;

@@ -13,7 +13,7 @@
 /* Where valgrind loads a program, on both sides of what a program of fixed address has, and all over what only MAP_FIXED reaches. */
 static const uintptr_t places[] = {
     0x20000,        0x108000,       0x10000000,     0x70000000,     0x1000000000,   0xc000000000,   0x02008fff7000,
-    0x100000000000, 0x1ffffff00000, 0x200000000000, 0x240000000000, 0x2ffffff00000, 0x300000000000, 0x400000000000,
+    0x100000000000, 0x1ffffff00000, 0x200000000000, 0x240000000000, 0x200fffff0000, 0x201000000000, 0x400000000000,
 };
 #define PLACES (sizeof places / sizeof *places)
 
