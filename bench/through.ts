@@ -13,7 +13,7 @@ const WAYS = [
   { way: "write", from: 2, to: 1 },
 ] as const satisfies { way: string; from: Host; to: Host }[];
 /** Half of what plain TCP carries is twice its time. */
-const TARGET = { at: 2, of: "tcp c" } as const;
+const TARGET = { at: 2, of: "tcp node" } as const;
 
 /** How long bytes take to be read from home, and written to it, beside the same at home, and the same bytes on TCP. */
 export const through: Figure = {
