@@ -1,6 +1,7 @@
 import { readFileSync, readSync } from "node:fs";
 import { assert, present, TeselaError, toTeselaError } from "../base/mod.ts";
 import {
+  adviceOf,
   type Area,
   type FileHashes,
   contentHash,
@@ -108,6 +109,7 @@ function layoutOf(
     const where = refused.map((a) => a.line.name || a.line.start.toString(16)).join(", ");
     throw new TeselaError("E_CANTMOVE", `process ${pid} has mappings that cannot leave home: ${where}`, { reasons });
   }
+  const flags = proc.readVmFlags(pid);
   const files = new Map<string, CarriedFile>();
   const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
@@ -116,12 +118,12 @@ function layoutOf(
       const object = shows(objectId(area.line));
       if (!object) continue;
       objects.set(object.name, { name: object.name, size: object.size });
-      vmas.push(sharedVma(area, object.name));
+      vmas.push({ ...sharedVma(area, object.name), advice: adviceOf(flags.get(area.line.start)) });
       continue;
     }
     if (area.kind !== "anon" && area.kind !== "file") continue;
     try {
-      vmas.push(toVma(pid, area, hashes, files));
+      vmas.push({ ...toVma(pid, area, hashes, files), advice: adviceOf(flags.get(area.line.start)) });
     } catch (e) {
       if (!changing || (e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
     }

@@ -2,6 +2,7 @@ import { setPriority } from "node:os";
 import { CLONE } from "../abi/mod.ts";
 import { assert, TeselaError } from "../base/mod.ts";
 import {
+  advise,
   fitXstate,
   type Image,
   mapArea,
@@ -104,6 +105,8 @@ export class GuestBuild implements Disposable {
       if (image.vdso) build.vdso = mapVdso(tracees, build.tid, image.vdso, vmas, options.vdso, cache);
       build.mapAreas(vmas, zygote, cache);
       build.mapShared(vmas, zygote);
+      const advice = vmas.flatMap((v) => advise(v, 0, v.advice ?? 0));
+      if (advice.length > 0) runList(tracees, build.tid, advice);
       build.pages.expect(options.huge);
       return build;
     } catch (e) {

@@ -1,6 +1,16 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { assert, least, TeselaError } from "../base/mod.ts";
-import { isEngines, type Image, mayBeWritten, openMapped, readRseq, type SharedObject, type ThreadImage, type Vma } from "../image/mod.ts";
+import {
+  adviceOf,
+  isEngines,
+  type Image,
+  mayBeWritten,
+  openMapped,
+  readRseq,
+  type SharedObject,
+  type ThreadImage,
+  type Vma,
+} from "../image/mod.ts";
 import { libc, proc, ptrace, Regs } from "../sys/mod.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { CarriedFile, Layout } from "./capture-home.ts";
@@ -23,27 +33,43 @@ export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
   const files = new Map<string, CarriedFile>();
   const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
+  const flags = proc.readVmFlags(tid);
   using pagemap = proc.openProc(tid, "pagemap");
   const { vdso } = guest.image;
   if (vdso && guest.options.vdso) files.set(vdso.hash, carried(vdso.hash, guest.options.vdso.bytes));
   for (const line of ownLines(proc.readMaps(tid), vdso)) {
     const { start, end, prot } = line;
+    const advice = adviceOf(flags.get(start));
     const object = guest.options.memory?.shownBy(line);
     if (object) {
       objects.set(object.name, { name: object.name, size: object.size });
       const writable = mayBeWritten(tid, line);
-      vmas.push({ start, end, prot, growsDown: false, backing: { kind: "shared", object: object.name, offset: line.offset, writable } });
+      vmas.push({
+        start,
+        end,
+        prot,
+        growsDown: false,
+        advice,
+        backing: { kind: "shared", object: object.name, offset: line.offset, writable },
+      });
       continue;
     }
     const hash = hashOfMapping(line.name);
     if (hash !== null) {
       if (!files.has(hash)) files.set(hash, cachedFile(guest, cache, hash, line));
-      vmas.push({ start, end, prot, growsDown: false, backing: { kind: "file", hash, offset: line.offset } });
+      vmas.push({ start, end, prot, growsDown: false, advice, backing: { kind: "file", hash, offset: line.offset } });
       continue;
     }
     const { startStack } = guest.image.mm;
     const growsDown = start <= startStack && startStack < end;
-    vmas.push({ start: growsDown ? stackStart(guest, pagemap.fd, start, end) : start, end, prot, growsDown, backing: { kind: "anon" } });
+    vmas.push({
+      start: growsDown ? stackStart(guest, pagemap.fd, start, end) : start,
+      end,
+      prot,
+      growsDown,
+      advice,
+      backing: { kind: "anon" },
+    });
   }
   return { vmas, vdso, files, objects: [...objects.values()] };
 }

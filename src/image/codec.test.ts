@@ -16,6 +16,7 @@ const area = (start: bigint, end: bigint, more: Partial<Vma> = {}): Vma => ({
   end,
   prot: 3,
   growsDown: false,
+  advice: 5,
   backing: { kind: "anon" },
   ...more,
 });

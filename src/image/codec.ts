@@ -37,7 +37,7 @@ const PAGE_MASK = 0xfffn;
 const limit = list(u64, 2);
 /** `name`: a file's hash, or the name of what is shared. */
 const backing = obj({ kind: oneOf("anon", "file", "shared"), name: nullable(str(64)), offset: u64, writable: bool });
-const vma = obj({ start: u64, end: u64, prot: u8, growsDown: bool, backing });
+const vma = obj({ start: u64, end: u64, prot: u8, growsDown: bool, backing, advice: u8 });
 const thread = obj({
   tid: u32,
   regs: bytes(216),
@@ -80,7 +80,7 @@ type Wire = typeof image extends Field<infer T> ? T : never;
 export function encodeImage(i: Image): Buffer {
   const wire: Wire = {
     pid: i.pid,
-    vmas: i.vmas.map((v) => ({ ...v, backing: wireBacking(v.backing) })),
+    vmas: i.vmas.map((v) => ({ ...v, backing: wireBacking(v.backing), advice: v.advice ?? 0 })),
     objects: [...i.objects],
     vdso: i.vdso,
     mm: MM_FIELDS.map((f) => i.mm[f]),

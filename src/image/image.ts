@@ -25,6 +25,8 @@ export interface Vma {
   /** A stack that grows down on faults (MAP_GROWSDOWN). */
   readonly growsDown: boolean;
   readonly backing: Backing;
+  /** See {@link adviceOf}; none when left out. */
+  readonly advice?: number;
   /** At home: a shared mapping of a file that nobody can write, carried as a private copy. Not part of what travels. */
   readonly shared?: boolean;
 }

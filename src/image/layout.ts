@@ -1,4 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
+import { advise } from "./advice.ts";
 import type { Backing, Vma } from "./image.ts";
 import type { RawCall } from "./stub.ts";
 
@@ -98,9 +99,10 @@ export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
       if (s.want.backing.kind === "shared") throw new TeselaError("E_PROTOCOL", "shared memory came home to where it was not");
       const part: Vma = { ...s.want, start: s.start, end: s.end, growsDown: s.want.growsDown && s.start === s.want.start };
       if (s.want.backing.kind === "file") lost.push(part);
-      calls.push(mapArea({ ...part, backing: { kind: "anon" } }, null, false));
-    } else if (s.have.prot !== s.want.prot) {
-      calls.push(protectArea(s, s.want.prot));
+      calls.push(mapArea({ ...part, backing: { kind: "anon" } }, null, false), ...advise(s, 0, s.want.advice ?? 0));
+    } else {
+      if (s.have.prot !== s.want.prot) calls.push(protectArea(s, s.want.prot));
+      calls.push(...advise(s, s.have.advice ?? 0, s.want.advice ?? 0));
     }
   }
   return { calls, lost };

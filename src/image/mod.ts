@@ -1,3 +1,4 @@
+export * from "./advice.ts";
 export * from "./areas.ts";
 export type { Range } from "./huge.ts";
 export * from "./image.ts";

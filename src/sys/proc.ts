@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 
 /** Readers of /proc/PID (proc(5)). All throw ENOENT or ESRCH when the process is gone. */
 
@@ -35,6 +35,32 @@ export function parseMaps(text: string): MapsLine[] {
     });
   }
   return lines;
+}
+
+/**
+ * The flags of a process's areas by where they start: two letters each (proc_pid_smaps(5), VmFlags). The kernel looks at each page for
+ * this, 18 ms for a GiB of small ones. Empty where it has no such file.
+ */
+export function readVmFlags(pid: number): Map<bigint, readonly string[]> {
+  const flags = new Map<bigint, readonly string[]>();
+  let start = 0n;
+  for (const line of readSmaps(pid).split("\n")) {
+    const area = AREA.exec(line);
+    if (area) start = BigInt(`0x${area[1]}`);
+    else if (line.startsWith(VM_FLAGS)) flags.set(start, line.slice(VM_FLAGS.length).trim().split(" "));
+  }
+  return flags;
+}
+const AREA = /^([0-9a-f]+)-[0-9a-f]+ /;
+const VM_FLAGS = "VmFlags:";
+
+function readSmaps(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/smaps`, "latin1");
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT" && existsSync(`/proc/${pid}/maps`)) return "";
+    throw e;
+  }
 }
 
 export const readMaps = (pid: number): MapsLine[] => parseMaps(readFileSync(`/proc/${pid}/maps`, "utf8"));

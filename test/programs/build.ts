@@ -27,6 +27,7 @@ interface Recipe {
 const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing"];
 export const PROGRAMS = {
   abort: { source: "abort.c" },
+  advice: { source: "advice.c" },
   again: { source: "again.c" },
   barriers: { source: "barriers.c" },
   births: { source: "births.c" },
