@@ -62,8 +62,9 @@ test("processes survive the engine that held them", { skip, timeout: 120_000 }, 
   // In a read of its standard input, in a sleep that outlasts all of it.
   const reading = await start("/bin/sh", "-c", "echo ready; read line; echo got $line");
   const sleeping = await start("/bin/sh", "-c", "echo ready; exec sleep 6");
+  const many = await start(program("waits"));
   const began = performance.now();
-  const victims = [busy, registers, reading, sleeping];
+  const victims = [busy, registers, reading, sleeping, many];
   try {
     let signals = 0;
     for (const how of ["enter", "capture", "enter", "capture"]) {
@@ -89,6 +90,9 @@ test("processes survive the engine that held them", { skip, timeout: 120_000 }, 
     assert.ok(performance.now() - began > 5900, "the sleep was as long as it had to be");
     busy.child.kill("SIGTERM");
     assert.equal(await busy.ended, 0, `seed ${SEED}: ${busy.lines.join("; ")}`);
+    many.child.kill("SIGTERM");
+    assert.equal(await many.ended, 0, `seed ${SEED}: ${many.lines.join("; ")}`);
+    assert.match(many.lines.join("; "), /^ready; waits \d+ early 0$/, `seed ${SEED}`);
     assert.match(busy.lines.at(-1) ?? "", new RegExp(`signals ${signals} values 0$`));
     assert.equal(await registers.ended, 0, `seed ${SEED}: ${registers.lines.join("; ")}`);
   } finally {
