@@ -94,11 +94,21 @@ export async function stopThread(tracees: Tracees, tid: number): Promise<boolean
         ptrace.cont(tid);
         continue;
       }
+      keepCall(tid);
       return true;
     }
     goOn(tid);
   }
 }
+/** What our stop has ended is begun again though nothing more should come of the move, or of this engine. */
+function keepCall(tid: number): void {
+  const regs = new Regs();
+  ptrace.getRegs(tid, regs.bytes);
+  if (regs.result !== EINTR || !EINTR_WITHOUT_HANDLER.has(regs.syscallNumber)) return;
+  regs.set(Reg.rax, Restart.NOHAND);
+  ptrace.setRegs(tid, regs.bytes);
+}
+
 /** Any other stop than the one that was asked for makes the kernel forget that: it is asked for again. */
 function goOn(tid: number, signal = 0): void {
   ptrace.interrupt(tid);
