@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync, readdirSync, readFileSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -100,28 +100,39 @@ test("processes survive the engine that held them", { skip, timeout: 120_000 }, 
   }
 });
 
-test("nothing of a deputy stays in a process whose engine has ended before that has run", { skip, timeout: 60_000 }, async () => {
-  const busy = await start(program("busy"), "300");
-  const open = (): string[] => readdirSync(`/proc/${busy.pid}/fd`).filter((fd) => Number(fd) < FIRST_OF_OURS);
-  const before = open();
-  try {
-    for (let i = 0; i < 3; i++) {
-      await crash([busy], "set-up", 0);
-      // It looks at its descriptors in each of its rounds besides.
-      while (/^SigBlk:\t[^0]/m.test(readFileSync(`/proc/${busy.pid}/status`, "utf8"))) await sleep(1);
-      assert.deepEqual(
-        open().filter((fd) => !before.includes(fd)),
-        [],
-      );
+for (const how of ["set-up", "enter", "capture"]) {
+  test(`a process whose engine has ended at '${how}' keeps no descriptor of its deputies, and little memory`, {
+    skip,
+    timeout: 60_000,
+  }, async () => {
+    const waits = await start(program("waits"), ...UNMASKED);
+    const dir = `/proc/${waits.pid}`;
+    const open = (): string[] => readdirSync(`${dir}/fd`).map((fd) => `${fd} ${readlinkSync(`${dir}/fd/${fd}`)}`);
+    const kilobytes = (): number => Number(/^VmSize:\s*(\d+)/m.exec(readFileSync(`${dir}/status`, "utf8"))?.[1]);
+    const threads = readdirSync(`${dir}/task`).length;
+    const [before, size] = [open(), kilobytes()];
+    try {
+      for (let i = 1; i <= 3; i++) {
+        await crash([waits], how, 0);
+        // Each of its threads goes on by itself.
+        while (readdirSync(`${dir}/task`).some((tid) => isDeputy(`${dir}/task/${tid}`))) await sleep(1);
+        assert.deepEqual(open(), before);
+        assert.ok(kilobytes() - size <= i * threads * KEPT_KB, `${kilobytes() - size} kB more`);
+      }
+      waits.child.kill("SIGTERM");
+      assert.equal(await waits.ended, 0);
+      assert.match(waits.lines.join("; "), /^ready; waits \d+ early 0$/);
+    } finally {
+      waits.child.kill("SIGKILL");
     }
-    busy.child.kill("SIGTERM");
-    assert.equal(await busy.ended, 0, busy.lines.join("; "));
-  } finally {
-    busy.child.kill("SIGKILL");
-  }
-});
-/** They are at the top of those that a program may have by default. */
-const FIRST_OF_OURS = 1000;
+  });
+}
+/** Waits that do not block all signals themselves. */
+const UNMASKED = ["read", "futex", "nanosleep", "semop", "recv_limit", "epoll", "sigwaitinfo"];
+/** Pages that it goes on from. */
+const KEPT_KB = 32;
+/** All its signals are blocked. */
+const isDeputy = (task: string): boolean => /^SigBlk:\tf/m.test(readFileSync(`${task}/status`, "utf8"));
 
 test("processes that were away end with their engine, or when the next one finds them", { skip, timeout: 60_000 }, async () => {
   const idle = await start("/bin/sh", "-c", "echo ready; read line");

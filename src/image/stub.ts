@@ -4,8 +4,8 @@
  *
  * - 0x000 deputy loop: r13d = socket, r15 = exchange block. Receives 64 bytes (number, six arguments, padding), makes
  *   the call, sends 8 bytes of result, whether anybody hears it or not: what it was told to do before the engine ended is done. When
- *   the socket ends: before the commit it resumes the program where it was (rt_sigreturn over a frame made in advance), after the
- *   commit it kills the process, since its user area is lost.
+ *   the socket ends: before the commit it gives up its descriptor and its buffer (seat.ts, DeputyMap) and resumes the program where it
+ *   was (rt_sigreturn over a frame made in advance), after the commit it kills the process, since its user area is lost.
  * - 0x100 list runner: r15 = blocks of {number, six arguments, result}, r14 = how many; ends in int3.
  * - 0x180 one call, then int3.
  * - 0x1c0 pause for ever.
@@ -43,6 +43,13 @@ lost:
   mov rax, [r15+72]
   cmp dword ptr [rax], 0
   jne die
+  mov eax, 3
+  mov edi, r13d
+  syscall
+  mov eax, 11
+  lea rdi, [r15+0x7000]
+  mov esi, 0x108000
+  syscall
   mov rsp, [r15+80]
   mov eax, 15
   syscall
@@ -81,8 +88,8 @@ rest:
 
 const LOOP =
   "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f8407542498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f" +
-  "0549894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f05eb9a498b4748833800750b498b6750b80f0000000f05b8270000000f" +
-  "0589c7be09000000b83e0000000f05ebe9";
+  "0549894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f05eb9a498b47488338007528b8030000004489ef0f05b80b000000498d" +
+  "bf00700000be008010000f05498b6750b80f0000000f05b8270000000f0589c7be09000000b83e0000000f05ebe9";
 const LIST = "498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05498947384983c74049ffce75d6cc";
 const ONE = "0f05cc";
 const REST = "b8220000000f05ebf7";
