@@ -200,11 +200,16 @@ export function openProc(pid: number, file: string, flags: "r" | "r+" = "r"): Di
 const FLAGS_FIELD = 9;
 /** Set as soon as a task is on its way out, some time before it is a zombie (include/linux/sched.h). */
 const PF_EXITING = 0x4n;
+/** The thread's own pending signals among the first 31. */
+const PENDING_FIELD = 31;
+const SIGKILL_BIT = 1n << 8n;
 /** Whether there is such a process that has not ended: a zombie has, and one whose end has begun. */
 export function exists(pid: number): boolean {
   try {
     const stat = readStat(pid);
-    return stat.state !== "Z" && stat.state !== "X" && (stat.field(FLAGS_FIELD) & PF_EXITING) === 0n;
+    if (stat.state === "Z" || stat.state === "X" || (stat.field(FLAGS_FIELD) & PF_EXITING) !== 0n) return false;
+    // Killed, it has not got round to it yet; another thread may have.
+    return (stat.field(PENDING_FIELD) & SIGKILL_BIT) === 0n;
   } catch {
     return false;
   }
