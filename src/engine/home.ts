@@ -96,6 +96,8 @@ export class Home implements HomeSide, Families, Mover {
     const track = this.tracks.find(pid);
     if (track?.process) return [];
     const reasons = refusals(pid, false);
+    // Its memory cannot be looked at by way of a thread that has none any more.
+    if (reasons.some((r) => r === "leader_exit" || r === "ended" || r === "system")) return reasons;
     try {
       const { pids, objects } = await sharersOf(pid);
       const others = pids.slice(1).flatMap((other) => refusals(other, false));

@@ -43,7 +43,9 @@ describe("events, messages and locks through a deputy", { skip: noCompiler }, ()
   const path = (name: string): string => (shop as Workshop).path(name);
   const u64 = (...values: bigint[]): Buffer => {
     const b = Buffer.alloc(8 * values.length);
-    values.forEach((v, i) => b.writeBigUInt64LE(v, 8 * i));
+    values.forEach((v, i) => {
+      b.writeBigUInt64LE(v, 8 * i);
+    });
     return b;
   };
   const pipe = async (d: Deputy, flags = 0): Promise<[number, number]> => {

@@ -14,7 +14,9 @@ describe("paths and identities through a deputy", { skip: noCompiler }, () => {
   const path = (name: string): string => (shop as Workshop).path(name);
   const u64 = (...values: bigint[]): Buffer => {
     const b = Buffer.alloc(8 * values.length);
-    values.forEach((v, i) => b.writeBigInt64LE(v, 8 * i));
+    values.forEach((v, i) => {
+      b.writeBigInt64LE(v, 8 * i);
+    });
     return b;
   };
 
