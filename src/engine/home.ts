@@ -290,7 +290,7 @@ export class Home implements HomeSide, Families, Mover {
       } catch (e) {
         if ((home.phase as Phase) === "gone") return;
         // Job control has stopped it, for as long as it likes.
-        if (home.isStopped) start = performance.now();
+        if ([...(home.group?.members ?? [home])].some((one) => one.isStopped)) start = performance.now();
         if (performance.now() - start > this.parts.carry.answerMs * 2) throw e;
         this.parts.log.warn("coming home failed, trying again", { pid: home.pid, error: toTeselaError(e).message });
       }
