@@ -13,6 +13,8 @@ import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 
 const PAUSE_MS = 300;
+/** Many processes take their steps at once, on a machine that may be busy. */
+const STEP_MS = 10_000;
 const POLL_MS = 10;
 const HANG_MS = 60_000;
 /** Steps of a program that takes one a millisecond, at most. */
@@ -60,7 +62,7 @@ async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Prom
 }
 
 async function compare(...args: readonly string[]): Promise<void> {
-  await using n = await TestNodes.start(3);
+  await using n = await TestNodes.start(3, STEP_MS);
   const output = async (moving: (group: TestProgram) => Promise<void>): Promise<string> => {
     using group = await TestProgram.start(n.tracees, program("group"), ...args);
     await moving(group);
@@ -103,7 +105,7 @@ async function look(n: TestNodes, name: string): Promise<readonly [bigint, bigin
 }
 
 test("who opens shared memory that is away waits until it is home", { skip, timeout: 120_000 }, async () => {
-  await using n = await TestNodes.start(3);
+  await using n = await TestNodes.start(3, STEP_MS);
   const name = `/tesela-count-${process.pid}`;
   try {
     using counting = await TestProgram.start(n.tracees, program("shm-count"), name);
