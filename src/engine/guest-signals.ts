@@ -57,15 +57,16 @@ export class GuestSignals {
       handled ||= verdict === "handled";
       answer(verdict);
     }
-    // Any other thread may be waiting for it, or come to let it in.
-    if (this.guest.process.threads.size > 1 && this.waiting.some((info) => !this.isOwn(info))) this.guest.share();
+    // Any other thread may be waiting for it, or come to let it in. Where blocked ones wait at home, this one lets it in already.
+    const { threads, signalsAtHome } = this.guest.process;
+    if (threads.size > 1 && !signalsAtHome && this.waiting.some((info) => !this.isOwn(info))) this.guest.share();
     for (const signal of others) this.guest.process.signalled(signal, this.guest);
     return handled;
   }
 
   /** Whether a signal is for this thread alone: at home all that is for the process is asked about by way of the first one. */
   private isOwn(info: Uint8Array): boolean {
-    return !this.guest.isLeader || isThreadDirected(info) || this.guest.process.signalsAtHome;
+    return !this.guest.isLeader || isThreadDirected(info);
   }
 
   /** The guest is on the move: home asks again, wherever it is then. */

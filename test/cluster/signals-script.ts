@@ -50,8 +50,14 @@ export class Sender implements AsyncDisposable {
 }
 
 /** @returns what the program said, and its status */
-export async function play(cluster: TestCluster, sender: Sender, steps: readonly Step[], moving: boolean): Promise<string[]> {
-  await using talk = await Talk.start(cluster, [program("sigs-script")]);
+export async function play(
+  cluster: TestCluster,
+  sender: Sender,
+  steps: readonly Step[],
+  moving: boolean,
+  ...args: string[]
+): Promise<string[]> {
+  await using talk = await Talk.start(cluster, [program("sigs-script"), ...args]);
   await talk.until(/^ready/);
   let reading = true;
   let at = 1;

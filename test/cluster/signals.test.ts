@@ -110,6 +110,8 @@ for (const [i, length] of [300, 300, 300].entries()) {
     const have = await play(cluster, sender, steps, true);
     t.diagnostic(`seed ${seed}: ${steps.length} steps`);
     assert.deepEqual(have, want);
+    // The same where what it blocks waits at home.
+    assert.deepEqual(await play(cluster, sender, steps, true, "signalfd"), want);
   });
 }
 

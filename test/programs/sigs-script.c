@@ -13,6 +13,7 @@
  * Waiting for a line is a read of stdin: `eintr` is said when a handler interrupted it.
  */
 #include "common.h"
+#include <sys/signalfd.h>
 #include <poll.h>
 
 static char stack[65536];
@@ -122,10 +123,15 @@ static void command(const char *name, uint64_t set_bits, const char *rest) {
     }
 }
 
-int main(void) {
+/* With `signalfd` it has a descriptor that would read its signals, and never looks at it. */
+int main(int argc, char **argv) {
     char line[128], name[16], rest[64];
     stack_t alt = {.ss_sp = stack, .ss_size = sizeof stack};
     CHECK(sigaltstack(&alt, NULL) == 0);
+    sigset_t usual;
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGUSR1);
+    CHECK(argc < 2 || strcmp(argv[1], "signalfd") != 0 || signalfd(-1, &usual, SFD_CLOEXEC) >= 0);
     say("ready");
     while (read_line(line, sizeof line)) {
         rest[0] = '\0';
