@@ -8,7 +8,7 @@ for _ in range(100):
         time.sleep(0.1)
 f = s.makefile("rwb")
 h = hashlib.sha256()
-for i in range(1500):
+for i in range(4000):
     v = b"%d" % (i * 7919) * (i % 50 + 1)
     f.write(b"set k%d 0 0 %d\r\n%s\r\n" % (i % 300, len(v), v))
     f.flush()
