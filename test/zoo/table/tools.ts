@@ -228,8 +228,7 @@ export const TOOLS: readonly Program[] = [
     needs: ["valgrind", "gcc"],
     turns: 2,
     prepare: "gcc -g -O1 $ZOO/leak.c -o leak",
-    script:
-      "valgrind -q --leak-check=full --error-exitcode=9 $TOP/leak 2>&1 | tail -n 3; valgrind -q --vgdb=no --leak-check=full --error-exitcode=9 $TOP/leak 2>&1 | sed 's/==[0-9]*==//'",
+    script: "for o in yes no; do valgrind -q --vgdb=$o --leak-check=full --error-exitcode=9 $TOP/leak 2>&1; done | sed 's/==[0-9]*==//'",
   },
   {
     name: "fakeroot",
