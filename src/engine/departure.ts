@@ -149,6 +149,7 @@ class Departure {
       if (reasons.length > 0) refuse(pid, reasons);
     }
     const ticket = mover.ticket();
+    await mover.hashes.learn(pid);
     const before = readChangingLayout(pid, mover.hashes, () => ({ name: "", size: 0 }));
     const source = { task: pid, offer: this.offerOf(pid, ticket, before, objects.size > 0), files: before.files };
     const inbox = await mover.lines.begin(this.to, async (line) => void (await offer(line, source, carry)));

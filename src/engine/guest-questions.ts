@@ -50,7 +50,7 @@ async function mapFile(home: Deputy, args: readonly bigint[], hashes: FileHashes
     const accessMode = libc.must("fcntl", libc.fcntl(dup, F_GETFL, 0)) & O_ACCMODE;
     if ((flags & MAP_SHARED) !== 0n && (accessMode !== 0 || (prot & PROT_WRITE) !== 0n)) return { reason: "monkey" };
     if (st.size > MAX_MAPPED_FILE) return { reason: "big_mapping" };
-    return { hash: hashes.hashFd(dup) };
+    return { hash: await hashes.learnFd(dup) };
   } finally {
     closeSync(dup);
   }
@@ -60,7 +60,7 @@ async function sendFile(link: Link, home: Deputy, fd: bigint, hashes: FileHashes
   const dup = duplicate(home, fd);
   try {
     const { size } = fstatSync(dup);
-    const hash = hashes.hashFd(dup);
+    const hash = await hashes.learnFd(dup);
     for (let at = 0; at < size || at === 0; ) {
       const piece = Buffer.alloc(Math.min(FILE_PIECE, Math.max(size - at, 0)));
       const n = readSync(dup, piece, 0, piece.length, at);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, statfsSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { MiB } from "../base/mod.ts";
 import { memory, proc } from "../sys/mod.ts";
 
@@ -114,6 +115,46 @@ export function readAreas(pid: number, except: readonly { start: bigint; end: bi
 /** Content of mapped files by hash, remembered by inode and times so that a library is hashed once. */
 export class FileHashes {
   private readonly known = new Map<string, string>();
+  /** On their way, by the same keys. */
+  private readonly learning = new Map<string, Promise<string>>();
+
+  /**
+   * Hashes what a process has mapped ahead of {@link hash}, in pieces: a program of 100 MiB takes a while, and others wait for the engine.
+   * What it maps or unmaps meanwhile, and what cannot be opened, is left to that.
+   */
+  async learn(pid: number): Promise<void> {
+    const seen = new Set<string>();
+    for (const { kind, line } of readAreas(pid)) {
+      if (kind !== "file" || seen.has(line.name)) continue;
+      seen.add(line.name);
+      let fd: number;
+      try {
+        fd = openMapped(pid, line);
+      } catch {
+        // Whoever needs it says so.
+        continue;
+      }
+      try {
+        if (fstatSync(fd).size <= MAX_MAPPED_FILE) await this.learnFd(fd);
+      } finally {
+        closeSync(fd);
+      }
+    }
+  }
+
+  /** {@link hashFd} in pieces. */
+  async learnFd(fd: number): Promise<string> {
+    const key = keyOf(fd);
+    const known = this.known.get(key) ?? this.learning.get(key);
+    if (known !== undefined) return await known;
+    const work = inPieces(hashFile(fd));
+    this.learning.set(key, work);
+    try {
+      return this.remember(key, await work);
+    } finally {
+      this.learning.delete(key);
+    }
+  }
 
   /** @returns the sha256 of the file behind the mapping, or null when it is too big to carry. */
   hash(pid: number, line: proc.MapsLine): { hash: string; size: number } | null {
@@ -128,20 +169,41 @@ export class FileHashes {
 
   /** The sha256 of an open file. */
   hashFd(fd: number): string {
-    const st = fstatSync(fd, { bigint: true });
-    const key = `${st.dev}:${st.ino}:${st.size}:${st.mtimeNs}:${st.ctimeNs}`;
-    let hash = this.known.get(key);
-    if (hash === undefined) {
-      hash = hashFile(fd, Number(st.size));
-      if (this.known.size >= MAX_KNOWN) this.known.clear();
-      this.known.set(key, hash);
-    }
+    const key = keyOf(fd);
+    return this.known.get(key) ?? this.remember(key, atOnce(hashFile(fd)));
+  }
+
+  private remember(key: string, hash: string): string {
+    if (this.known.size >= MAX_KNOWN) this.known.clear();
+    this.known.set(key, hash);
     return hash;
   }
 }
 const MAX_KNOWN = 4096;
 
-function hashFile(fd: number, size: number): string {
+function keyOf(fd: number): string {
+  const st = fstatSync(fd, { bigint: true });
+  return `${st.dev}:${st.ino}:${st.size}:${st.mtimeNs}:${st.ctimeNs}`;
+}
+
+function atOnce(work: Generator<void, string>): string {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}
+
+async function inPieces(work: Generator<void, string>): Promise<string> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+    await setImmediate();
+  }
+}
+
+/** A step for each MiB. */
+function* hashFile(fd: number): Generator<void, string> {
+  const { size } = fstatSync(fd);
   const sum = createHash("sha256");
   const chunk = Buffer.alloc(Math.max(1, Math.min(size, MiB)));
   for (let at = 0; at < size; ) {
@@ -149,6 +211,7 @@ function hashFile(fd: number, size: number): string {
     if (n === 0) break;
     sum.update(chunk.subarray(0, n));
     at += n;
+    yield;
   }
   return sum.digest("hex");
 }
