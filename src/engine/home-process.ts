@@ -165,6 +165,14 @@ export class HomeProcess {
 
   // --- threads coming and going
 
+  /** Another process of this home that is away, by one of its threads. */
+  away(tid: number): HomeProcess | null {
+    for (const { tid: its, process } of this.options.directory.values()) {
+      if (its === tid && process !== this && process.phase !== "gone") return process;
+    }
+    return null;
+  }
+
   /** A thread that is not the first ends, and its guest, if it has one, when that is done. */
   endThread(thread: HomeThread, code: number, host: HostLink | null): void {
     const gone = thread.deputy.call(Sys.exit, code).then(

@@ -14,6 +14,7 @@ import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { restOfWrite } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
+import { awayTarget } from "./away-target.ts";
 import { OPENING } from "./own-view-files.ts";
 import { bringsSignalfd } from "./received-fds.ts";
 import { signalOf } from "./guest-build.ts";
@@ -24,6 +25,8 @@ const SIGTRAP = 5;
 const SIGSTOP = 19;
 /** A deputy that is to end its call is interrupted again after so long: it begins one within microseconds. */
 const CUT_AGAIN_MS = 1;
+/** From one look whether a process is home whose memory is wanted to the next. */
+const TARGET_POLL_MS = 5;
 /** A program that gets signals without end is moved all the same. */
 const FLOOD = 4;
 /** SIGTTIN and SIGTTOU: a background process that blocks them may use its terminal (drivers/tty/tty_jobctrl.c). */
@@ -331,6 +334,13 @@ export class HomeThread {
     const mask = this.bear(frame.sigmask);
     if (isExec(nr)) {
       becomeProgram(this, frame, host, mask).catch((e: unknown) => process.kill(`an error in its engine: ${String(e)}`));
+      return;
+    }
+    const other = awayTarget(process, nr, frame.request);
+    if (other) {
+      // The call is made again and again until the other is home: each time it may have ended, or be another process.
+      other.onBack("process_vm", nr);
+      setTimeout(() => process.host?.reply(this.ticket, frame.seq, Restart.NOINTR, []), TARGET_POLL_MS);
       return;
     }
     if (mask !== this.mask && !moving) void this.setMask(mask);

@@ -64,6 +64,8 @@ export const Sys = {
   membarrier: 324,
   rseq: 334,
   ioctl: 16,
+  processVmReadv: 310,
+  processVmWritev: 311,
   openat: 257,
   pidfdOpen: 434,
   closeRange: 436,

@@ -14,17 +14,24 @@ export const leaveMemory = (thread: ThreadImage | undefined): RawCall[] => [
   { nr: Sys.setTidAddress, args: [0] },
 ];
 
-/** Gives a deputy's pages back while `goesOn`, but those with the arguments and the environment, which ps(1) reads. */
+/**
+ * Gives a deputy's pages back while `goesOn`, but those with the arguments and the environment, which ps(1) reads. Who reads the memory
+ * of the process meanwhile (process_vm_readv(2)) shall be told that it is not there, and not find zeros: nothing of it is readable.
+ */
 export async function giveBack(deputy: Deputy, image: Image, goesOn: () => boolean, log: Log): Promise<void> {
   const keepFrom = image.mm.argStart & ~0xfffn;
   const keepTo = (image.mm.envEnd + 0xfffn) & ~0xfffn;
   for (const piece of pieces(image.vmas, keepFrom, keepTo)) {
     if (!goesOn()) return;
-    const call = dropPages(piece);
-    const r = await deputy.call(call.nr, ...call.args);
+    const [hidden = 0n, r = 0n] = await deputy.calls([hide(piece), dropPages(piece)]);
+    // Sealed, for example (mseal(2)).
+    if (isErrno(hidden)) log.info("memory at home stays readable", { pid: deputy.pid, start: piece.start, errno: Number(-hidden) });
     if (isErrno(r)) log.warn("memory at home was not given back", { pid: deputy.pid, start: piece.start, errno: Number(-r) });
   }
 }
+
+const PROT_NONE = 0;
+const hide = (r: { start: bigint; end: bigint }): RawCall => ({ nr: Sys.mprotect, args: [r.start, r.end - r.start, PROT_NONE] });
 
 /** Pages are given back in pieces, so that the guest's first calls do not wait behind a gigabyte. */
 const RELEASE_BYTES = 64n << 20n;

@@ -51,6 +51,7 @@ export const PROGRAMS = {
   "own-threads": { source: "own-threads.c", flags: ["-pthread"] },
   "own-view": { source: "own-view.c" },
   places: { source: "places.c" },
+  peek: { source: "peek.c" },
   pipes: { source: "pipes.c" },
   segv: { source: "segv.c" },
   "shm-count": { source: "shm-count.c" },
