@@ -33,7 +33,7 @@ export class Census {
   /** What it maps of a device (proc_pid_maps(5)), as it was when it was first looked at. */
   linesOn(pid: number, dev: string): readonly proc.MapsLine[] {
     return remembered(this.lines, `${pid} ${dev}`, () => {
-      const text = remembered(this.maps, pid, () => unlessGone(() => readFileSync(`/proc/${pid}/maps`, "latin1")) ?? "");
+      const text = remembered(this.maps, pid, () => readMaps(pid));
       const field = ` ${dev} `;
       return text.includes(field)
         ? proc.parseMaps(
@@ -55,9 +55,6 @@ export class Census {
   forget(): void {
     this.maps.clear();
     this.lines.clear();
-    this.forgetOpen();
-  }
-  forgetOpen(): void {
     this.open.clear();
   }
 }
@@ -69,6 +66,17 @@ function remembered<K, T>(known: Map<K, T>, key: K, look: () => T): T {
     known.set(key, value);
   }
   return value;
+}
+
+/** Of a process whose first thread has ended another one tells. */
+function readMaps(pid: number): string {
+  const text = unlessGone(() => readFileSync(`/proc/${pid}/maps`, "latin1")) ?? "";
+  if (text !== "") return text;
+  for (const tid of unlessGone(() => readdirSync(`/proc/${pid}/task`)) ?? []) {
+    const its = tid === String(pid) ? "" : unlessGone(() => readFileSync(`/proc/${pid}/task/${tid}/maps`, "latin1"));
+    if (its) return its;
+  }
+  return "";
 }
 
 /** Links of descriptors that cannot be of shared memory, though they look like files. */

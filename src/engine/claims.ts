@@ -1,5 +1,6 @@
 import { TeselaError } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { whatHappened } from "./guard.ts";
 import type { Group } from "./group.ts";
 import type { Track, Tracks } from "./tracks.ts";
 
@@ -30,6 +31,16 @@ export class Claims implements Disposable {
   takeMember(track: Track): void {
     track.claimed = true;
     this.taken.add(track);
+  }
+
+  /** Whatever step it was that made a move fail: where one of those that it was about has ended, that is the reason. */
+  whatHappened(e: unknown, lead: Track): TeselaError {
+    const error = whatHappened(e, lead.pid);
+    if (error.code === "E_GONE" || error.code === "E_CANTMOVE") return error;
+    const ended = [...this.taken].find((track) => track !== lead && !proc.exists(track.pid));
+    if (!ended) return error;
+    const message = `process ${ended.pid}, which shared the memory of process ${lead.pid}, ended while they were to be moved; try again`;
+    return new TeselaError("E_BUSY", message, {}, { cause: error });
   }
 
   [Symbol.dispose](): void {

@@ -13,10 +13,11 @@ import { step } from "./faults.ts";
 import { type FrozenProcess, isGone, threadsOf } from "./freeze.ts";
 import { whatHappened } from "./guard.ts";
 import { Group } from "./group.ts";
-import { type HomeProcess, landingsOf } from "./home-process.ts";
+import type { HomeProcess } from "./home-process.ts";
+import { landingsOf } from "./landing.ts";
 import type { Phase } from "./home-types.ts";
 import type { Link } from "./links.ts";
-import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { all, letRun, mayMove, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
 import { refusals, refuse } from "./refusals.ts";
 import { letAllGo, seizeAndFreeze } from "./seize.ts";
@@ -52,7 +53,8 @@ export async function depart(request: Request, to: PeerAddress): Promise<Moved> 
   try {
     return await departure.run();
   } catch (e) {
-    await departure.undo(e);
+    // Once their guests run there is no way back.
+    if (!departure.over) await departure.undo(e);
     throw e;
   }
 }
@@ -64,6 +66,8 @@ class Departure {
   private readonly travellers: Traveller[] = [];
   private readonly census = new Census();
   private group: Group | null = null;
+  /** The other node runs them. */
+  over = false;
 
   constructor(request: Request, to: PeerAddress, link: Link) {
     this.request = request;
@@ -82,6 +86,7 @@ class Departure {
       await this.freeze();
       if (sharers.objects.size === 0) break;
       // Before it stood one may have had children.
+      this.census.forget();
       sharers = await sharersOf(lead.pid, this.census);
       const late = sharers.pids.filter((pid) => !this.travellers.some((t) => t.track.pid === pid));
       if (late.length === 0) break;
@@ -108,20 +113,28 @@ class Departure {
     await letRun(mover, this.link, ready, mover.parts.node, keep);
     const freezeMs = performance.now() - start;
     this.link.mustLive();
-    for (const { home, traveller } of ready) {
+    this.over = true;
+    // One may have been killed since.
+    const living = ready.filter(({ home }) => home.phase !== "gone");
+    for (const { home, traveller } of living) {
       traveller.track.process = home;
       this.group?.add(home);
     }
-    const gone = await Promise.allSettled(ready.map(({ home, image }) => home.depart(this.link, image)));
+    if (living.length === 0) this.giveUpGroup();
+    const left = await Promise.allSettled(ready.map(({ home, image }) => home.depart(this.link, image)));
     this.group?.drop(log);
     for (const { inbox } of this.travellers) mover.lines.keep(inbox, this.to);
-    gone.forEach((result, i) => {
-      if (result.status === "fulfilled") return;
-      // It is away, and what it was here is gone: there is no way back.
-      ready[i]?.home.kill(`it could not take leave of its home: ${toTeselaError(result.reason).message}`);
-      if (i === 0) throw result.reason;
+    return movedAway(ready, left, "it could not take leave of its home", {
+      tracks: living.map(({ traveller }) => traveller.track),
+      bytes: bytes.reduce((sum, n) => sum + n, 0),
+      freezeMs,
     });
-    return { tracks: this.travellers.map((t) => t.track), bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs };
+  }
+
+  /** Nobody is left who shares anything. */
+  private giveUpGroup(): void {
+    if (this.group?.stay) forget(this.request.mover, this.group.stay);
+    this.group?.[Symbol.dispose]();
   }
 
   /** Does something for one of them; one that has ended meanwhile does not hold up the others. */
@@ -142,7 +155,7 @@ class Departure {
     const track = mover.tracks.of(pid);
     claims.take(track);
     if (track.process) refuseFor(lead.pid, pid, objects, ["away"]);
-    if (pid !== lead.pid && uid !== null && uid !== 0 && uid !== realUid(pid)) refuseFor(lead.pid, pid, objects, ["other_user"]);
+    if (pid !== lead.pid && !mayMove(uid, pid)) refuseFor(lead.pid, pid, objects, ["other_user"]);
     if (!track.seized) {
       const reasons = refusals(pid, false);
       if (reasons.length > 0 && pid !== lead.pid) refuseFor(lead.pid, pid, objects, reasons);
@@ -246,9 +259,10 @@ class Departure {
       throw new TeselaError("E_CANTMOVE", message, { reasons: ["monkey"] }, { cause: e });
     }
     // Somebody may have come in before.
-    this.census.forgetOpen();
+    this.census.forget();
     const now = await sharersOf(pid, this.census);
-    if (now.pids.length > this.travellers.length)
+    const left = new Set(this.travellers.map((t) => t.track.pid));
+    if (now.pids.some((other) => !left.has(other)))
       throw new TeselaError("E_BUSY", `process ${pid} has just come to share memory; try again`);
     return now.guards;
   }
@@ -257,8 +271,7 @@ class Departure {
   async undo(cause: unknown): Promise<void> {
     for (const { inbox } of this.travellers) inbox.channel.close(toTeselaError(cause));
     for (const traveller of this.travellers) await this.putBack(traveller);
-    if (this.group?.stay) forget(this.request.mover, this.group.stay);
-    if (this.group?.members.size === 0) this.group[Symbol.dispose]();
+    this.giveUpGroup();
   }
 
   private async putBack({ track, frozen, home }: Traveller): Promise<void> {
@@ -280,5 +293,3 @@ class Departure {
   }
 }
 const PAGE = 4096;
-
-const realUid = (pid: number): number => Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "").split("\t")[0]);

@@ -7,7 +7,8 @@ import { Log } from "../base/mod.ts";
 import { FileHashes } from "../image/mod.ts";
 import { Tracees } from "../sys/mod.ts";
 import { captureAtHome, readLayout } from "./capture-home.ts";
-import { type HomeProcess, landingsOf } from "./home-process.ts";
+import type { HomeProcess } from "./home-process.ts";
+import { landingsOf } from "./landing.ts";
 import { enterAll, SEED, seeded, TestProgram } from "./test-nodes.ts";
 import { NO_CPU } from "./tracks.ts";
 

@@ -26,7 +26,7 @@ export class Door implements Disposable {
       throw e;
     }
     this.timer = setInterval(() => {
-      for (const opening of this.watch.waiting()) {
+      for (const opening of this.look()) {
         if (passes(opening.pid)) opening.allow();
         else {
           this.held.push(opening);
@@ -37,9 +37,22 @@ export class Door implements Disposable {
     this.timer.unref();
   }
 
+  private look(): Opening[] {
+    try {
+      return this.watch.waiting();
+    } catch {
+      // Out of descriptors, say: the kernel has refused whoever that was about, and others are asked about again.
+      return [];
+    }
+  }
+
+  /** Closing it lets everybody through. */
   [Symbol.dispose](): void {
     clearInterval(this.timer);
-    for (const opening of this.held.splice(0)) opening.allow();
-    this.watch[Symbol.dispose]();
+    try {
+      for (const opening of this.held.splice(0)) opening.allow();
+    } finally {
+      this.watch[Symbol.dispose]();
+    }
   }
 }

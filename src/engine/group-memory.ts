@@ -22,13 +22,14 @@ interface Entry extends SharedObject {
 export class GroupMemory {
   private readonly entries = new Map<string, Entry>();
   private readonly onEmpty: () => void;
-  /** Bytes that may still come. */
-  private room: number;
+  private readonly room: () => number;
+  private coming = 0;
   private members = 0;
   /** Where all of them live, once the first one does. */
   place: { readonly space: PidSpace; readonly shift: Shift | null } | null = null;
 
-  constructor(room: number, onEmpty: () => void) {
+  /** @param room bytes that may come now */
+  constructor(room: () => number, onEmpty: () => void) {
     this.room = room;
     this.onEmpty = onEmpty;
   }
@@ -42,10 +43,15 @@ export class GroupMemory {
     }
     if (this.entries.size >= MAX_OBJECTS) throw new TeselaError("E_PROTOCOL", "a group that shares too much");
     const fd = libc.must("memfd_create", libc.memfdCreate(MEMFD, MFD_CLOEXEC));
-    ftruncateSync(fd, size);
-    const entry = { name, size, fd, inode: fstatSync(fd, { bigint: true }).ino };
-    this.entries.set(name, entry);
-    return entry;
+    try {
+      ftruncateSync(fd, size);
+      const entry = { name, size, fd, inode: fstatSync(fd, { bigint: true }).ino };
+      this.entries.set(name, entry);
+      return entry;
+    } catch (e) {
+      closeSync(fd);
+      throw e;
+    }
   }
 
   /** A descriptor of it, to be closed by the caller: only for reading when it may never be made writable. */
@@ -58,8 +64,7 @@ export class GroupMemory {
     const { fd, size } = this.entry(object);
     if (at + bytes.length > size) throw new TeselaError("E_PROTOCOL", "shared memory that is longer than its home said");
     // The kernel counts these pages as the engine's, not as its guests'.
-    this.room -= bytes.length;
-    if (this.room < 0) throw new TeselaError("E_NOMEM", "this node has no memory left for what a group shares");
+    if (this.room() < bytes.length) throw new TeselaError("E_NOMEM", "this node has no memory left for what a group shares");
     for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
   }
 
@@ -77,6 +82,20 @@ export class GroupMemory {
 
   join(): void {
     this.members++;
+  }
+  /** A process is on its way that shares it. */
+  expect(): Disposable {
+    this.join();
+    this.coming++;
+    return {
+      [Symbol.dispose]: () => {
+        this.coming--;
+        this.leave();
+      },
+    };
+  }
+  get isComing(): boolean {
+    return this.coming > 0;
   }
   leave(): void {
     if (--this.members > 0) return;

@@ -142,3 +142,30 @@ test("who opens shared memory that is away waits until it is home", { skip, time
     rmSync(`/dev/shm${name}`, { force: true });
   }
 });
+
+test("one of a group that is killed at any moment of a move takes none of the others with it", { skip, timeout: 180_000 }, async () => {
+  await using n = await TestNodes.start(3, STEP_MS);
+  const random = seeded();
+  const children = 8;
+  for (let round = 0; round < 3; round++) {
+    using herd = await TestProgram.start(n.tracees, program("herd"), String(children));
+    for (let left = tree(herd.pid).slice(1); left.length > 0; left = tree(herd.pid).slice(1)) {
+      const victim = left[random.int(left.length)] ?? 0;
+      // The one that is moved, or another that goes along.
+      const moved = random.int(2) === 0 ? victim : herd.pid;
+      const to = random.int(4) === 0 ? ("home" as const) : 2 + random.int(2);
+      const over = n.home.migrate(moved, to).catch((e: unknown) => {
+        const { code, message } = toTeselaError(e);
+        if (!["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_BUSY"].includes(code)) assert.fail(`seed ${SEED}: ${code} ${message}`);
+      });
+      await sleep(random.float() * 120);
+      libc.kill(victim, 9);
+      await over;
+    }
+    const said = await herd.end();
+    assert.equal(said, `ready\ndone ${children} of ${children}\nstatus 0\n`, `seed ${SEED}, round ${round}\n${n.logged.slice(-6000)}`);
+  }
+  const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
+  for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
+  assert.equal(left(), 0, `seed ${SEED}`);
+});

@@ -6,7 +6,7 @@ import type { HomeProcess } from "./home-process.ts";
 import type { Link } from "./links.ts";
 import { Sys } from "./numbers.ts";
 import { dropContent } from "./shared-content.ts";
-import type { proc } from "../sys/mod.ts";
+import { libc, type proc } from "../sys/mod.ts";
 import type { FoundObject } from "./sharers.ts";
 
 /** Memory that a group shares, at home: held open, for its processes may unmap it while they are away. */
@@ -36,6 +36,7 @@ export class Group implements Disposable {
   private readonly byId: ReadonlyMap<string, HomeObject>;
   private door: Door | null = null;
   private knocked = false;
+  private disposed = false;
 
   private constructor(objects: readonly HomeObject[]) {
     this.objects = objects;
@@ -105,6 +106,7 @@ export class Group implements Disposable {
 
   /** All have left: the memory at home is given back. */
   drop(log: Log): void {
+    if (this.disposed) return;
     for (const { fd, size, name } of this.objects) {
       try {
         dropContent(fd, size);
@@ -127,15 +129,25 @@ export class Group implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.disposed) return;
+    this.disposed = true;
     this.door?.[Symbol.dispose]();
     for (const { fd } of this.objects) closeSync(fd);
   }
 }
 const O_RDWR = 2;
+const F_GET_SEALS = 1034;
+/** F_SEAL_WRITE, F_SEAL_FUTURE_WRITE. */
+const WRITE_SEALS = 0x18;
 
 function open(pid: number, line: proc.MapsLine, reason: string): number {
   try {
-    return openMapped(pid, line, O_RDWR);
+    const fd = openMapped(pid, line, O_RDWR);
+    // What may not be written could not come home (F_GET_SEALS; other files have none).
+    const seals = libc.fcntl(fd, F_GET_SEALS, 0);
+    if (seals < 0 || (seals & WRITE_SEALS) === 0) return fd;
+    closeSync(fd);
+    throw new Error("it is sealed");
   } catch (e) {
     throw new TeselaError(
       "E_CANTMOVE",

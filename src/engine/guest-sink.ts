@@ -23,11 +23,12 @@ export class GuestSink implements Sink, Disposable {
   private readonly offered: Head<"offer">;
   private readonly shift: Promise<Shift | null>;
   private readonly memory: GroupMemory | null;
+  private expected: Disposable | null;
   private build: GuestBuild | null = null;
 
   constructor(parts: Parts, offered: Head<"offer">, shift: Promise<Shift | null>, memory: GroupMemory | null) {
     this.memory = memory;
-    memory?.join();
+    this.expected = memory?.expect() ?? null;
     this.parts = parts;
     this.offered = offered;
     this.shift = shift;
@@ -65,6 +66,7 @@ export class GuestSink implements Sink, Disposable {
   }
   [Symbol.dispose](): void {
     this.build?.kill();
-    this.memory?.leave();
+    this.expected?.[Symbol.dispose]();
+    this.expected = null;
   }
 }

@@ -3,7 +3,8 @@ import type { Image } from "../image/mod.ts";
 import { isEnd, libc, proc, ptrace, type Tracees } from "../sys/mod.ts";
 import { BorneSignals } from "./borne-signals.ts";
 import { Deputy } from "./deputy.ts";
-import { type Frozen, type FrozenProcess, isGone, pendingSignals, resumeRegs, threadsOf } from "./freeze.ts";
+import { type Frozen, isGone, pendingSignals, resumeRegs } from "./freeze.ts";
+import type { Landing } from "./landing.ts";
 import type { Group } from "./group.ts";
 import type { Verdict } from "./guest-types.ts";
 import type { Becoming } from "./home-exec.ts";
@@ -30,11 +31,6 @@ const MOST_NEWS = 64;
 export interface Told {
   readonly tid: number;
   readonly info: Uint8Array;
-}
-
-/** How one thread goes on at home, and the signals that its guest had pending for it alone. */
-export interface Landing extends Pick<Frozen, "tid" | "regs" | "xstate" | "sigmask" | "restart"> {
-  readonly pending?: readonly Uint8Array[];
 }
 
 /** The original of a process that is, or is about to be, away: its threads serve as deputies. */
@@ -71,6 +67,8 @@ export class HomeProcess {
   private departed: (() => void)[] = [];
   /** A move has been asked for: no thread begins or ends any more. */
   private wanted = false;
+  /** Tells one take-over from the next. */
+  private takeOvers = 0;
   /** Threads and children begin one after the other. */
   readonly births = new Turns();
   /** How much is being done {@link beforeCalls}. */
@@ -357,9 +355,12 @@ export class HomeProcess {
     this.mustLive();
     if (this.isStopped) throw this.leader.isStoppedError();
     this.wanted = true;
+    const mine = ++this.takeOvers;
     await this.births.idle();
     await Promise.all(this.leaving);
     this.mustLive();
+    // Whoever wanted it has given it up meanwhile, or somebody else wants it.
+    if (this.takeOvers !== mine) throw new TeselaError("E_BUSY", `process ${this.pid} is not taken over any more`);
     this.host?.stand(this.ticket, true);
     await Promise.all([...this.threads.values()].map((t) => t.takeOver()));
     // What is on its way into a queue has to be there.
@@ -372,6 +373,7 @@ export class HomeProcess {
     // Once they were taken over, it goes on by a thaw, which brings what has come.
     if (this.wanted && this.phase !== "moving") this.host?.stand(this.ticket, false);
     this.wanted = false;
+    this.takeOvers++;
     for (const thread of this.threads.values()) {
       thread.giveUpTakeOver();
       if (this.signalsAtHome) this.borne.settle(thread);
@@ -495,6 +497,3 @@ export class HomeProcess {
 
 const pendingOf = (known: Pick<Image, "threads"> | undefined, tid: number): readonly Uint8Array[] =>
   known?.threads.find((t) => t.tid === tid)?.pending ?? [];
-
-/** The frozen threads of a process that goes on at home as if nothing had been. */
-export const landingsOf = (frozen: FrozenProcess): Landing[] => threadsOf(frozen).map((f) => ({ ...f, pending: [] }));

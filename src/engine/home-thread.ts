@@ -16,7 +16,7 @@ import { restOfWrite } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
 import { awayTarget } from "./away-target.ts";
 import { OPENING } from "./own-view-files.ts";
-import { bringsSignalfd } from "./received-fds.ts";
+import { bringsShared, bringsSignalfd } from "./received-fds.ts";
 import { signalOf } from "./guest-build.ts";
 import { isThreadDirected, isOfThread, signalBit, STOPPING } from "./signals.ts";
 import { BEARABLE } from "./signals-at-home.ts";
@@ -357,6 +357,7 @@ export class HomeThread {
       this.guarded(() => {
         // From the next move on it can read its signals there.
         if (!process.signalsAtHome && bringsSignalfd(deputy, nr, frame.request, result)) process.onBack("signalfd", nr);
+        if (process.group && bringsShared(process.group, deputy, nr, frame.request, result)) process.onBack("shared_memory", nr);
         const reason = result >= 0n ? whyNotOpen(process, nr, result) : null;
         if (reason !== null) {
           void deputy.call(Sys.close, result).then(
@@ -461,8 +462,11 @@ export class HomeThread {
   }
 }
 
+/** creat(2), open_by_handle_at(2). */
+const OPENING_TOO: ReadonlySet<number> = new Set([85, 304]);
+
 /** Why a process may not have a descriptor that it has just got: what that shows is not at home. */
 function whyNotOpen({ ownView, group, pid }: HomeProcess, nr: number, fd: bigint): string | null {
   if (ownView.refuses(nr, fd)) return "own_view";
-  return OPENING.has(nr) && group?.isOpenedBy(pid, fd) ? "shared_memory" : null;
+  return group && (OPENING.has(nr) || OPENING_TOO.has(nr)) && group.isOpenedBy(pid, fd) ? "shared_memory" : null;
 }

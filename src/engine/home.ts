@@ -12,7 +12,6 @@ import { Claims } from "./claims.ts";
 import { depart } from "./departure.ts";
 import type { Deputy } from "./deputy.ts";
 import { followToExec } from "./exec-stop.ts";
-import { whatHappened } from "./guard.ts";
 import { guestQuestions } from "./guest-questions.ts";
 import { type Families, familyQuestions, type Forked } from "./home-family.ts";
 import { HomeProcess } from "./home-process.ts";
@@ -133,6 +132,7 @@ export class Home implements HomeSide, Families, Mover {
             ? await moveOn(request, this.peer(to))
             : await depart(request, this.peer(to));
       for (const track of moved.tracks) track.moved(to === this.parts.node ? null : to, moved);
+      if (moved.error !== undefined) throw moved.error;
       const others = moved.tracks.filter((t) => t !== lead).map((t) => t.pid);
       const result = {
         ...{ pid, from, to, bytes: moved.bytes, freezeMs: round(moved.freezeMs), totalMs: round(performance.now() - start) },
@@ -141,7 +141,7 @@ export class Home implements HomeSide, Families, Mover {
       this.parts.log.info("moved", { ...result });
       return result;
     } catch (e) {
-      const error = whatHappened(e, pid);
+      const error = claims.whatHappened(e, lead);
       if (error.code === "E_CANTMOVE") lead.cantmove = (error.details.reasons as string[] | undefined) ?? [];
       this.parts.log.warn("a move failed", {
         pid,
@@ -304,7 +304,7 @@ export class Home implements HomeSide, Families, Mover {
     if (group?.remove(p)) {
       if (group.stay) void reclaim(this, group, group.stay);
       else group[Symbol.dispose]();
-    }
+    } else group?.answer();
     const track = this.tracks.find(p.pid);
     if (track?.process === p) track.process = null;
     if (!proc.exists(p.pid)) this.tracks.forget(p.pid);

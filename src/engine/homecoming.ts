@@ -6,7 +6,8 @@ import { waitForHome } from "./clocks.ts";
 import { step } from "./faults.ts";
 import { frameRegs, KEEP_STACK } from "./freeze.ts";
 import { howItGoesOn } from "./home-landing.ts";
-import type { HomeProcess, Landing } from "./home-process.ts";
+import type { HomeProcess } from "./home-process.ts";
+import type { Landing } from "./landing.ts";
 import { HomeSink } from "./home-sink.ts";
 import type { Link } from "./links.ts";
 import { all, type Moved, OPEN_MS, type Request } from "./mover.ts";
@@ -29,7 +30,9 @@ export async function bringHome(request: Request): Promise<Moved> {
   if (!lead.process?.host) throw new TeselaError("E_EXISTS", `process ${lead.pid} is at home`);
   const { home, link } = hostOf(lead.process, lead.pid);
   const start = performance.now();
-  const stay = home.group?.stay ?? null;
+  // Should it end meanwhile, the others are still those.
+  const { group } = home;
+  const stay = group?.stay ?? null;
   const comers: Comer[] = [];
   let homes: readonly HomeProcess[] = [home];
   using sinks = new DisposableStack();
@@ -41,7 +44,7 @@ export async function bringHome(request: Request): Promise<Moved> {
     await freezeGuests(link, homes, carry.stepMs);
     const bytes = await all(comers.map((comer) => receive(request, comer)));
     await step(carry.faults, "land");
-    if (home.group) home.group.stay = null;
+    if (group) group.stay = null;
     await land(request, comers);
     if (stay) forget(mover, stay);
     for (const { channel, home: one } of comers) {
@@ -52,8 +55,8 @@ export async function bringHome(request: Request): Promise<Moved> {
     return { tracks, bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs: performance.now() - start };
   } catch (e) {
     for (const { channel } of comers) channel.close(toTeselaError(e));
-    if (home.group) home.group.stay = stay;
-    for (const one of new Set([...homes, ...(home.group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
+    if (group) group.stay = stay;
+    for (const one of new Set([...homes, ...(group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
     for (const { home: one, image } of comers) if (image) await one.release(image);
     throw e;
   }

@@ -13,9 +13,9 @@ export class HostGroups {
 
   /**
    * What those have in common that come from a node under one name; null for a process that comes alone.
-   * @param room bytes that may come with them
+   * @param room bytes that may come now
    */
-  comes({ home, group }: Head<"offer">, from: number, room: number): GroupMemory | null {
+  comes({ home, group }: Head<"offer">, from: number, room: () => number): GroupMemory | null {
     if (group === undefined) return null;
     const key = `${home}:${from}:${group}`;
     let memory = this.here.get(key);

@@ -17,6 +17,7 @@ import type { GuestOptions, ThreadOptions } from "./guest-types.ts";
 import { type GuestBuild, SIGTRAP, signalOf } from "./guest-build.ts";
 import { GuestProcess } from "./guest-process.ts";
 import { HostGroups } from "./host-groups.ts";
+import { offerOf } from "./guest-offer.ts";
 import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
@@ -116,24 +117,39 @@ export class Hosting {
     const { cache, carry, facts } = this.parts;
     // Home's vdso is among the files.
     inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h) && h !== facts.vdso) });
-    const sink = new GuestSink(this.parts, head, this.homeShift(head), this.groups.comes(head, inbox.channel.peer.node, this.room));
+    const sink = new GuestSink(
+      this.parts,
+      head,
+      this.homeShift(head),
+      this.groups.comes(head, inbox.channel.peer.node, () => this.room),
+    );
     const files = new IncomingFiles(cache);
     try {
       await receiveFrozen(inbox, sink, carry, (m) => (m.type === "file" ? files.take(m) : sink.share(m)));
       const build = sink.release();
       const key = arrivalKey(head.home, head.ticket, inbox.channel.peer.node);
       this.forget(key);
-      const timer = setTimeout(() => {
-        this.forget(key);
-        this.parts.log.warn("a process arrived and its home did not start it", { home: head.home, pid: head.pid });
-      }, GO_MS);
-      // It holds up nothing that has nothing else to do.
-      timer.unref();
-      this.arrived.set(key, { build, timer });
+      this.arrived.set(key, { build, timer: this.giveUpLater(key, build) });
     } finally {
       files[Symbol.dispose]();
       sink[Symbol.dispose]();
     }
+  }
+
+  /** Home starts a process once all have come that share its memory. */
+  private giveUpLater(key: string, build: GuestBuild): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      const here = this.arrived.get(key);
+      if (here?.build === build && build.memory?.isComing) {
+        this.arrived.set(key, { build, timer: this.giveUpLater(key, build) });
+        return;
+      }
+      this.forget(key);
+      this.parts.log.warn("a process arrived and its home did not start it", { pid: build.image.pid });
+    }, GO_MS);
+    // It holds up nothing that has nothing else to do.
+    timer.unref();
+    return timer;
   }
 
   /** Ends a process that has come and does not run. */
@@ -304,12 +320,21 @@ export class Hosting {
       if (!here) throw new TeselaError("E_GONE", `no process ${ticket} of node ${home} has arrived`);
       return { one, here, ticket, threads: threadsOf(one, here.build) };
     });
+    if (new Set(all.map(({ ticket }) => ticket)).size !== all.length) throw new TeselaError("E_PROTOCOL", "a process is named twice");
     if (p.keep !== undefined) this.groups.keep(home, textOf(p, "keep"), all.map(({ here }) => here.build.memory)[0]);
     for (const { ticket, here } of all) {
       this.arrived.delete(arrivalKey(home, ticket, from));
       clearTimeout(here.timer);
     }
-    const processes = all.map(({ one, here, threads }) => this.begin(one, here.build, threads, p.cpus, link, home));
+    const processes: GuestProcess[] = [];
+    try {
+      for (const { one, here, threads } of all) processes.push(this.begin(one, here.build, threads, p.cpus, link, home));
+    } catch (e) {
+      // None of them runs then.
+      for (const { here } of all.slice(processes.length)) here.build.kill();
+      for (const process of processes) this.end(keyOf(home, process.ticket));
+      throw e;
+    }
     // What one does to what they share may wait for what another does.
     for (const process of processes) for (const guest of process.threads.values()) guest.guarded(() => guest.go());
     return null;
@@ -459,20 +484,4 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
     };
   });
   return threads.sort((a, b) => Number(b.homeTid === image.pid) - Number(a.homeTid === image.pid));
-}
-
-function offerOf(guest: GuestProcess, files: ReadonlyMap<string, { size: number }>, { cpu }: NodeFacts): Head<"offer"> {
-  const { portable } = guest.options.origin;
-  return {
-    ticket: guest.ticket,
-    home: guest.home,
-    pid: guest.pid,
-    vdso: guest.image.vdso?.hash ?? null,
-    boot: guest.options.origin.clockName,
-    // What else it has found here it may be using by now.
-    cpu: portable ? [...guest.options.origin.cpu] : [...new Set([...guest.options.origin.cpu, ...cpu])],
-    ...(portable && { portable }),
-    bytes: guest.rss(),
-    files: [...files].map(([hash, f]) => ({ hash, size: f.size })),
-  };
 }

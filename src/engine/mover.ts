@@ -1,7 +1,7 @@
-import type { Log, NodeId } from "../base/mod.ts";
+import { type Log, type NodeId, toTeselaError } from "../base/mod.ts";
 import type { FileHashes, Image } from "../image/mod.ts";
 import type { PeerAddress, Transport } from "../io/mod.ts";
-import type { Tracees } from "../sys/mod.ts";
+import { proc, type Tracees } from "../sys/mod.ts";
 import type { CarryOptions } from "./carry.ts";
 import type { BulkLines } from "./bulk-lines.ts";
 import type { Claims } from "./claims.ts";
@@ -60,6 +60,26 @@ export interface Moved {
   /** Carried while they were frozen. */
   readonly bytes: number;
   readonly freezeMs: number;
+  /** The one that it was asked of has not gone with the others. */
+  readonly error?: unknown;
+}
+
+/** Whether somebody may move a process along with another: its owner, the superuser, or the engine itself. */
+export const mayMove = (uid: number | null, pid: number): boolean =>
+  uid === null || uid === 0 || uid === Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "").split("\t")[0]);
+
+/** Of those that run elsewhere now some may not have come as far as that here: they cannot stay, the others go on without them. */
+export function movedAway(
+  homes: readonly { readonly home: HomeProcess }[],
+  results: readonly PromiseSettledResult<unknown>[],
+  what: string,
+  moved: Moved,
+): Moved {
+  const reasons = results.map((r) => (r.status === "rejected" ? r.reason : undefined));
+  reasons.forEach((reason, i) => {
+    if (reason !== undefined) homes[i]?.home.kill(`${what}: ${toTeselaError(reason).message}`);
+  });
+  return reasons[0] === undefined ? moved : { ...moved, error: reasons[0] };
 }
 
 /** A silent peer is waited for so long before a move begins. */

@@ -1,8 +1,7 @@
-import { toTeselaError } from "../base/mod.ts";
 import type { PeerAddress } from "../io/mod.ts";
 import { step } from "./faults.ts";
 import type { HomeProcess } from "./home-process.ts";
-import { all, letRun, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { all, letRun, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
@@ -18,13 +17,15 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
   let homes: readonly HomeProcess[] = [home];
   let bytes: number;
   // Of this arrival: what is left there of an earlier one is another.
-  const group = home.group && `${mover.ticket()}`;
+  const name = home.group && `${mover.ticket()}`;
+  // Should it end meanwhile, the others are still those.
+  const { group } = home;
   try {
     homes = await takeOver(request, home);
     await freezeGuests(source, homes, carry.stepMs);
     const sent = homes.map((one) => {
-      const objects = one === home ? (home.group?.objects ?? []).map((o) => o.name) : [];
-      return source.asks.ask("send", { ticket: one.ticket, node: to.node, ...(group && { group, objects }) }, SEND_MS);
+      const objects = one === home ? (group?.objects ?? []).map((o) => o.name) : [];
+      return source.asks.ask("send", { ticket: one.ticket, node: to.node, ...(name && { group: name, objects }) }, SEND_MS);
     });
     bytes = (await all(sent)).reduce<number>((sum, n) => sum + Number(n), 0);
     await step(carry.faults, "go");
@@ -34,16 +35,16 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
       link,
       homes.map((one) => ({ home: one })),
       source.node,
-      home.group?.isNamed ? group : null,
+      group?.isNamed ? name : null,
     );
     link.mustLive();
-    if (home.group?.stay && group) {
-      forget(mover, home.group.stay);
-      home.group.stay = { link, name: group };
+    if (group?.stay && name) {
+      forget(mover, group.stay);
+      group.stay = { link, name };
     }
   } catch (e) {
-    if (home.group?.isNamed && group) forget(mover, { link, name: group });
-    for (const one of new Set([...homes, ...(home.group?.members ?? [])])) {
+    if (group?.isNamed && name) forget(mover, { link, name });
+    for (const one of new Set([...homes, ...(group?.members ?? [])])) {
       one.host = source;
       link.drop(one.ticket);
       await stayAway(one, source, carry.answerMs, e);
@@ -53,14 +54,14 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
   for (const one of homes) source.drop(one.ticket);
   // From here on there is no way back: one that cannot go with the others has ended.
   const gone = await Promise.allSettled(homes.map((one) => one.redirect(link)));
-  gone.forEach((result, i) => {
-    if (result.status === "fulfilled") return;
-    homes[i]?.kill(`it could not go on from node ${source.node}: ${toTeselaError(result.reason).message}`);
-    if (i === 0) throw result.reason;
-  });
-  return {
-    tracks: homes.filter((one) => one.phase !== "gone").map((one) => mover.tracks.of(one.pid)),
-    bytes,
-    freezeMs: performance.now() - start,
-  };
+  return movedAway(
+    homes.map((one) => ({ home: one })),
+    gone,
+    `it could not go on from node ${source.node}`,
+    {
+      tracks: homes.flatMap((one) => (one.phase === "gone" ? [] : (mover.tracks.find(one.pid) ?? []))),
+      bytes,
+      freezeMs: performance.now() - start,
+    },
+  );
 }

@@ -1,5 +1,6 @@
 import { readlinkSync } from "node:fs";
 import type { Deputy } from "./deputy.ts";
+import type { Group } from "./group.ts";
 import { Sys } from "./numbers.ts";
 
 /** Descriptors that come to a process from others: by a message (unix(7), SCM_RIGHTS), or taken from them (pidfd_getfd(2)). */
@@ -41,6 +42,11 @@ export function descriptorsIn(control: Buffer): number[] {
 /** Whether a call has brought a descriptor that reads signals (signalfd(2)), whose reader they are is for its kernel to see. */
 export function bringsSignalfd(deputy: Deputy, nr: number, request: Uint8Array, result: bigint): boolean {
   return result >= 0n && received(deputy, nr, request, result).some((fd) => isSignalfd(deputy.pid, fd));
+}
+
+/** Whether a call has brought a descriptor on what a group shares, which is not here. */
+export function bringsShared(group: Group, deputy: Deputy, nr: number, request: Uint8Array, result: bigint): boolean {
+  return result >= 0n && received(deputy, nr, request, result).some((fd) => group.isOpenedBy(deputy.pid, BigInt(fd)));
 }
 
 const isSignalfd = (pid: number, fd: number): boolean => {

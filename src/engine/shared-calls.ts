@@ -1,6 +1,7 @@
-import { SYSCALLS } from "../abi/mod.ts";
+import { CLONE, SYSCALLS } from "../abi/mod.ts";
 import type { Plan } from "../forward/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { cloneRequest, has } from "./clone-request.ts";
 import type { Guest } from "./guest.ts";
 import { Sys } from "./numbers.ts";
 import { MOVES_MAPPINGS } from "./own-pages.ts";
@@ -26,8 +27,16 @@ export function ofShared({ process, tid, memory: mem }: Guest, nr: number, args:
   }
   if (guard.fds.length === 0) return null;
   const uses = nr !== Sys.close && (DESCRIPTORS.get(nr) ?? []).some((i) => guard.fds.includes(Number(BigInt.asIntN(32, args[i] ?? 0n))));
-  return uses || PASSES[nr]?.(args, mem, guard.kept) ? HOME : null;
+  return uses || isVfork(nr, args, mem) || PASSES[nr]?.(args, mem, guard.kept) ? HOME : null;
 }
+
+/** While a child has its parent's memory neither can be brought home: what the child does with the descriptors could not be done. */
+function isVfork(nr: number, args: readonly bigint[], mem: Guest["memory"]): boolean {
+  if (!CLONES.has(nr)) return false;
+  const wanted = cloneRequest(nr, args, mem);
+  return wanted !== null && has(wanted.flags, CLONE.VFORK);
+}
+const CLONES: ReadonlySet<number> = new Set([Sys.vfork, Sys.clone, Sys.clone3]);
 
 type Passes = (args: readonly bigint[], mem: Guest["memory"], kept: boolean) => boolean;
 const atExec: Passes = (_args, _mem, kept) => kept;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError, toTeselaError } from "../base/mod.ts";
-import { within } from "./guard.ts";
+import { whatHappened, within } from "./guard.ts";
 import type { HomeProcess } from "./home-process.ts";
 import type { Link } from "./links.ts";
-import type { Request } from "./mover.ts";
+import { all, mayMove, type Request } from "./mover.ts";
 
 /** Processes that are away together, before they move on or home: all of them stand, and nothing of them is under way. */
 
@@ -11,28 +11,41 @@ const BIRTH_POLL_MS = 1;
 
 /** The deputies of a process, and of those that share its memory, are taken over for a move. @throws TeselaError */
 export async function takeOver(request: Request, home: HomeProcess): Promise<HomeProcess[]> {
-  const { mover, claims } = request;
+  const { mover, claims, uid } = request;
   const { stepMs } = mover.parts.carry;
   const taken = new Set<HomeProcess>();
+  let abandoned = false;
   const late = (): HomeProcess[] => [...(home.group?.members ?? [home])].filter((p) => !taken.has(p));
   for (let fresh = late(); fresh.length > 0; fresh = late()) {
     for (const p of fresh) taken.add(p);
-    await within(
-      stepMs,
-      Promise.all(
-        fresh.map(async (p) => {
-          const track = mover.tracks.of(p.pid);
-          // Its guest has to be there.
-          while (track.beingBorn && p.phase !== "gone") await sleep(BIRTH_POLL_MS);
-          claims.takeMember(track);
-          await p.takeOver();
-        }),
-      ),
-      `process ${home.pid} does not stop`,
-    );
+    const take = async (p: HomeProcess): Promise<void> => {
+      const track = mover.tracks.of(p.pid);
+      if (p !== home && !mayMove(uid, p.pid)) throw othersMember(home, p);
+      // Its guest has to be there.
+      while (track.beingBorn && p.phase !== "gone" && !abandoned) await sleep(BIRTH_POLL_MS);
+      if (abandoned) return;
+      claims.takeMember(track);
+      await p.takeOver();
+    };
+    // One that has ended does not hold up the others.
+    const unlessGone = (p: HomeProcess): Promise<void> =>
+      take(p).catch((e: unknown) => {
+        if (p === home || whatHappened(e, p.pid).code !== "E_GONE") throw e;
+      });
+    try {
+      await within(stepMs, all(fresh.map(unlessGone)), `process ${home.pid} does not stop`);
+    } catch (e) {
+      abandoned = true;
+      throw e;
+    }
   }
   return [home, ...[...taken].filter((p) => p !== home && p.phase !== "gone")];
 }
+
+const othersMember = (home: HomeProcess, { pid }: HomeProcess): TeselaError =>
+  new TeselaError("E_CANTMOVE", `process ${home.pid} shares memory with process ${pid}, which is another user's`, {
+    reasons: ["other_user"],
+  });
 
 /** Their guests stand before any of them is looked at. */
 export async function freezeGuests(link: Link, homes: readonly HomeProcess[], stepMs: number): Promise<void> {

@@ -46,6 +46,7 @@ export const PROGRAMS = {
   "files-musl": { source: "files.c", compiler: "musl", flags: ["-static"] },
   fpe: { source: "fpe.c", flags: ["-lm"] },
   group: { source: "group.c" },
+  herd: { source: "herd.c" },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
   "own-threads": { source: "own-threads.c", flags: ["-pthread"] },
