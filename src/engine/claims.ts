@@ -4,6 +4,14 @@ import { whatHappened } from "./guard.ts";
 import type { Group } from "./group.ts";
 import type { Track, Tracks } from "./tracks.ts";
 
+/** One of those that were to be moved together has ended meanwhile: without it they can be. */
+export class MemberEnded extends TeselaError {
+  constructor(pid: number, ended: number, cause: unknown) {
+    const message = `process ${ended}, which shared the memory of process ${pid}, ended while they were to be moved; try again`;
+    super("E_BUSY", message, {}, { cause });
+  }
+}
+
 /** Processes that a move has for itself until it is over. */
 export class Claims implements Disposable {
   private readonly tracks: Tracks;
@@ -36,11 +44,9 @@ export class Claims implements Disposable {
   /** Whatever step it was that made a move fail: where one of those that it was about has ended, that is the reason. */
   whatHappened(e: unknown, lead: Track): TeselaError {
     const error = whatHappened(e, lead.pid);
-    if (error.code === "E_GONE" || error.code === "E_CANTMOVE") return error;
+    if (error.code === "E_CANTMOVE" || !proc.exists(lead.pid)) return error;
     const ended = [...this.taken].find((track) => track !== lead && !proc.exists(track.pid));
-    if (!ended) return error;
-    const message = `process ${ended.pid}, which shared the memory of process ${lead.pid}, ended while they were to be moved; try again`;
-    return new TeselaError("E_BUSY", message, {}, { cause: error });
+    return ended ? new MemberEnded(lead.pid, ended.pid, error) : error;
   }
 
   [Symbol.dispose](): void {

@@ -250,8 +250,7 @@ export class HomeProcess {
     this.told = [];
     this.leader.deputy.setCommitted(true);
     await this.beforeCalls(async () => {
-      await Promise.all(image.threads.map((t) => this.threads.get(t.tid)?.deputy.calls(leaveMemory(t))));
-      await this.release(image);
+      await this.leaveMemory(image);
       await this.unblock(image);
     });
   }
@@ -345,8 +344,9 @@ export class HomeProcess {
     if (!stop) await unblocked;
   }
 
-  /** Gives the pages back, for as long as it is away. */
-  async release(image: Image): Promise<void> {
+  /** Gives the pages back, for as long as it is away, once nothing of the kernel's is in them. */
+  async leaveMemory(image: Image): Promise<void> {
+    await Promise.all(image.threads.map((t) => this.threads.get(t.tid)?.deputy.calls(leaveMemory(t))));
     await giveBack(this.leader.deputy, image, () => this.phase === "away", this.log);
   }
 

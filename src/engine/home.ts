@@ -8,7 +8,7 @@ import type { Data, Head } from "../wire/mod.ts";
 import { numberOf } from "./asks.ts";
 import { readChangingLayout } from "./capture-home.ts";
 import { BulkLines } from "./bulk-lines.ts";
-import { Claims } from "./claims.ts";
+import { Claims, MemberEnded } from "./claims.ts";
 import { depart } from "./departure.ts";
 import type { Deputy } from "./deputy.ts";
 import { followToExec } from "./exec-stop.ts";
@@ -116,6 +116,16 @@ export class Home implements HomeSide, Families, Mover {
    * @throws TeselaError with the reason; all of them then run where they were
    */
   async migrate(pid: number, target: number | "home", uid: number | null = null): Promise<MoveResult> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.move(pid, target, uid);
+      } catch (e) {
+        if (!(e instanceof MemberEnded) || tries === MAX_TRIES) throw e;
+      }
+    }
+  }
+
+  private async move(pid: number, target: number | "home", uid: number | null): Promise<MoveResult> {
     const to = target === "home" ? this.parts.node : target;
     const lead = this.tracks.of(pid);
     using claims = new Claims(this.tracks);
@@ -311,6 +321,8 @@ export class Home implements HomeSide, Families, Mover {
   }
 }
 
+/** A group whose members come and go is moved when none of them does for a moment. */
+const MAX_TRIES = 5;
 const BUSY_POLL_MS = 2;
 const RETRY_MS = 200;
 const round = (ms: number): number => Math.round(ms * 100) / 100;

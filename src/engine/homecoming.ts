@@ -57,8 +57,17 @@ export async function bringHome(request: Request): Promise<Moved> {
     for (const { channel } of comers) channel.close(toTeselaError(e));
     if (group) group.stay = stay;
     for (const one of new Set([...homes, ...(group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
-    for (const { home: one, image } of comers) if (image) await one.release(image);
+    for (const { home: one, image } of comers) if (image && one.phase === "away") await leaveAgain(one, image);
     throw e;
+  }
+}
+
+/** It had its memory back, and is to be without it again. */
+async function leaveAgain(home: HomeProcess, image: Image): Promise<void> {
+  try {
+    await home.leaveMemory(image);
+  } catch (e) {
+    if (home.phase !== "gone") home.kill(`its memory at home could not be given up: ${toTeselaError(e).message}`);
   }
 }
 
