@@ -6,9 +6,14 @@ const ON_OTHERS: ReadonlySet<number> = new Set([Sys.processVmReadv, Sys.processV
 /** The process is the first argument, behind the number. */
 const PID_AT = 8;
 
-/** The process that a call is about whose memory is elsewhere; null for any other call. */
-export function awayTarget(caller: HomeProcess, nr: number, request: Uint8Array): HomeProcess | null {
-  if (!ON_OTHERS.has(nr)) return null;
+const EFAULT = -14n;
+
+/**
+ * The process that a call was about whose memory is elsewhere; null for any other call, and where the kernel has refused it: nobody brings
+ * home whom he may not look at.
+ */
+export function awayTarget(caller: HomeProcess, nr: number, request: Uint8Array, result: bigint): HomeProcess | null {
+  if (!ON_OTHERS.has(nr) || (result < 0n && result !== EFAULT)) return null;
   const tid = Number(Buffer.from(request.buffer, request.byteOffset + PID_AT, 8).readBigInt64LE(0));
   return caller.away(tid);
 }

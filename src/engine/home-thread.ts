@@ -336,13 +336,6 @@ export class HomeThread {
       becomeProgram(this, frame, host, mask).catch((e: unknown) => process.kill(`an error in its engine: ${String(e)}`));
       return;
     }
-    const other = awayTarget(process, nr, frame.request);
-    if (other) {
-      // The call is made again and again until the other is home: each time it may have ended, or be another process.
-      other.onBack("process_vm", nr);
-      setTimeout(() => process.host?.reply(this.ticket, frame.seq, Restart.NOINTR, []), TARGET_POLL_MS);
-      return;
-    }
     if (mask !== this.mask && !moving) void this.setMask(mask);
     if (frame.blob.length > 0) deputy.poke(deputy.buffer, frame.blob);
     const own = process.ownView.readBy(nr, frame);
@@ -357,6 +350,13 @@ export class HomeThread {
       this.guarded(() => {
         // From the next move on it can read its signals there.
         if (!process.signalsAtHome && bringsSignalfd(deputy, nr, frame.request, result)) process.onBack("signalfd", nr);
+        const other = awayTarget(process, nr, frame.request, result);
+        if (other) {
+          // The call is made again and again until the other is home: each time it may have ended, or be another process.
+          other.onBack("process_vm", nr);
+          setTimeout(() => process.host?.reply(this.ticket, frame.seq, Restart.NOINTR, []), TARGET_POLL_MS);
+          return;
+        }
         if (process.group && bringsShared(process.group, deputy, nr, frame.request, result)) process.onBack("shared_memory", nr);
         const reason = result >= 0n ? whyNotOpen(process, nr, result) : null;
         if (reason !== null) {
