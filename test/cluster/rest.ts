@@ -10,7 +10,8 @@ export interface Rest {
   readonly engines: readonly {
     readonly descriptors: readonly string[];
     readonly threads: number;
-    readonly residentMiB: number;
+    /** Without pages of its program and libraries: how many of those are there depends on what it has done in the last seconds. */
+    readonly ownMiB: number;
   }[];
   /** Names of all processes of the cluster's hosts, with how many there are. */
   readonly processes: Readonly<Record<string, number>>;
@@ -76,7 +77,7 @@ export async function atRest(cluster: TestCluster, program: { readonly pid: numb
     engines: engines.map((pid) => ({
       descriptors: kinds(pid),
       threads: names(`/proc/${pid}/task`).length,
-      residentMiB: Number(/^VmRSS:\s*(\d+) kB$/m.exec(text(`/proc/${pid}/status`))?.[1] ?? 0) / 1024,
+      ownMiB: Number(/^RssAnon:\s*(\d+) kB$/m.exec(text(`/proc/${pid}/status`))?.[1] ?? 0) / 1024,
     })),
     processes,
     tasks: all.reduce((sum, pid) => sum + names(`/proc/${pid}/task`).length, 0),

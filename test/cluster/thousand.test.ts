@@ -65,11 +65,11 @@ test(`${MOVES} moves leave nothing behind`, { skip }, async (t) => {
   const before = await atRest(cluster, waits);
   await wander(Math.max(0, MOVES - WARM_UP));
   const after = await atRest(cluster, waits);
-  const resident = (rest: Rest): string => rest.engines.map((e) => e.residentMiB.toFixed(1)).join(", ");
+  const resident = (rest: Rest): string => rest.engines.map((e) => e.ownMiB.toFixed(1)).join(", ");
   t.diagnostic(`engines' MiB: ${resident(before)} before, ${resident(after)} after`);
   assert.deepEqual(without(after), without(before));
   after.engines.forEach((e, i) => {
-    const grown = e.residentMiB - (before.engines[i]?.residentMiB ?? 0);
+    const grown = e.ownMiB - (before.engines[i]?.ownMiB ?? 0);
     assert.ok(grown < SLACK_MIB, `node ${i + 1}'s engine has grown by ${grown.toFixed(1)} MiB`);
   });
   process.kill(waits.outerPid, SIGTERM);
@@ -86,4 +86,4 @@ test(`${MOVES} moves leave nothing behind`, { skip }, async (t) => {
 });
 
 /** Without what is never twice the same to the byte. */
-const without = (rest: Rest): unknown => ({ ...rest, engines: rest.engines.map(({ residentMiB: _, ...e }) => e) });
+const without = (rest: Rest): unknown => ({ ...rest, engines: rest.engines.map(({ ownMiB: _, ...e }) => e) });
