@@ -76,18 +76,18 @@ async function compare(...args: readonly string[]): Promise<void> {
     moves = await moveAbout(n, group, 20);
   });
   assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-8000)}`);
-  assert.ok(moves >= 3, `${moves} moves`);
+  assert.ok(moves >= 5, `${moves} moves`);
   const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
   for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
   assert.equal(left(), 0, `seed ${SEED}`);
 }
 
 test("a group moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {
-  await compare("3", "400", String(PAUSE_MS));
+  await compare("3", "600", String(PAUSE_MS));
 });
 
 test("a group whose memory has a name, and is open, too", { skip, timeout: 180_000 }, async () => {
-  await compare("3", "400", String(PAUSE_MS), "1");
+  await compare("3", "900", String(PAUSE_MS), "1");
 });
 
 /** What a stranger reads there: two words that the program writes one behind the other. */
