@@ -22,6 +22,7 @@ import type { Deputy } from "./deputy.ts";
 import { type Frozen, type FrozenProcess, threadsOf } from "./freeze.ts";
 import { barriersOf, GET_REGISTRATIONS } from "./barriers.ts";
 import type { HomeProcess } from "./home-process.ts";
+import { isJobControl } from "./home-queue.ts";
 import { Sys } from "./numbers.ts";
 import { beforeWrite } from "./partial-writes.ts";
 import { carried, ownVdso } from "./own-vdso.ts";
@@ -205,7 +206,7 @@ export async function captureAtHome(
     mm: readMm(deputy.pid, results[0] as bigint),
     sigactions: deputy.peek(s + At.sigactions, SIGNALS * SIGACTION_BYTES),
     // Where home keeps them they are no part of what leaves.
-    pending: home.signalsAtHome ? [] : frozen.pending,
+    pending: home.signalsAtHome ? [] : leaving(frozen.pending),
     threads: home.signalsAtHome ? threads.map((t) => ({ ...t, pending: [] })) : threads,
     signalsAtHome: home.signalsAtHome,
     limits: readMemoryLimits(deputy.pid),
@@ -216,6 +217,9 @@ export async function captureAtHome(
     ids: readIds(deputy.pid),
   };
 }
+
+/** Stops and continuations wait at home, where the kernel has them undo each other. */
+const leaving = (pending: readonly Uint8Array[]): readonly Uint8Array[] => pending.filter((info) => !isJobControl(info));
 
 const answered = (results: readonly bigint[]): void =>
   assert(
@@ -245,7 +249,7 @@ async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpu
     robustList: deputy.peek(s + At.robust, 8).readBigUInt64LE(0),
     clearTid: deputy.peek(s + At.clearTid, 8).readBigUInt64LE(0),
     rseq: frozen.rseq,
-    pending: frozen.pending,
+    pending: leaving(frozen.pending),
     restart: frozen.restart,
     // What it has waited here already only its kernel knows.
     written: frozen.written,

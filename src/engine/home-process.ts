@@ -312,7 +312,7 @@ export class HomeProcess {
       for (const info of all.filter(stays)) thread.postponed.keep(info);
       const isOwn = thread.isLeader || this.signalsAtHome ? () => true : ownership(thread.deputy);
       const waits = (pendingSignals(thread.tid) & ~(JOB_CONTROL | thread.borne)) !== 0n;
-      const taken = waits ? await takeAll(thread.deputy, JOB_CONTROL | thread.borne) : [];
+      const taken = waits ? await takeAll(thread.deputy, thread.borne) : [];
       for (const info of [...kept, ...taken]) this.told.push({ thread, info });
       for (const info of [...kept, ...without(taken, has)]) {
         // What was kept has been told apart before.
@@ -422,8 +422,7 @@ export class HomeProcess {
     }
     leader.deputy.tell(this.seatsBeside(leader.deputy).flatMap((seat) => seat.remains()));
     for (let round = 0; ; round++) {
-      if (round < ORDERLY_ROUNDS) older = await putBack(leader.deputy, older, log);
-      else await putFirst(leader.deputy, leader.deputy, older, older, log);
+      older = await putBack(leader.deputy, older, { round, stop: leader.postponed.stopRequested }, log);
       // What it was told before without waiting for the result is done, too.
       await leader.deputy.call(Sys.getpid);
       if (!(await stopInLoop(tracees, this.pid, (signal) => leader.onSignal(signal)))) {

@@ -1,7 +1,7 @@
 import type { Log } from "../base/mod.ts";
 import { isErrno, proc } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
-import { ALL_SIGNALS } from "./freeze.ts";
+import { ALL_SIGNALS, pendingSignals } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
 import { isOfThread, isSameSignal, isThreadDirected, signalBit, without } from "./signals.ts";
@@ -23,12 +23,24 @@ const SLOTS = Array.from({ length: BATCH }, (_, i) => At.info + BigInt(i * SIGIN
 /** SIGCONT and the signals that stop: the kernel has them undo each other where they wait (signal(7)). */
 export const JOB_CONTROL = [18, 19, 20, 21, 22].reduce((set, signal) => set | signalBit(signal), 0n);
 
+const CONTINUES = signalBit(18);
+
+/** What is left of signals that are older than a stop or a continuation which has come since: these undo one another. */
+function notUndone(older: readonly Uint8Array[], since: { readonly stop: boolean; readonly pending: bigint }): readonly Uint8Array[] {
+  const continued = (since.pending & CONTINUES) !== 0n;
+  const undone = (since.stop ? CONTINUES : 0n) | (continued ? JOB_CONTROL & ~CONTINUES : 0n);
+  return older.filter((info) => (signalBit(signalOf(info)) & undone) === 0n);
+}
+
 export const isJobControl = (info: Uint8Array): boolean => (signalBit(signalOf(info)) & JOB_CONTROL) !== 0n;
 
-/** Takes all out but those of a sigset, oldest first for each number (rt_sigtimedwait(2) without waiting). */
+/**
+ * Takes all out but those of a sigset and of job control, oldest first for each number (rt_sigtimedwait(2) without waiting). Out of the
+ * queue a continuation would not be undone by the next stop, and put back it would undo one that came after it.
+ */
 export async function takeAll(deputy: Deputy, except = 0n): Promise<Uint8Array[]> {
   const set = Buffer.alloc(8);
-  set.writeBigUInt64LE(ALL_SIGNALS & ~except);
+  set.writeBigUInt64LE(ALL_SIGNALS & ~except & ~JOB_CONTROL);
   const at = deputy.scratch;
   const taken: Uint8Array[] = [];
   const calls = SLOTS.map((slot) => ({ nr: Sys.rtSigtimedwait, args: [at + At.set, at + slot, at + At.time, 8] }));
@@ -124,11 +136,22 @@ export async function putOwn(deputy: Deputy, older: readonly Uint8Array[], log: 
 }
 
 /**
- * Puts signals where they belong, for them to stay: before those that have come meanwhile.
+ * Puts signals where they belong, for them to stay: before those that have come meanwhile. In a flood they go to the front in the end.
+ * @param state `stop`: whether a SIGSTOP has come since
  * @returns all that is in the queue, in order; see {@link isInOrder}
  */
-export async function putBack(deputy: Deputy, older: readonly Uint8Array[], log: Log): Promise<readonly Uint8Array[]> {
+export async function putBack(
+  deputy: Deputy,
+  infos: readonly Uint8Array[],
+  state: { readonly round: number; readonly stop: boolean },
+  log: Log,
+): Promise<readonly Uint8Array[]> {
+  const older = notUndone(infos, { stop: state.stop, pending: pendingSignals(deputy.pid) });
   if (older.length === 0) return older;
+  if (state.round >= ORDERLY_ROUNDS) {
+    await putFirst(deputy, deputy, older, older, log);
+    return older;
+  }
   const all = [...older, ...without(await takeAll(deputy), older)];
   await putAll(deputy, all, isThreadDirected, log);
   return all;

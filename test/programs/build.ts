@@ -34,6 +34,7 @@ export const PROGRAMS = {
   breakout: { source: "breakout.c" },
   "brk-mmap": { source: "brk-mmap.c" },
   busy: { source: "busy.c" },
+  "cont-blocked": { source: "cont-blocked.c" },
   calls: { source: "calls.c" },
   clocks: { source: "clocks.c" },
   vdso: { source: "vdso.c" },
