@@ -1,0 +1,55 @@
+import { lowMark } from "./cost.ts";
+import type { UsherKnobs } from "./knobs.ts";
+import type { BalanceState } from "./views.ts";
+
+/** What usher() looks at. */
+export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
+  /** Bytes a second by which free memory shrinks here. */
+  readonly growth: number;
+  /** Bytes that are to stay free; worked out from the memory there is when left out. */
+  readonly lowMark?: number;
+  /** Bytes a second that come back from swap: above zero it is too late to wait. */
+  readonly swapIn?: number;
+  /** What is on its way out already, and not among the processes: it will be free, and grows no more. */
+  readonly departing?: { readonly bytes: number; readonly growth: number };
+}
+
+/** Where memory goes if nothing is done. Bytes, bytes a second. */
+export interface Forecast {
+  readonly free: number;
+  readonly growth: number;
+  readonly mark: number;
+}
+
+export function forecast(state: UsherState, k: UsherKnobs): Forecast {
+  const { bytes = 0, growth = 0 } = state.departing ?? {};
+  return {
+    free: state.self.memFree + bytes,
+    growth: Math.max(0, state.growth - Math.max(0, growth)),
+    mark: state.lowMark ?? lowMark(state.self.memTotal, k),
+  };
+}
+
+/** Seconds until free memory crosses the low mark; 0 when it has. */
+export function secondsLeft({ free, growth, mark }: Forecast, noise: number): number {
+  if (free <= mark) return 0;
+  return growth > noise ? (free - mark) / growth : Number.POSITIVE_INFINITY;
+}
+
+/** Without a process of so many bytes that grew so fast. */
+export const without = (f: Forecast, rss: number, growth: number): Forecast => ({
+  ...f,
+  free: f.free + rss,
+  growth: Math.max(0, f.growth - Math.max(0, growth)),
+});
+
+/** Whether memory stays above the mark for so long. */
+export const holds = ({ free, growth, mark }: Forecast, seconds: number): boolean => free - growth * seconds >= mark;
+
+/** Milliseconds after which to look again: a quarter of what is left, so that a fast program is met in time; at most a second. */
+export function lookAgainMs(state: UsherState, k: UsherKnobs): number {
+  const left = secondsLeft(forecast(state, k), k.noise) * 1000;
+  return Math.min(SLOWEST_LOOK_MS, Math.max(FASTEST_LOOK_MS, left / 4));
+}
+const FASTEST_LOOK_MS = 100;
+const SLOWEST_LOOK_MS = 1000;

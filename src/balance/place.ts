@@ -1,0 +1,47 @@
+import type { NodeId } from "../base/mod.ts";
+import type { Random } from "../io/mod.ts";
+import { chooseTarget } from "./choose.ts";
+import { highestLoad, marginalCost, rate } from "./cost.ts";
+import type { PlaceKnobs } from "./knobs.ts";
+import { barred, disturbsOwner, isUsable, loadAfter, roomAfter } from "./target.ts";
+import type { BalanceState, NodeView } from "./views.ts";
+
+/** What a program that is about to begin will want. */
+export interface Wants {
+  /** Tasks that it keeps busy. */
+  readonly cpu: number;
+  /** Bytes. */
+  readonly rss: number;
+  readonly home: NodeId;
+  /** What its node list, masks and CPU features say; everything when left out. */
+  readonly allowed?: (node: NodeId) => boolean;
+}
+
+/** `self.load` is best what runs now, not the average: programs begin faster than that rises. */
+export interface PlaceState extends Pick<BalanceState, "self" | "others" | "inFlight"> {
+  /** Tasks that were placed on a node and that its load does not show yet. */
+  readonly placed?: ReadonlyMap<NodeId, number>;
+}
+
+/**
+ * Where a program that is about to begin is best placed: a node, or null for here. Elsewhere only where it would run noticeably faster, or when
+ * its memory does not fit here. Of nodes that are as fast, the one whose opportunity cost rises least; chance among equals.
+ */
+export function place(state: PlaceState, wants: Wants, k: PlaceKnobs, random: Random): NodeId | null {
+  const loaded = (n: NodeView): NodeView => ({ ...n, load: loadAfter(n, state.placed?.get(n.id) ?? 0) });
+  const self = loaded(state.self);
+  const others = state.others.filter((n) => n.id !== self.id && isUsable(n)).map(loaded);
+  const highest = highestLoad(self, others);
+  const fitsHere = roomAfter(self, wants.rss, k) >= 0;
+  const here = rate(self, loadAfter(self, wants.cpu));
+  const subject = { home: wants.home, allowed: wants.allowed ?? (() => true) };
+  const good = others
+    .filter((n) => barred(subject, n, state.inFlight, k) === null && roomAfter(n, wants.rss, k) >= 0)
+    .filter((n) => n.id === wants.home || !disturbsOwner(n, wants.cpu, k))
+    .map((n) => {
+      const after = loadAfter(n, wants.cpu);
+      return { id: n.id, net: rate(n, after), marginal: marginalCost(n, after - n.load, wants.rss, others.length + 1, highest) };
+    })
+    .filter((n) => !fitsHere || n.net > here * (1 + k.placeGain));
+  return good.length === 0 ? null : (chooseTarget(good, k, random)?.id ?? null);
+}

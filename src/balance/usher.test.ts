@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { GiB, MiB, type NodeId } from "../base/mod.ts";
+import { SeededRandom } from "../io/mod.ts";
+import { lookAgainMs, type UsherState } from "./forecast.ts";
+import { USHER_KNOBS } from "./knobs.ts";
+import { aNode, aProcess, aState, N1, N2, N3 } from "./test-views.ts";
+import type { Decision } from "./views.ts";
+import { usher } from "./usher.ts";
+
+const small = (memFree: number, id: NodeId = N1) => aNode(id, { memTotal: GiB, memFree });
+const stateOf = (with_: Partial<UsherState>): UsherState => ({ ...aState({}), growth: 0, ...with_ });
+const run = (with_: Partial<UsherState>, seed = 1): Decision[] => usher(stateOf(with_), USHER_KNOBS, new SeededRandom(seed));
+const moves = (decisions: readonly Decision[]): [number, NodeId | null][] =>
+  decisions.filter((d) => d.to !== null).map((d) => [d.pid, d.to]);
+const grower = (rss: number, growth: number, with_ = {}) => aProcess(11, { rss, growth, ...with_ });
+
+test("while memory lasts nothing is said", () => {
+  assert.deepEqual(run({ self: small(800 * MiB), processes: [grower(100 * MiB, 10 * MiB)], growth: 10 * MiB }), []);
+  assert.deepEqual(run({ self: small(100 * MiB), processes: [grower(100 * MiB, 0)], growth: 0 }), []);
+});
+
+test("a program that will fill the node moves before it does", () => {
+  const all = run({ self: small(370 * MiB), processes: [grower(500 * MiB, 50 * MiB)], growth: 50 * MiB });
+  assert.deepEqual(moves(all), [[11, N2]]);
+  assert.equal(all[0]?.motive, "memory");
+  const why =
+    /^moves to node 2: free memory here, 370\.0 MiB, shrinks by 50\.0 MiB\/s and crosses the low mark of 51\.2 MiB in 6\.4 s; it takes 500\.0 MiB along in 5\.0 s, costs /;
+  assert.match(all[0]?.why ?? "", why);
+});
+
+test("at 500 MB/s on a node of 1 GiB the move begins while most memory is free", () => {
+  const fast = 500e6;
+  const all = run({ self: small(700 * MiB), processes: [grower(200 * MiB, fast), aProcess(12)], growth: fast });
+  assert.deepEqual(moves(all), [[11, N2]]);
+  assert.equal(lookAgainMs(stateOf({ self: small(700 * MiB), growth: fast }), USHER_KNOBS) < 400, true);
+  assert.equal(lookAgainMs(stateOf({}), USHER_KNOBS), 1000);
+});
+
+test("of those that would be enough the cheapest goes, a guest before the owner's own", () => {
+  const self = small(60 * MiB);
+  const big = aProcess(11, { rss: 600 * MiB });
+  const less = aProcess(12, { rss: 100 * MiB });
+  const guest = aProcess(13, { rss: 120 * MiB, home: N3 });
+  const others = [aNode(N2), aNode(N3)];
+  const growth = 8 * MiB;
+  assert.deepEqual(moves(run({ self, processes: [big, less], others: [aNode(N2)], growth })), [[12, N2]]);
+  assert.deepEqual(moves(run({ self, processes: [big, less, guest], others, growth })), [[13, N3]]);
+});
+
+test("several go when one is not enough, each to another node", () => {
+  const processes = [11, 12, 13].map((pid) => aProcess(pid, { rss: 150 * MiB, growth: 30 * MiB }));
+  const state = { self: small(70 * MiB), processes, growth: 200 * MiB };
+  const both = moves(run({ ...state, others: [aNode(N2), aNode(N3)] }));
+  assert.equal(both.length, 2);
+  assert.equal(new Set(both.map(([, to]) => to)).size, 2);
+});
+
+test("best fit: a small one leaves the large node to large ones", () => {
+  const others = [aNode(N2, { memTotal: 16 * GiB, memFree: 15 * GiB }), aNode(N3, { memTotal: GiB, memFree: 400 * MiB })];
+  const all = run({ self: small(40 * MiB), processes: [aProcess(11, { rss: 100 * MiB })], others, growth: 0 });
+  assert.deepEqual(moves(all), [[11, N3]]);
+});
+
+test("what fits nowhere stays, and says so", () => {
+  const others = [small(300 * MiB, N2), aNode(N3, { accepts: false })];
+  const all = run({ self: small(100 * MiB), processes: [grower(800 * MiB, 100 * MiB)], others, growth: 100 * MiB });
+  assert.deepEqual(moves(all), []);
+  assert.match(
+    all[0]?.why ?? "",
+    /^stays, though free memory here, .* in 0\.49 s: its 800\.0 MiB fit nowhere \(node 2 lacks 551\.2 MiB\)$/,
+  );
+  const fixed = run({ self: small(40 * MiB), processes: [grower(800 * MiB, 0, { fixed: ["mem_lock"] })] });
+  assert.match(fixed[0]?.why ?? "", /^stays, though 40\.0 MiB are free here, .*: it may not move by itself \(mem_lock\)$/);
+});
+
+test("growth that no node holds for long goes where it lasts longer than here", () => {
+  const fast = 400 * MiB;
+  const others = [aNode(N2, { memTotal: 2 * GiB, memFree: 1200 * MiB, bandwidth: 1000 * MiB }), small(300 * MiB, N3)];
+  assert.deepEqual(moves(run({ self: small(400 * MiB), processes: [grower(300 * MiB, fast)], others, growth: fast })), [[11, N2]]);
+});
+
+test("a hog that may not move makes the others go", () => {
+  const hog = grower(700 * MiB, 20 * MiB, { fixed: ["lock"] });
+  const all = run({ self: small(80 * MiB), processes: [hog, aProcess(12, { rss: 90 * MiB })], growth: 20 * MiB });
+  assert.deepEqual(moves(all), [[12, N2]]);
+});
+
+test("what is on its way out counts as gone", () => {
+  const state = { self: small(60 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 100 * MiB };
+  assert.equal(moves(run(state)).length, 1);
+  assert.deepEqual(run({ ...state, departing: { bytes: 300 * MiB, growth: 100 * MiB } }), []);
+});
+
+test("pages that come back from swap mean that it is high time", () => {
+  const state = { self: small(300 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 0 };
+  assert.deepEqual(run(state), []);
+  assert.equal(moves(run({ ...state, swapIn: 4096 })).length, 1);
+});

@@ -1,0 +1,135 @@
+import type { NodeId } from "../base/mod.ts";
+import type { Random } from "../io/mod.ts";
+import { findFit, type Fit, looks } from "./fit.ts";
+import { type Forecast, forecast, holds, secondsLeft, type UsherState, without } from "./forecast.ts";
+import type { UsherKnobs } from "./knobs.ts";
+import { isUsable } from "./target.ts";
+import type { Decision, NodeView } from "./views.ts";
+import { type Subject, subject } from "./weigh.ts";
+import { bytes, seconds } from "./words.ts";
+
+/** A process that could go, and what that would do for this node. */
+interface Option {
+  readonly s: Subject;
+  readonly fit: Fit;
+  /** Seconds from now for which memory has to last with it: until it has been carried, and a margin. */
+  readonly horizon: number;
+  /** Memory does not run out before it has been carried. */
+  readonly inTime: boolean;
+  /** That is all that has to be done. */
+  readonly enough: boolean;
+  readonly cost: number;
+  /** Bytes that will be free at the horizon and would not be. */
+  readonly relief: number;
+}
+
+/**
+ * Memory ushering, one look: who has to go before free memory crosses the low mark. Pure, as balance() is. Empty while memory lasts; otherwise
+ * all that was looked at, those that go with a `to`. Several go when one is not enough, each to another node.
+ */
+export function usher(state: UsherState, k: UsherKnobs, random: Random): Decision[] {
+  const others = state.others.filter((n) => n.id !== state.self.id && isUsable(n));
+  const scale = { self: state.self, byId: new Map<NodeId, NodeView>(others.map((n) => [n.id, n])), nodes: others.length + 1, highest: 1 };
+  const start = forecast(state, k);
+  const left = state.swapIn !== undefined && state.swapIn > 0 ? 0 : secondsLeft(start, k.noise);
+  if (!Number.isFinite(left)) return [];
+
+  const subjects = state.processes.map((p) => subject(p, scale));
+  const movable = subjects.filter((s) => s.process.fixed.length === 0 && s.process.rss > 0);
+  const busy = new Set(state.inFlight);
+  const goes = new Map<Subject, Fit>();
+  let now = start;
+  for (;;) {
+    const rest = movable.filter((s) => !goes.has(s));
+    const best = bestOption(rest, others, busy, now, k, random);
+    if (best === null) break;
+    // The first decides whether it is time; those that go beside it are needed because it is not enough.
+    if (goes.size === 0 && left > best.horizon) return [];
+    if (goes.size > 0 && holds(now, best.horizon)) break;
+    goes.set(best.s, best.fit);
+    busy.add(best.fit.node.id);
+    now = without(now, best.s.process.rss, best.s.process.growth);
+    if (best.enough) break;
+  }
+  if (goes.size === 0 && left > k.marginMs / 1000) return [];
+  const kept = subjects.filter((s) => !goes.has(s));
+  const moves = [...goes].map(([s, fit]) => decision(state, s, others, k, fit.node.id, whyGoes(s, fit, start, left)));
+  return [...moves, ...kept.map((s) => decision(state, s, others, k, null, whyStays(s, others, state, start, left, goes.size > 0, k)))];
+}
+
+function bestOption(
+  subjects: readonly Subject[],
+  others: readonly NodeView[],
+  busy: ReadonlySet<NodeId>,
+  now: Forecast,
+  k: UsherKnobs,
+  random: Random,
+): Option | null {
+  const lasts = secondsLeft(now, 0);
+  let best: Option | null = null;
+  for (const s of subjects) {
+    const fit = findFit(s, others, busy, lasts, k, random);
+    if (fit === null) continue;
+    const o = option(s, fit, now, k);
+    if (best === null || better(o, best)) best = o;
+  }
+  return best;
+}
+
+function option(s: Subject, fit: Fit, now: Forecast, k: UsherKnobs): Option {
+  const { rss, growth, home } = s.process;
+  const horizon = fit.carry + k.marginMs / 1000;
+  // It grows no more while it is carried; the others do, into what is left.
+  const after = without(now, rss, growth);
+  return {
+    s,
+    fit,
+    horizon,
+    inTime: after.growth * fit.carry <= now.free,
+    enough: holds(after, horizon),
+    cost: fit.cost * (home === fit.node.id || s.rtt > 0 ? k.guestCost : 1),
+    relief: rss + Math.max(0, growth) * horizon,
+  };
+}
+
+/** In time before too late, enough before in part; then the cheapest of those that are enough, and most relief for the cost of the others. */
+function better(a: Option, b: Option): boolean {
+  if (a.inTime !== b.inTime) return a.inTime;
+  if (a.enough !== b.enough) return a.enough;
+  if (a.fit.comfortable !== b.fit.comfortable) return a.fit.comfortable;
+  if (a.enough) return a.cost < b.cost;
+  return a.relief / a.cost > b.relief / b.cost;
+}
+
+function decision(state: UsherState, s: Subject, others: readonly NodeView[], k: UsherKnobs, to: NodeId | null, why: string): Decision {
+  const { pid, home } = s.process;
+  const considered = looks(s, others, state.inFlight, k);
+  return { pid, home, motive: "memory", from: state.self.id, to, why, considered, atMs: state.nowMs };
+}
+
+const shortage = (f: Forecast, left: number): string =>
+  left <= 0
+    ? `${bytes(f.free)} are free here, the low mark is ${bytes(f.mark)}`
+    : `free memory here, ${bytes(f.free)}, shrinks by ${bytes(f.growth)}/s and crosses the low mark of ${bytes(f.mark)} in ${seconds(left)}`;
+
+function whyGoes(s: Subject, fit: Fit, f: Forecast, left: number): string {
+  const takes = `it takes ${bytes(s.process.rss)} along in ${seconds(fit.carry)}`;
+  return `moves to node ${fit.node.id}: ${shortage(f, left)}; ${takes}, costs ${seconds(fit.cost)}`;
+}
+
+function whyStays(
+  s: Subject,
+  others: readonly NodeView[],
+  state: UsherState,
+  f: Forecast,
+  left: number,
+  helped: boolean,
+  k: UsherKnobs,
+): string {
+  const { fixed, rss } = s.process;
+  if (fixed.length > 0) return `stays, though ${shortage(f, left)}: it may not move by itself (${fixed.join(", ")})`;
+  if (helped) return "stays: others make the room that is needed here";
+  const roomiest = looks(s, others, state.inFlight, { ...k, explain: 1 })[0];
+  const where = roomiest === undefined ? "no other node is known" : roomiest.verdict;
+  return `stays, though ${shortage(f, left)}: its ${bytes(rss)} fit nowhere (${where})`;
+}

@@ -1,0 +1,94 @@
+import type { NodeId } from "../base/mod.ts";
+
+/** What a node is known to be, by the node that decides: itself or another. */
+export interface NodeView {
+  readonly id: NodeId;
+  /** CPUs it may use; may be a fraction (quota). */
+  readonly cpus: number;
+  /** 10000 is the standard processor. */
+  readonly speed: number;
+  /** Runnable processes for each standard processor, `runnable * 10000 / (speed * cpus)`: the deciding node's own `local`, others' `told`. */
+  readonly load: number;
+  /** Bytes. */
+  readonly memTotal: number;
+  /** Bytes that programs can still get without swapping. */
+  readonly memFree: number;
+  /** Milliseconds since this was so; 0 for the deciding node. */
+  readonly ageMs: number;
+  /** Up, and takes the processes of others: not block, quiet or expelling. */
+  readonly accepts: boolean;
+  /** Bytes a second to it, as measured or a default. */
+  readonly bandwidth: number;
+  readonly rttMs: number;
+  /** CPU features that glibc chooses by, as bits. */
+  readonly cpuFeatures?: number;
+  /** Answers, though it may take nobody else's: its own processes may still come home. Like `accepts` when left out. */
+  readonly up?: boolean;
+  /** The part of `load` that its owner's own work makes: processes at home there that do not move by themselves. 0 when left out. */
+  readonly ownLoad?: number;
+}
+
+/** A process that runs on the deciding node, at home here or a guest. */
+export interface ProcessView {
+  /** As its home counts it. */
+  readonly pid: number;
+  readonly home: NodeId;
+  /** Smoothed share in CPUs. */
+  readonly cpu: number;
+  /** CPU time used so far, milliseconds: its expected remaining life is about as long (Harchol-Balter and Downey, 1996). */
+  readonly cpuMs: number;
+  /** Resident bytes, and the bytes a second by which they grow. */
+  readonly rss: number;
+  readonly growth: number;
+  /** Calls a second that go home, or would if it were away. */
+  readonly calls: number;
+  /** Milliseconds since it came to this node; Infinity when it has always been here. */
+  readonly sinceMoveMs: number;
+  /** Moves in quick succession. */
+  readonly bounces: number;
+  /** Why it may not move by itself, as words (lock, pinned, stay, a standing refusal): empty when it may. */
+  readonly fixed: readonly string[];
+  /** What its node list, masks and CPU features say. */
+  readonly allowed: (node: NodeId) => boolean;
+  /** Tasks of it that run or want to, on the average, where that is known; otherwise worked out from its share. */
+  readonly demand?: number;
+}
+
+export type Motive = "load" | "memory" | "owner" | "home" | "expel";
+
+/** A node that was weighed for a process. */
+export interface Considered {
+  readonly node: NodeId;
+  /** Seconds that the move would save over the process's expected remaining life; for memory, bytes left free there. */
+  readonly gain: number;
+  /** Seconds that moving and living there cost. */
+  readonly cost: number;
+  /** One line with the numbers. */
+  readonly verdict: string;
+}
+
+/** What was decided about a process, and why. */
+export interface Decision {
+  readonly pid: number;
+  readonly home: NodeId;
+  readonly motive: Motive;
+  readonly from: NodeId;
+  /** Null: it stays, and `why` says why. */
+  readonly to: NodeId | null;
+  /** One line that a user understands. */
+  readonly why: string;
+  readonly considered: readonly Considered[];
+  readonly atMs: number;
+}
+
+/** What balance() looks at. */
+export interface BalanceState {
+  readonly self: NodeView;
+  readonly others: readonly NodeView[];
+  readonly processes: readonly ProcessView[];
+  /** By one clock that never runs backwards. */
+  readonly nowMs: number;
+  readonly lastDepartureMs: number;
+  /** Nodes to which a process is on its way, or that have told nothing since one arrived. */
+  readonly inFlight: ReadonlySet<NodeId>;
+}
