@@ -5,21 +5,21 @@ import { type Credentials, nodeOfCertificate } from "../io/mod.ts";
 import type { ClusterCa } from "./ca.ts";
 
 /** Names in the identity directory. `ca.key` is there only where `tesela init` ran. */
-export const IDENTITY_FILES = { ca: "ca.pem", cert: "node.pem", key: "node.key", caKey: "ca.key" } as const;
+export const IDENTITY_FILES = { ca: "ca.pem", cert: "node.pem", key: "node.key", caKey: "ca.key", gossipKey: "gossip.key" } as const;
 
 /** Writes a node's identity into `dir` (made with mode 0700; keys 0600), each file whole or not at all. */
 export function saveIdentity(dir: string, credentials: Credentials): void {
   prepare(dir);
-  write(dir, IDENTITY_FILES.ca, credentials.ca, 0o644);
-  write(dir, IDENTITY_FILES.key, credentials.key, 0o600);
-  write(dir, IDENTITY_FILES.cert, credentials.cert, 0o644);
+  writeIdentityFile(dir, IDENTITY_FILES.ca, credentials.ca, 0o644);
+  writeIdentityFile(dir, IDENTITY_FILES.key, credentials.key, 0o600);
+  writeIdentityFile(dir, IDENTITY_FILES.cert, credentials.cert, 0o644);
 }
 
 /** Writes the CA's key beside the identity: this node can then make others. */
 export function saveCa(dir: string, ca: ClusterCa): void {
   prepare(dir);
-  write(dir, IDENTITY_FILES.ca, ca.cert, 0o644);
-  write(dir, IDENTITY_FILES.caKey, ca.key, 0o600);
+  writeIdentityFile(dir, IDENTITY_FILES.ca, ca.cert, 0o644);
+  writeIdentityFile(dir, IDENTITY_FILES.caKey, ca.key, 0o600);
 }
 
 /**
@@ -28,7 +28,7 @@ export function saveCa(dir: string, ca: ClusterCa): void {
  * @throws E_CONFIG when a file is absent or a key is open to others, E_IDENTITY when the files do not make an identity
  */
 export function loadIdentity(dir: string, name?: string): Credentials {
-  const [ca, cert, key] = [IDENTITY_FILES.ca, IDENTITY_FILES.cert, IDENTITY_FILES.key].map((file) => read(dir, file)) as [
+  const [ca, cert, key] = [IDENTITY_FILES.ca, IDENTITY_FILES.cert, IDENTITY_FILES.key].map((file) => readIdentityFile(dir, file)) as [
     string,
     string,
     string,
@@ -39,8 +39,8 @@ export function loadIdentity(dir: string, name?: string): Credentials {
 
 /** @throws E_CONFIG when the CA's key is not on this node */
 export function loadCa(dir: string): ClusterCa {
-  const cert = read(dir, IDENTITY_FILES.ca);
-  const key = read(dir, IDENTITY_FILES.caKey);
+  const cert = readIdentityFile(dir, IDENTITY_FILES.ca);
+  const key = readIdentityFile(dir, IDENTITY_FILES.caKey);
   const parsed = certificate(cert, `${dir}/${IDENTITY_FILES.ca}`);
   if (!parsed.checkPrivateKey(privateKey(key, `${dir}/${IDENTITY_FILES.caKey}`))) {
     throw new TeselaError("E_IDENTITY", `${dir}: ${IDENTITY_FILES.caKey} is not the key of ${IDENTITY_FILES.ca}`);
@@ -99,7 +99,7 @@ function prepare(dir: string): void {
   chmodSync(dir, 0o700);
 }
 
-function write(dir: string, name: string, text: string, mode: number): void {
+export function writeIdentityFile(dir: string, name: string, text: string, mode: number): void {
   const path = `${dir}/${name}`;
   const fresh = `${path}.${process.pid}.new`;
   writeFileSync(fresh, text, { mode, flag: "wx" });
@@ -108,7 +108,7 @@ function write(dir: string, name: string, text: string, mode: number): void {
   renameSync(fresh, path);
 }
 
-function read(dir: string, name: string): string {
+export function readIdentityFile(dir: string, name: string): string {
   const path = `${dir}/${name}`;
   try {
     const mode = statSync(path).mode;
