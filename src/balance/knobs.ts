@@ -52,6 +52,8 @@ export interface BalanceKnobs extends CostKnobs {
    */
   readonly minStayMs: number;
   readonly maxBounces: number;
+  /** A move on is a bounce when it comes within `quick` times the minimum stay. More: wanderers are held sooner, and for longer. */
+  readonly quick: number;
   /** Milliseconds between departures from a node, so that the effect of one is seen before the next. MOSIX has 2 s. */
   readonly departurePauseMs: number;
   /** A node is idle, and its guests elsewhere go home to it, when `told <= idleLoad`. More: they go home sooner, to less. */
@@ -97,6 +99,7 @@ export const BALANCE_KNOBS: BalanceKnobs = {
   payback: 1.25,
   minStayMs: 5000,
   maxBounces: 6,
+  quick: 6,
   departurePauseMs: 2000,
   idleLoad: 0.25,
 };

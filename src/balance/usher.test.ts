@@ -97,3 +97,45 @@ test("pages that come back from swap mean that it is high time", () => {
   assert.deepEqual(run(state), []);
   assert.equal(moves(run({ ...state, swapIn: 4096 })).length, 1);
 });
+
+/** One program grows on a node of 1 GiB, looked at as often as lookAgainMs() says. The least that was ever free, and whether it left. */
+function fill(rate: number, bandwidth: number, stepMs = 10): { least: number; left: boolean } {
+  let rss = 20 * MiB;
+  let least = Number.POSITIVE_INFINITY;
+  let last = { rss, atMs: 0 };
+  let lookMs = 1000;
+  for (let t = 0; t < 600_000; t += stepMs) {
+    const memFree = 900 * MiB - rss;
+    least = Math.min(least, memFree);
+    if (memFree < 0) return { least, left: false };
+    if (t >= lookMs) {
+      const growth = ((rss - last.rss) * 1000) / (t - last.atMs);
+      last = { rss, atMs: t };
+      const state = stateOf({
+        self: small(memFree),
+        processes: [grower(rss, growth), aProcess(12)],
+        growth,
+        others: [aNode(N2, { bandwidth, memTotal: 8 * GiB, memFree: 7 * GiB })],
+      });
+      // It stands still from now on: no more can be taken here.
+      if (usher(state, USHER_KNOBS, new SeededRandom(1)).some((d) => d.pid === 11 && d.to !== null)) return { least, left: true };
+      lookMs = t + lookAgainMs(state, USHER_KNOBS);
+    }
+    rss += (rate * stepMs) / 1000;
+  }
+  return { least, left: false };
+}
+
+test("up to 500 MB/s, over slow and fast networks: the program leaves before the low mark is crossed", () => {
+  for (const rate of [10e6, 50e6, 200e6, 500e6]) {
+    for (const bandwidth of [10e6, 100e6, 1000e6]) {
+      const { least, left } = fill(rate, bandwidth);
+      assert.ok(left && least >= 51.2 * MiB, `${rate} B/s over ${bandwidth} B/s: ${least} were free, it ${left ? "left" : "never left"}`);
+    }
+  }
+});
+
+test("growth that could be noise is met at the low mark", () => {
+  const { least, left } = fill(1e6, 100e6);
+  assert.ok(left && least > 49 * MiB && least < 52 * MiB);
+});
