@@ -104,7 +104,7 @@ function fill(rate: number, bandwidth: number, stepMs = 10): { least: number; le
   let least = Number.POSITIVE_INFINITY;
   let last = { rss, atMs: 0 };
   let lookMs = 1000;
-  for (let t = 0; t < 600_000; t += stepMs) {
+  for (let t = 0; t < 2_000_000; t += stepMs) {
     const memFree = 900 * MiB - rss;
     least = Math.min(least, memFree);
     if (memFree < 0) return { least, left: false };
@@ -113,7 +113,7 @@ function fill(rate: number, bandwidth: number, stepMs = 10): { least: number; le
       last = { rss, atMs: t };
       const state = stateOf({
         self: small(memFree),
-        processes: [grower(rss, growth), aProcess(12)],
+        processes: [grower(rss, growth)],
         growth,
         others: [aNode(N2, { bandwidth, memTotal: 8 * GiB, memFree: 7 * GiB })],
       });
