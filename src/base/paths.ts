@@ -24,6 +24,8 @@ export interface Paths {
   readonly identity: string;
   readonly nodeJson: string;
   readonly peersJson: string;
+  /** What the cluster's CA says of the nodes, signed. */
+  readonly membershipJson: string;
 }
 
 /**
@@ -58,5 +60,6 @@ export function nodePaths(env: Readonly<Record<string, string | undefined>> = pr
     identity: `${state}/identity`,
     nodeJson: `${state}/node.json`,
     peersJson: `${state}/peers.json`,
+    membershipJson: `${state}/membership.json`,
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -154,20 +154,29 @@ test("main: statuses, one clear line, suggestions, JSON errors", () => {
   assert.match(none.stderr, /^tesela: teselad does not run on this node \(.*\)\n$/);
 });
 
-test("init, token and join make nodes that know each other", () => {
+test("init makes a node, token a token, and join says what is wrong", () => {
   using dir = new Dir();
   const [first, second] = [join(dir.path, "1"), join(dir.path, "2")];
-  assert.equal(cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).status, 1, "no cluster yet");
-  const made = cli(first, ["init", "--name", "test", "--node-name", "one", "--address", "10.0.0.1", "--json"]);
-  assert.deepEqual(JSON.parse(made.stdout), { id: 1, name: "one", address: "10.0.0.1", port: 4660, cluster: "test" });
+  assert.equal(cli(first, ["token"]).status, 1, "no cluster yet");
+  const made = cli(first, ["init", "--name", "test", "--node-name", "one", "--address", "127.0.0.1", "--port", "1", "--json"]);
+  assert.deepEqual(JSON.parse(made.stdout), { id: 1, name: "one", address: "127.0.0.1", port: 1, cluster: "test" });
   assert.match(cli(first, ["init"]).stderr, /this machine is a node already/);
-  assert.equal(statSync(join(first, "state/identity/node.key")).mode & 0o777, 0o600);
-  const token = cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).stdout;
-  assert.match(cli(first, ["token", "--id", "2", "--address", "10.0.0.2"]).stderr, /node 2 \(n2\) at 10.0.0.2 is a member already/);
-  assert.equal(cli(second, ["join", "rubbish"]).status, 2);
-  assert.equal(cli(second, ["join", "-"], token).status, 0);
-  const read = (where: string, file: string): unknown => JSON.parse(readFileSync(join(where, "state", file), "utf8"));
-  assert.deepEqual(read(second, "node.json"), { id: 2, name: "n2", address: "10.0.0.2", port: 4660, cluster: "test" });
-  assert.deepEqual(read(second, "peers.json"), read(first, "peers.json"));
-  assert.deepEqual([cli(first, ["token"]).status, cli(first, ["init", "--id", "0"]).status], [2, 1]);
+  const identity = join(first, "state/identity");
+  for (const file of ["node.key", "ca.key", "gossip.key"]) assert.equal(statSync(join(identity, file)).mode & 0o777, 0o600, file);
+  const token = cli(first, ["token", "--ttl", "10m"]).stdout;
+  assert.match(token, /^tesela2\.[\w-]+\n$/);
+  assert.deepEqual(
+    readdirSync(join(identity, "tokens")).map((f) => statSync(join(identity, "tokens", f)).mode & 0o777),
+    [0o600],
+  );
+  for (const ttl of ["0", "x", "31d", "-5s"]) assert.equal(cli(first, ["token", "--ttl", ttl]).status, 2, ttl);
+  assert.equal(cli(second, ["join"]).status, 2);
+  assert.equal(cli(second, ["join", "--token", "rubbish"]).status, 2);
+  assert.equal(cli(second, ["join", "a b", "--token", "-"], token).status, 2);
+  // Nothing listens there.
+  const down = cli(second, ["join", "--token", "-", "--json"], token);
+  assert.equal(JSON.parse(down.stdout).error, "E_NODE_DOWN");
+  assert.equal(existsSync(join(second, "state/node.json")), false);
+  rmSync(join(identity, "ca.key"));
+  assert.equal(JSON.parse(cli(first, ["token", "--json"]).stdout).error, "E_MISSING");
 });

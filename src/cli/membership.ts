@@ -1,7 +1,5 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
-import { DEFAULT_PORT, MAX_NODE_ID, type Paths } from "../base/mod.ts";
-import { type NodeConfig, NODE_NAME, type Peer } from "../daemon/mod.ts";
+import { DEFAULT_PORT, MAX_NODE_ID } from "../base/mod.ts";
+import { NODE_NAME } from "../daemon/mod.ts";
 import { type Invocation, lastValue } from "./command.ts";
 import { usage } from "./parse.ts";
 
@@ -27,17 +25,26 @@ function numberValue(call: Invocation, long: string, least: number, most: number
   return n;
 }
 
-/** `node.json` and `peers.json`, each whole or not at all: daemons that run read them again by themselves. */
-export function writeMembership(paths: Paths, node: NodeConfig, peers: readonly Peer[]): void {
-  writeWhole(paths.peersJson, peers);
-  writeWhole(paths.nodeJson, node);
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const HOUR_S = 3600;
+const MAX_TTL_S = 30 * 86_400;
+
+/** How long a token is good, in seconds: `90`, `90s`, `15m`, `1h`, `2d`. */
+export function ttlValue(call: Invocation): number {
+  const text = lastValue(call, "ttl");
+  if (text === undefined) return HOUR_S;
+  const m = /^(\d{1,8})([smhd]?)$/.exec(text);
+  const seconds = Number(m?.[1]) * (UNITS[m?.[2] || "s"] ?? 1);
+  if (!(seconds >= 1 && seconds <= MAX_TTL_S)) throw usage(call.command, `--ttl '${text}': want a time as 90s, 15m, 1h or 2d, at most 30d`);
+  return seconds;
 }
 
-export const writePeers = (paths: Paths, peers: readonly Peer[]): void => writeWhole(paths.peersJson, peers);
-
-function writeWhole(file: string, value: unknown): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
-  const fresh = `${file}.${process.pid}.new`;
-  writeFileSync(fresh, `${JSON.stringify(value, null, 2)}\n`);
-  renameSync(fresh, file);
+/** How long certificates are good, in days, parts of days too. */
+export function daysValue(call: Invocation): number | undefined {
+  const text = lastValue(call, "days");
+  if (text === undefined) return undefined;
+  const days = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || days <= 0 || days > 7300)
+    throw usage(call.command, `--days '${text}': want more than 0, at most 7300`);
+  return days;
 }

@@ -1,6 +1,6 @@
 import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from "node:crypto";
 import { type NodeId, TeselaError } from "../base/mod.ts";
-import { CLUSTER_NAME, type Credentials, nodeUri } from "../io/mod.ts";
+import { CLUSTER_NAME, type Credentials, keyHash, nodeUri } from "../io/mod.ts";
 import { loadX509 } from "./x509.ts";
 
 /** A cluster's certificate authority: PEM texts. Whoever has `key` can make nodes; it stays where `tesela init` ran. */
@@ -8,16 +8,21 @@ export interface ClusterCa {
   readonly cluster: string;
   readonly cert: string;
   readonly key: string;
+  /** How long the certificates that it issues are good; NODE_DAYS unless given. */
+  readonly days?: number;
 }
 
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+export const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const DAY_MS = 86_400_000;
 /** A cluster outlives its machines. */
 export const CA_DAYS = 20 * 365;
-/** Shorter limits what a stolen key is worth, but nodes whose certificate ends leave the cluster, and issuing anew is done by hand. */
-export const NODE_DAYS = 5 * 365;
+/**
+ * Nodes have their certificates renewed when a third of the time is left, so this is three times as long as a node may be switched off,
+ * or all that hold the CA's key, before it has to join again. What a stolen key is worth, it does not decide: its node is removed.
+ */
+export const NODE_DAYS = 365;
 /** Certificates begin in the past by this much, for machines whose clocks are behind. */
-const BACKDATE_MS = DAY_MS;
+export const BACKDATE_MS = DAY_MS;
 
 /**
  * A new cluster: a CA of its own, ECDSA P-256, self-signed, that may issue node certificates and nothing below them.
@@ -64,7 +69,7 @@ export async function certify(ca: ClusterCa, node: NodeId, publicKey: webcrypto.
     serialNumber: serial(),
     subject: `O=Tesela, OU=${ca.cluster}, CN=node-${node}`,
     issuer: issuer.subject,
-    ...dates(validity, NODE_DAYS),
+    ...dates(validity, ca.days ?? NODE_DAYS),
     publicKey,
     signingKey: signingKey(ca),
     signingAlgorithm: ALGORITHM,
@@ -79,6 +84,9 @@ export async function certify(ca: ClusterCa, node: NodeId, publicKey: webcrypto.
   });
   return `${cert.toString("pem")}\n`;
 }
+
+/** keyHash() of a certificate in PEM form. */
+export const certificateKeyHash = (pem: string): string => keyHash(new X509Certificate(pem));
 
 /** SHA-256 of the CA certificate, 32 bytes: what names a cluster without doubt. */
 export function caFingerprint(caPem: string): Buffer {

@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { DEFAULT_PORT, MAX_NODE_ID, type Paths, TeselaError } from "../base/mod.ts";
 
 /** A node as the others know it: a line of `peers.json`. */
@@ -68,6 +69,22 @@ function readJson(file: string, absent: string): unknown {
   } catch (cause) {
     throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}`, {}, { cause });
   }
+}
+
+/** `node.json` and `peers.json`, each whole or not at all: daemons that run read them again by themselves. */
+export function writeMembership(paths: Paths, node: NodeConfig, peers: readonly Peer[]): void {
+  writePeers(paths, peers);
+  writeWhole(paths.nodeJson, node);
+}
+
+export const writePeers = (paths: Paths, peers: readonly Peer[]): void => writeWhole(paths.peersJson, peers);
+
+/** A JSON file, whole or not at all. */
+export function writeWhole(file: string, value: unknown): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+  const fresh = `${file}.${process.pid}.new`;
+  writeFileSync(fresh, `${JSON.stringify(value, null, 2)}\n`);
+  renameSync(fresh, file);
 }
 
 /** Tells whether a file was written since the last question, by its time, size and inode. */

@@ -1,11 +1,18 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { type Credentials, nodeOfCertificate } from "../io/mod.ts";
 import type { ClusterCa } from "./ca.ts";
 
 /** Names in the identity directory. `ca.key` is there only where `tesela init` ran. */
-export const IDENTITY_FILES = { ca: "ca.pem", cert: "node.pem", key: "node.key", caKey: "ca.key", gossipKey: "gossip.key" } as const;
+export const IDENTITY_FILES = {
+  ca: "ca.pem",
+  cert: "node.pem",
+  key: "node.key",
+  caKey: "ca.key",
+  gossipKey: "gossip.key",
+  caJson: "ca.json",
+} as const;
 
 /** Writes a node's identity into `dir` (made with mode 0700; keys 0600), each file whole or not at all. */
 export function saveIdentity(dir: string, credentials: Credentials): void {
@@ -15,11 +22,15 @@ export function saveIdentity(dir: string, credentials: Credentials): void {
   writeIdentityFile(dir, IDENTITY_FILES.cert, credentials.cert, 0o644);
 }
 
+/** A new certificate for the key that is there already. */
+export const saveCertificate = (dir: string, cert: string): void => writeIdentityFile(dir, IDENTITY_FILES.cert, cert, 0o644);
+
 /** Writes the CA's key beside the identity: this node can then make others. */
 export function saveCa(dir: string, ca: ClusterCa): void {
   prepare(dir);
   writeIdentityFile(dir, IDENTITY_FILES.ca, ca.cert, 0o644);
   writeIdentityFile(dir, IDENTITY_FILES.caKey, ca.key, 0o600);
+  if (ca.days !== undefined) writeIdentityFile(dir, IDENTITY_FILES.caJson, `${JSON.stringify({ days: ca.days })}\n`, 0o644);
 }
 
 /**
@@ -47,8 +58,19 @@ export function loadCa(dir: string): ClusterCa {
   }
   const cluster = /^OU=(.+)$/m.exec(parsed.subject)?.[1];
   if (cluster === undefined) throw new TeselaError("E_IDENTITY", `${dir}/${IDENTITY_FILES.ca} is not the CA of a cluster`);
-  return { cluster, cert, key };
+  return { cluster, cert, key, ...settings(dir) };
 }
+
+function settings(dir: string): { days?: number } {
+  const file = `${dir}/${IDENTITY_FILES.caJson}`;
+  if (!existsSync(file)) return {};
+  const { days } = JSON.parse(readFileSync(file, "utf8")) as { days?: unknown };
+  if (typeof days !== "number" || !(days > 0)) throw new TeselaError("E_CONFIG", `${file}: days is ${JSON.stringify(days)}: want a number`);
+  return { days };
+}
+
+/** Whether this node can make others. */
+export const holdsCa = (dir: string): boolean => existsSync(`${dir}/${IDENTITY_FILES.caKey}`);
 
 /** What the certificate names, when certificate, key and CA belong together and are valid now. `where` goes into the messages. */
 export function checkIdentity(

@@ -33,3 +33,10 @@ export function saveGossipKey(dir: string, text: string): void {
 export function loadGossipKeys(dir: string): Keyring {
   return parseGossipKeys(readIdentityFile(dir, IDENTITY_FILES.gossipKey), `${dir}/${IDENTITY_FILES.gossipKey}`);
 }
+
+/** What `gossip.key` holds, checked; for who gives it to a new node. @throws TeselaError E_CONFIG */
+export function gossipKeyText(dir: string): string {
+  const text = readIdentityFile(dir, IDENTITY_FILES.gossipKey);
+  parseGossipKeys(text, `${dir}/${IDENTITY_FILES.gossipKey}`);
+  return text;
+}

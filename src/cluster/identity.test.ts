@@ -4,12 +4,10 @@ import { X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
-import { deflateRawSync } from "node:zlib";
 import { type ErrorCode, nodeId, TeselaError } from "../base/mod.ts";
 import { nodeOfCertificate } from "../io/mod.ts";
 import { caFingerprint, createCluster, issueNode } from "./ca.ts";
 import { checkIdentity, loadCa, loadIdentity, saveCa, saveIdentity } from "./files.ts";
-import { decodeToken, encodeToken, type Invitation } from "./token.ts";
 
 const DAY_MS = 86_400_000;
 const N2 = nodeId(2);
@@ -123,45 +121,4 @@ test("what is wrong with an identity is said clearly", async () => {
     assert.throws(() => loadCa(dir), isError("E_IDENTITY", /not a private key/));
   });
   assert.throws(() => checkIdentity(node, "later", Date.now() + 6 * 365 * DAY_MS), isError("E_IDENTITY", /the node's certificate expired/));
-});
-
-const invitation: Invitation = {
-  credentials: node,
-  address: "10.88.0.2",
-  port: 4660,
-  peers: [1, 2].map((n) => ({ id: nodeId(n), name: `h${n}`, address: `10.88.0.${n}`, port: 4660 })),
-};
-
-test("a token carries all that joining needs, in one line", () => {
-  const token = encodeToken(invitation);
-  assert.match(token, /^tesela1\.[\w-]+$/);
-  assert.ok(token.length < 3000, `${token.length}`);
-  assert.deepEqual(decodeToken(`  ${token}\n`), invitation);
-});
-
-test("damaged tokens, and what never was one, are refused", async () => {
-  const token = encodeToken(invitation);
-  const pack = (value: unknown) => `tesela1.${deflateRawSync(JSON.stringify(value)).toString("base64url")}`;
-  const bad = [
-    "",
-    "hello",
-    "tesela1.",
-    "tesela1.####",
-    token.slice(0, -40),
-    token.slice(20),
-    pack(null),
-    pack([]),
-    pack({}),
-    pack({ ...invitation, port: 0 }),
-    pack({ ...invitation, peers: 7 }),
-  ];
-  bad.push(
-    pack({ ...invitation, peers: [{ id: 0, name: "x", address: "y", port: 1 }] }),
-    pack({ ...invitation, address: 5 }),
-    `tesela1.${"A".repeat(100_000)}`,
-  );
-  bad.push(`tesela1.${deflateRawSync(Buffer.alloc(50_000_000)).toString("base64url").slice(0, 60_000)}`);
-  for (const text of bad) assert.throws(() => decodeToken(text), isError("E_USAGE", /not a token/), text.slice(0, 40));
-  const other = await issueNode(await createCluster("blue"), N2, "h2");
-  assert.throws(() => decodeToken(pack({ ...invitation, credentials: { ...node, cert: other.cert } })), isError("E_IDENTITY", /the token/));
 });

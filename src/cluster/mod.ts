@@ -1,9 +1,36 @@
 /** Who belongs to a cluster, and how it proves it. */
-export { CA_DAYS, caFingerprint, certify, type ClusterCa, createCluster, issueNode, NODE_DAYS, type Validity } from "./ca.ts";
-export { checkIdentity, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveIdentity } from "./files.ts";
-export { decodeToken, encodeToken, type Invitation, type Member } from "./token.ts";
-export { checkPeer, NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers, Watched } from "./config.ts";
+export {
+  BACKDATE_MS,
+  CA_DAYS,
+  caFingerprint,
+  certificateKeyHash,
+  certify,
+  type ClusterCa,
+  createCluster,
+  issueNode,
+  NODE_DAYS,
+  type Validity,
+} from "./ca.ts";
+export {
+  checkPeer,
+  NODE_NAME,
+  type NodeConfig,
+  type Peer,
+  readNodeConfig,
+  readPeers,
+  Watched,
+  writeMembership,
+  writePeers,
+  writeWhole,
+} from "./config.ts";
+export { admit, type JoinRequest, readRequest, readWelcome, type Welcome } from "./enrol.ts";
+export { checkIdentity, holdsCa, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveCertificate, saveIdentity } from "./files.ts";
+export { checkEntry, type Entry, MemberRecord, signEntry, type Standing, type Unsigned } from "./record.ts";
+export { readRecord, writeRecord } from "./record-file.ts";
+export { makeRequest, newKey, requestedKey } from "./request.ts";
+export { decodeToken, encodeToken, newToken, proofOf, proves, type Token } from "./token.ts";
+export { type OpenToken, type TokenState, TokenStore } from "./token-store.ts";
 export { loadX509 } from "./x509.ts";
-export { GOSSIP_KEY_BYTES, loadGossipKeys, makeGossipKey, parseGossipKeys, saveGossipKey } from "./gossip-key.ts";
+export { GOSSIP_KEY_BYTES, gossipKeyText, loadGossipKeys, makeGossipKey, parseGossipKeys, saveGossipKey } from "./gossip-key.ts";
 export { Keyring } from "./seal.ts";
 export { type Drop, type LinkOptions, SEAL_BYTES, SealedLink } from "./sealed-link.ts";

@@ -1,1 +1,1 @@
-export { checkPeer, NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
+export { checkPeer, NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers, Watched, writePeers } from "../cluster/mod.ts";

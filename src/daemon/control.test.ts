@@ -30,17 +30,23 @@ const row: EngineRow = {
 };
 const log = new Log({ level: "error" });
 
+const nobodyJoins = (): void => assert.fail("nobody joins here");
+
 /** A door as teselad opens it, and a stream to it as the engine passes one on from node 2. */
 async function pair(
   service: ControlService,
 ): Promise<AsyncDisposable & { peer: ChannelPeer; server: Promise<Error | null>; channel: Channel }> {
   const dir = mkdtempSync(join(tmpdir(), "tesela-"));
   const served = Promise.withResolvers<Error | null>();
-  const door = peerDoor((channel) => {
-    assert.deepEqual(channel.peer, { node: 2, name: "h2", version: "0.1.0" });
-    served.resolve(channel.closed);
-    serveControl(channel, service);
-  }, log);
+  const door = peerDoor(
+    (channel) => {
+      assert.deepEqual(channel.peer, { node: 2, name: "h2", version: "0.1.0" });
+      served.resolve(channel.closed);
+      serveControl(channel, service);
+    },
+    nobodyJoins,
+    log,
+  );
   const listening = await listenUnix(door, join(dir, "peer.sock"), 0o600);
   const socket = connect(join(dir, "peer.sock"));
   await once(socket, "connect");
@@ -111,9 +117,9 @@ test("what does not belong on a control stream ends it", async () => {
 
 test("a peer that does not say who it is gets no channel", async () => {
   const dir = mkdtempSync(join(tmpdir(), "tesela-"));
-  const door = peerDoor(() => assert.fail("no channel"), new Log({ level: "error" }));
+  const door = peerDoor(() => assert.fail("no channel"), nobodyJoins, new Log({ level: "error" }));
   const listening = await listenUnix(door, join(dir, "peer.sock"), 0o600);
-  for (const line of ["nonsense\n", '{"node":0}\n', "x".repeat(2000)]) {
+  for (const line of ["nonsense\n", '{"join":{"binding":"00","from":"x"}}\n', '{"node":0}\n', "x".repeat(2000)]) {
     const socket = connect(join(dir, "peer.sock"));
     socket.on("error", () => undefined);
     socket.write(line);

@@ -4,6 +4,7 @@ import type { Caller } from "./authorize.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
 import { peerDoor } from "./door.ts";
+import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { FactSampler, type NodeFacts } from "./facts.ts";
 import { jsonServer, type Routes } from "./http.ts";
@@ -13,6 +14,7 @@ import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
+import { Roster } from "./roster.ts";
 import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, ProcessRow, RunAnswer, RunAsk, TraceAsk } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
@@ -26,6 +28,8 @@ const SOCKET_MODE_OWNER = 0o600;
 export interface DaemonOptions {
   readonly paths: Paths;
   readonly config: NodeConfig;
+  /** The cluster CA's certificate, PEM. */
+  readonly ca: string;
   readonly version: string;
   readonly engine: EngineClient;
   readonly dial: DialPeer;
@@ -39,6 +43,8 @@ export class Daemon implements AsyncDisposable {
   private readonly members: Members;
   private readonly moves: Moves;
   private readonly levelled: Levelled;
+  private readonly roster: Roster;
+  private readonly enrolment: Enrolment;
   private readonly sampler = new FactSampler();
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
@@ -51,6 +57,8 @@ export class Daemon implements AsyncDisposable {
     this.members = this.open.use(new Members(o.config.id, o.dial, o.log));
     this.moves = new Moves(o.config, this.members, o.engine);
     this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
+    this.roster = new Roster(o.paths, o.config.cluster, o.ca, o.log);
+    this.enrolment = new Enrolment({ paths: o.paths, cluster: o.config.cluster, roster: this.roster, log: o.log });
     this.peersFile = new Watched(o.paths.peersJson);
     this.facts = this.sampler.sample();
   }
@@ -74,7 +82,11 @@ export class Daemon implements AsyncDisposable {
 
   private async begin(): Promise<void> {
     const { paths, log } = this.o;
-    const door = peerDoor((channel) => this.serve(channel), log);
+    const door = peerDoor(
+      (channel) => this.serve(channel),
+      (stream, about) => void this.enrolment.serve(stream, about),
+      log,
+    );
     this.open.use(await listenUnix(door, paths.peerSocket, SOCKET_MODE_OWNER));
     this.readMembership();
     await this.tick();

@@ -1,19 +1,22 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { KiB, type Log, nodeId, TeselaError } from "../base/mod.ts";
 import { ALPN, type Channel, channelOver, type Peer } from "../io/mod.ts";
+import type { JoinAbout } from "./enrol.ts";
 
 /** The line that the engine sends before a peer's stream: who the peer is, proven by its certificate. */
 const MAX_LINE = 1 * KiB;
 const LINE_MS = 2000;
 
-/** Accepts the control streams of other nodes, which the engine passes on to this socket. */
-export function peerDoor(open: (channel: Channel) => void, log: Log): Server {
+/** Accepts the streams that the engine passes on to this socket: control streams of other nodes, and machines that want to join. */
+export function peerDoor(open: (channel: Channel) => void, join: (stream: Socket, about: JoinAbout) => void, log: Log): Server {
   return createServer((socket) => {
     socket.on("error", (e) => log.debug("control stream", { error: e.message }));
     firstLine(socket)
       .then(({ line, rest }) => {
-        const peer = readPeer(line);
         if (rest.length > 0) socket.unshift(rest);
+        const about = readJoin(line);
+        if (about !== null) return join(socket, about);
+        const peer = readPeer(line);
         open(channelOver({ stream: socket, peer, alpn: ALPN.CONTROL, route: "" }));
       })
       .catch((e: unknown) => {
@@ -21,6 +24,16 @@ export function peerDoor(open: (channel: Channel) => void, log: Log): Server {
         socket.destroy();
       });
   });
+}
+
+/** `{"join":{"binding":"HEX","from":"10.0.0.7:43210"}}` before the stream of a machine that is nobody yet; null for other lines. */
+function readJoin(line: string): JoinAbout | null {
+  const { join } = JSON.parse(line) as { join?: { binding?: unknown; from?: unknown } };
+  if (join === undefined) return null;
+  const { binding, from } = join;
+  if (typeof binding !== "string" || !/^[0-9a-f]{64}$/.test(binding))
+    throw new TeselaError("E_PROTOCOL", "a joining machine's stream without its binding");
+  return { binding: Buffer.from(binding, "hex"), from: String(from) };
 }
 
 /** `{"node":2,"name":"h2","version":"0.1.0"}`; only the number is needed. */

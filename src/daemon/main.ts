@@ -11,26 +11,27 @@ import type { DialPeer } from "./peer.ts";
 
 const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
-function dialer(paths: Paths, config: NodeConfig, log: Log): DialPeer {
+function dialer(paths: Paths, config: NodeConfig, log: Log): { dial: DialPeer; ca: string } {
   const credentials = loadIdentity(paths.identity, config.name);
   if (credentials.node !== config.id || credentials.cluster !== config.cluster) {
     const names = `node ${credentials.node} of '${credentials.cluster}'`;
     throw new TeselaError("E_CONFIG", `${paths.nodeJson} says node ${config.id} of '${config.cluster}', the certificate ${names}`);
   }
   const transport = new TlsTransport({ credentials, version: VERSION, log });
-  return async ({ id, address, port }, signal) =>
+  const dial: DialPeer = async ({ id, address, port }, signal) =>
     new ChannelPeer(await transport.connect({ node: nodeId(id), address, port }, ALPN.CONTROL, { signal }));
+  return { dial, ca: credentials.ca };
 }
 
 async function run(log: Log): Promise<void> {
   const paths = nodePaths();
   const config = readNodeConfig(paths);
   mkdirSync(paths.run, { recursive: true });
-  const dial = dialer(paths, config, log);
+  const { dial, ca } = dialer(paths, config, log);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
-  await using _ = await Daemon.start({ paths, config, version: VERSION, engine: new HttpEngine(paths), dial, log });
+  await using _ = await Daemon.start({ paths, config, ca, version: VERSION, engine: new HttpEngine(paths), dial, log });
   writeFileSync(paths.teseladPid, `${process.pid}\n`);
   log.info("teselad is ready", { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid });
   log.info("teselad ends", { signal: await stopped });

@@ -2,4 +2,5 @@
 export { type Ask, ask, type Far, isErrorShape } from "./client.ts";
 export { NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers } from "./config.ts";
 export { DaemonClient } from "./daemon-client.ts";
+export { enrolWith, type JoinWish, type Joined, settle } from "./joiner.ts";
 export * from "./shapes.ts";

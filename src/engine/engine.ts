@@ -1,13 +1,14 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
-import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, Watched } from "../cluster/mod.ts";
+import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, TokenStore, Watched } from "../cluster/mod.ts";
 import {
   ALPN,
   type Channel,
   channels,
+  joiners,
   type PeerAddress,
-  type PeerStream,
   RESUME_LIMIT_MS,
   SessionTransport,
   SILENCE_MS,
@@ -51,6 +52,7 @@ export class Engine implements AsyncDisposable {
   private readonly users = new UserNames();
   private readonly stack = new AsyncDisposableStack();
   private readonly peersFile: Watched;
+  private readonly tokens: TokenStore;
   private peers: PeerAddress[] = [];
   private home: Home;
   private hosting: Hosting;
@@ -64,6 +66,7 @@ export class Engine implements AsyncDisposable {
     this.version = version;
     this.config = readNodeConfig(paths);
     this.peersFile = new Watched(paths.peersJson);
+    this.tokens = new TokenStore(paths.identity);
     const credentials = loadIdentity(paths.identity, this.config.name);
     if (credentials.node !== this.config.id) {
       throw new TeselaError("E_CONFIG", `${paths.nodeJson} says node ${this.config.id}, the certificate node ${credentials.node}`);
@@ -107,7 +110,16 @@ export class Engine implements AsyncDisposable {
           this.hosting.link(c);
         }),
         [ALPN.BULK]: channels((c) => void this.hosting.bulk(c)),
-        [ALPN.CONTROL]: streams((s) => this.handToDaemon(s)),
+        [ALPN.CONTROL]: streams(({ stream, peer }) => {
+          this.handToDaemon(stream, { node: peer.node, name: peer.name, version: peer.version });
+        }),
+        [ALPN.JOIN]: joiners(
+          () => this.tokens.any(),
+          ({ stream, binding, from, proven }) => {
+            // It says its first word to who has proven to hold a token.
+            this.handToDaemon(stream, { join: { binding: binding.toString("hex"), from } }).once("data", proven);
+          },
+        ),
       }),
     );
     if (existsSync(this.paths.enginePid)) void this.beginAnew();
@@ -215,10 +227,10 @@ export class Engine implements AsyncDisposable {
     return this.peers;
   }
 
-  /** A control stream goes on to teselad, which learns from the first line whose it is. */
-  private handToDaemon({ stream, peer }: PeerStream): void {
+  /** The stream goes on to teselad, which learns from the first line whose it is. */
+  private handToDaemon(stream: Duplex, about: unknown): Socket {
     const daemon = connect(this.paths.peerSocket);
-    daemon.write(`${JSON.stringify({ node: peer.node, name: peer.name, version: peer.version })}\n`);
+    daemon.write(`${JSON.stringify(about)}\n`);
     stream.pipe(daemon);
     daemon.pipe(stream);
     const end = (): void => {
@@ -226,6 +238,7 @@ export class Engine implements AsyncDisposable {
       daemon.destroy();
     };
     for (const s of [stream, daemon]) s.on("error", end).on("close", end);
+    return daemon;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

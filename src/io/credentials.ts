@@ -1,4 +1,4 @@
-import type { X509Certificate } from "node:crypto";
+import { createHash, type X509Certificate } from "node:crypto";
 import { type NodeId, nodeId, TeselaError } from "../base/mod.ts";
 
 /** What a node proves itself with; PEM texts. `cluster` and `node` are what `cert` says. */
@@ -43,4 +43,20 @@ export function provenNode(certificate: X509Certificate | undefined, cluster: st
     throw new TeselaError("E_IDENTITY", `node ${named.node} answered where node ${expected} was called: check the addresses of the nodes`);
   }
   return named.node;
+}
+
+/** Why a node's certificate is refused although the cluster's CA issued it, null when it is not. `key`: keyHash() of its certificate. */
+export type Refuses = (node: NodeId, key: string) => string | null;
+
+/** SHA-256 of a certificate's public key (SubjectPublicKeyInfo, DER), base64url: names a node's key over all its certificates. */
+export function keyHash(certificate: Pick<X509Certificate, "publicKey">): string {
+  return createHash("sha256")
+    .update(certificate.publicKey.export({ type: "spki", format: "der" }))
+    .digest("base64url");
+}
+
+/** Throws E_IDENTITY when `refuses` has something against the certificate. */
+export function refuseRevoked(node: NodeId, certificate: X509Certificate | undefined, refuses: Refuses | undefined): void {
+  const why = certificate === undefined ? null : (refuses?.(node, keyHash(certificate)) ?? null);
+  if (why !== null) throw new TeselaError("E_IDENTITY", `node ${node} is refused: ${why}`, { node });
 }

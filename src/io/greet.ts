@@ -60,7 +60,7 @@ export async function greet(stream: Duplex, proven: NodeId, self: Self, signal: 
   const { node, name, version } = self;
   for (const piece of codec.encode("hello", { protocol: self.protocol ?? PROTOCOL_VERSION, node, name, version }, [])) stream.write(piece);
   try {
-    const { message, rest } = await firstMessage(stream, proven, signal);
+    const { message, rest } = await readFirst(stream, `node ${proven}`, MAX_HELLO, signal);
     return { peer: checkHello(message, proven, self), rest };
   } catch (e) {
     if (stream.writable) for (const piece of errorFrame(e)) stream.write(piece);
@@ -77,7 +77,12 @@ export function closeSoon(stream: Duplex): void {
   stream.once("close", () => clearTimeout(timer));
 }
 
-function firstMessage(stream: Duplex, proven: NodeId, signal: AbortSignal): Promise<{ message: Message; rest: Buffer }> {
+/**
+ * The first message of a stream that nothing was read from, and what came behind it.
+ * @param who is at the other end, for the errors
+ * @throws E_PROTOCOL, E_REFUSED when it ends before, or the signal's reason; the caller destroys the stream then
+ */
+export function readFirst(stream: Duplex, who: string, maxFrame: number, signal: AbortSignal): Promise<{ message: Message; rest: Buffer }> {
   return new Promise((resolve, reject) => {
     let message: Message | null = null;
     const reader = new FrameReader(
@@ -85,7 +90,7 @@ function firstMessage(stream: Duplex, proven: NodeId, signal: AbortSignal): Prom
         message = codec.decode(frame);
         reader.pause();
       },
-      { maxFrame: MAX_HELLO },
+      { maxFrame },
     );
     const finish = (act: () => void) => {
       stream.off("readable", onReadable).off("error", onError).off("end", onEnd).off("close", onEnd);
@@ -107,7 +112,7 @@ function firstMessage(stream: Duplex, proven: NodeId, signal: AbortSignal): Prom
       finish(() => resolve({ message: got, rest: reader.takeRest() }));
     };
     const onError = (e: Error) => finish(() => reject(e));
-    const onEnd = () => finish(() => reject(new TeselaError("E_REFUSED", `node ${proven} ended the connection before its hello`)));
+    const onEnd = () => finish(() => reject(new TeselaError("E_REFUSED", `${who} ended the connection before it said a word`)));
     const onAbort = () => finish(() => reject(signal.reason));
     if (signal.aborted) return reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });

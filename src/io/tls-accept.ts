@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
-import { createServer, type Server, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { type NodeId, TeselaError } from "../base/mod.ts";
-import { type Credentials, provenNode } from "./credentials.ts";
+import { type Credentials, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
 import { closeSoon, greet } from "./greet.ts";
 import { KEEPALIVE_MS } from "./tls-dial.ts";
+import { Handshakes } from "./tls-handshakes.ts";
 import { contextOptions, routeOf } from "./tls-options.ts";
 import type { Peer } from "./transport.ts";
 
@@ -15,6 +16,7 @@ export interface AcceptContext {
   readonly alpn: readonly string[];
   readonly version: string;
   readonly protocol?: number;
+  readonly refuses?: Refuses;
 }
 
 export interface Accepted {
@@ -30,27 +32,18 @@ export interface Accepted {
  * Nothing of ours is sent before the peer's certificate has been verified.
  */
 export class TlsAcceptor implements Disposable {
-  private readonly server: Server;
-  private readonly context: AcceptContext;
-  /** By the peer's address and port, which no two open connections of one listener share. */
-  private readonly pending = new Map<string, (socket: TLSSocket) => void>();
+  private readonly handshakes: Handshakes;
+  private context: AcceptContext;
 
   constructor(context: AcceptContext) {
     this.context = context;
-    this.server = createServer({
+    this.handshakes = new Handshakes({
       ...contextOptions(context.credentials),
       requestCert: true,
       rejectUnauthorized: true,
       ALPNProtocols: [...context.alpn],
       handshakeTimeout: HANDSHAKE_MS,
     });
-    this.server.on("secureConnection", (socket) => {
-      const take = this.pending.get(key(socket));
-      if (take === undefined) socket.destroy();
-      else take(socket);
-    });
-    // The reason is on the raw socket's side too: it closes, and `accept` rejects.
-    this.server.on("tlsClientError", (_e, socket) => socket.destroy());
   }
 
   /**
@@ -59,13 +52,14 @@ export class TlsAcceptor implements Disposable {
    */
   async accept(raw: Socket, signal: AbortSignal): Promise<Accepted> {
     const { credentials, version, protocol } = this.context;
-    const socket = await this.secure(raw, signal);
+    const socket = await this.handshakes.secure(raw, signal);
     try {
       const alpn = socket.alpnProtocol;
       if (socket.isSessionReused()) throw new TeselaError("E_PROTOCOL", "a peer resumed a TLS session, which nodes never do");
       if (typeof alpn !== "string" || !this.context.alpn.includes(alpn))
         throw new TeselaError("E_PROTOCOL", "a peer named no protocol (ALPN)");
       const node: NodeId = provenNode(socket.getPeerX509Certificate(), credentials.cluster);
+      refuseRevoked(node, socket.getPeerX509Certificate(), this.context.refuses);
       socket.setNoDelay(true);
       socket.setKeepAlive(true, KEEPALIVE_MS);
       const self = { node: credentials.node, name: credentials.name, version };
@@ -77,37 +71,13 @@ export class TlsAcceptor implements Disposable {
     }
   }
 
-  private secure(raw: Socket, signal: AbortSignal): Promise<TLSSocket> {
-    return new Promise((resolve, reject) => {
-      const id = key(raw);
-      const done = (act: () => void) => {
-        this.pending.delete(id);
-        raw.off("close", onClose);
-        signal.removeEventListener("abort", onAbort);
-        act();
-      };
-      const onClose = () => done(() => reject(new TeselaError("E_IDENTITY", `${id} did not prove to be a node of this cluster`)));
-      const onAbort = () =>
-        done(() => {
-          raw.destroy();
-          reject(signal.reason);
-        });
-      if (signal.aborted) {
-        raw.destroy();
-        return reject(signal.reason);
-      }
-      signal.addEventListener("abort", onAbort, { once: true });
-      raw.on("close", onClose);
-      this.pending.set(id, (socket) => done(() => resolve(socket)));
-      this.server.emit("connection", raw);
-    });
+  /** Connections from now on are judged, and answered, with these. */
+  use(credentials: Credentials): void {
+    this.context = { ...this.context, credentials };
+    this.handshakes.use(credentials);
   }
 
   [Symbol.dispose](): void {
-    this.server.close(() => {});
+    this.handshakes[Symbol.dispose]();
   }
-}
-
-function key(socket: Socket): string {
-  return `${socket.remoteAddress}:${socket.remotePort}`;
 }

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import type { TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from "node:tls";
 import { TeselaError } from "../base/mod.ts";
-import { type Credentials, provenNode } from "./credentials.ts";
+import { type Credentials, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
 import { closeSoon, greet } from "./greet.ts";
 import { ROUTE, serverName } from "./tls-options.ts";
 import type { ConnectOptions, Peer, PeerAddress } from "./transport.ts";
@@ -17,6 +17,7 @@ export interface DialContext {
   readonly secureContext: SecureContext;
   readonly version: string;
   readonly protocol?: number;
+  readonly refuses?: Refuses;
 }
 
 /** An authenticated stream whose ends have said hello; `rest` is what came behind the peer's. */
@@ -41,7 +42,7 @@ export async function dial(
     secureContext: from.secureContext,
     servername: serverName(to.node, route),
     ALPNProtocols: [alpn],
-    checkServerIdentity: (_name, cert) => checkPeer(cert.raw, credentials, to),
+    checkServerIdentity: (_name, cert) => checkPeer(cert.raw, from, to),
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEPALIVE_MS,
@@ -62,7 +63,8 @@ export async function dial(
   }
 }
 
-function established(stream: TLSSocket, signal: AbortSignal): Promise<void> {
+/** Resolves at the end of the TLS handshake. */
+export function established(stream: TLSSocket, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (act: () => void) => {
       stream.off("secureConnect", onSecure).off("error", onError).off("close", onClose);
@@ -78,9 +80,11 @@ function established(stream: TLSSocket, signal: AbortSignal): Promise<void> {
   });
 }
 
-function checkPeer(raw: Buffer, credentials: Credentials, to: PeerAddress): Error | undefined {
+function checkPeer(raw: Buffer, { credentials, refuses }: DialContext, to: PeerAddress): Error | undefined {
   try {
-    provenNode(new X509Certificate(raw), credentials.cluster, to.node);
+    const certificate = new X509Certificate(raw);
+    provenNode(certificate, credentials.cluster, to.node);
+    refuseRevoked(to.node, certificate, refuses);
     return undefined;
   } catch (e) {
     return e as Error;
@@ -99,7 +103,8 @@ function checkValidity(credentials: Credentials): void {
   }
 }
 
-const UNREACHABLE = new Set([
+/** The codes of a network that does not lead there. */
+export const UNREACHABLE = new Set([
   "ECONNREFUSED",
   "EHOSTUNREACH",
   "ENETUNREACH",

@@ -1,10 +1,12 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Credentials } from "./credentials.ts";
 import { type ClientHello, MAX_CLIENT_HELLO, parseClientHello } from "./client-hello.ts";
 import { type Accepted, TlsAcceptor } from "./tls-accept.ts";
 import type { AcceptContext } from "./tls-accept.ts";
 import { routeOf } from "./tls-options.ts";
+import { JoinAcceptor } from "./tls-join.ts";
 import type { Acceptor, Listener, ThreadDoor } from "./transport.ts";
 
 /** Connections that have not proven who they are. When one more comes, the oldest goes: honest peers need only milliseconds. */
@@ -41,6 +43,7 @@ export class TlsListener implements Listener {
   private readonly acceptors: Readonly<Record<string, Acceptor>>;
   private readonly options: ListenerOptions;
   private readonly tls: TlsAcceptor;
+  private readonly joins: JoinAcceptor;
   private readonly strangers = new Set<Stranger>();
   private readonly sockets = new Set<Socket>();
   private readonly peek: (fd: number, into: Uint8Array) => number | null;
@@ -56,7 +59,8 @@ export class TlsListener implements Listener {
     this.peek = peek;
     this.acceptors = acceptors;
     this.options = options;
-    this.tls = new TlsAcceptor({ ...context, alpn: Object.keys(acceptors) });
+    this.tls = new TlsAcceptor({ ...context, alpn: Object.keys(acceptors).filter((a) => acceptors[a]?.kind !== "joiner") });
+    this.joins = new JoinAcceptor(context.credentials);
     this.server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.welcome(socket));
     this.server.maxConnections = MAX_CONNECTIONS;
   }
@@ -86,11 +90,18 @@ export class TlsListener implements Listener {
     return typeof address === "object" && address !== null ? address.port : this.options.port;
   }
 
+  /** Connections from now on are judged, and answered, with these. */
+  use(credentials: Credentials): void {
+    this.tls.use(credentials);
+    this.joins.use(credentials);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     for (const stranger of this.strangers) stranger.abort.abort(new TeselaError("E_LINK", "the listener is closing"));
     for (const socket of this.sockets) socket.destroy();
     this.tls[Symbol.dispose]();
+    this.joins[Symbol.dispose]();
     await closed;
   }
 
@@ -137,7 +148,9 @@ export class TlsListener implements Listener {
   private async admit(stranger: Stranger, settled: () => void): Promise<void> {
     const { signal } = stranger.abort;
     try {
-      if (this.handOver(stranger, await this.peekHello(stranger), settled)) return;
+      const hello = await this.peekHello(stranger);
+      if (this.handOver(stranger, hello, settled)) return;
+      if (await this.letJoin(stranger, hello, settled)) return;
     } catch (e) {
       stranger.socket.destroy();
       throw e;
@@ -146,11 +159,32 @@ export class TlsListener implements Listener {
     settled();
     const acceptor = this.acceptors[connection.alpn] as Acceptor;
     // The peer asked for one protocol in the clear and for another one in the handshake: nobody honest does.
-    if (acceptor.kind === "thread") {
+    if (acceptor.kind === "thread" || acceptor.kind === "joiner") {
       stranger.socket.destroy();
       throw new TeselaError("E_PROTOCOL", "the ClientHello was ambiguous");
     }
     this.options.accepted(connection, acceptor);
+  }
+
+  /** True when it is a machine that may try to join: it stays a stranger until it has proven that it holds a token. */
+  private async letJoin(stranger: Stranger, hello: ClientHello, settled: () => void): Promise<boolean> {
+    const acceptor = this.acceptors[hello.alpn[0] ?? ""];
+    if (acceptor?.kind !== "joiner") return false;
+    if (hello.alpn.length !== 1 || !acceptor.admits()) throw new TeselaError("E_REFUSED", "it wants to join, and no token is open");
+    const { signal } = stranger.abort;
+    const { stream, binding } = await this.joins.accept(stranger.socket, signal);
+    const drop = (): void => {
+      this.logRefusal(stranger.from, toTeselaError(signal.reason).message);
+      stream.destroy();
+    };
+    signal.addEventListener("abort", drop, { once: true });
+    const proven = (): void => {
+      signal.removeEventListener("abort", drop);
+      settled();
+    };
+    stream.once("close", proven).on("error", () => {});
+    acceptor.open({ stream, binding, from: stranger.from, proven });
+    return true;
   }
 
   /**

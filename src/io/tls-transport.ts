@@ -1,8 +1,8 @@
-import type { SecureContext, TLSSocket } from "node:tls";
-import { DEFAULT_PORT, type Log } from "../base/mod.ts";
+import type { TLSSocket } from "node:tls";
+import { DEFAULT_PORT, type Log, TeselaError } from "../base/mod.ts";
 import { type ChannelOptions, FrameChannel } from "./channel.ts";
 import { type Clock, realClock } from "./clock.ts";
-import type { Credentials } from "./credentials.ts";
+import { type Credentials, keyHash, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
 import type { Descriptors } from "./thread-door.ts";
 import { HANDSHAKE_MS } from "./tls-accept.ts";
 import { type DialContext, dial } from "./tls-dial.ts";
@@ -34,6 +34,8 @@ export interface TlsTransportOptions {
   readonly deadMs?: number;
   /** See HANDSHAKE_MS. */
   readonly handshakeMs?: number;
+  /** Says no to certificates that are not to be believed any more. */
+  readonly refuses?: Refuses;
   /** With these, bulk connections are read in large pieces. */
   readonly descriptors?: Descriptors;
   /** Another number than ours only in tests. */
@@ -42,17 +44,16 @@ export interface TlsTransportOptions {
 
 /** Mutual TLS 1.3 over TCP. May be used in any thread; each thread makes its own. */
 export class TlsTransport implements Transport {
-  private readonly options: TlsTransportOptions;
-  private readonly context: SecureContext;
-  private readonly dialContext: DialContext;
+  private options: TlsTransportOptions;
+  private dialContext: DialContext;
+  private listener: TlsListener | null = null;
+  private readonly live = new Set<TLSSocket>();
   private readonly channelOptions: ChannelOptions;
 
   constructor(options: TlsTransportOptions) {
     this.options = options;
-    this.context = secureContext(options.credentials);
-    const { credentials, version, protocol, pingMs, deadMs } = options;
-    const who = { credentials, version, ...(protocol === undefined ? {} : { protocol }) };
-    this.dialContext = { ...who, secureContext: this.context };
+    const { credentials, pingMs, deadMs } = options;
+    this.dialContext = { ...this.who(), secureContext: secureContext(credentials) };
     this.channelOptions = {
       clock: options.clock ?? realClock,
       ...(pingMs === undefined ? {} : { pingMs }),
@@ -60,15 +61,58 @@ export class TlsTransport implements Transport {
     };
   }
 
-  listen(acceptors: Readonly<Record<string, Acceptor>>): Promise<Listener> {
-    const { credentials, version, protocol, host, port, log, handshakeMs } = this.options;
-    const who = { credentials, version, ...(protocol === undefined ? {} : { protocol }) };
-    return TlsListener.open(acceptors, who, {
+  private who(): Omit<DialContext, "secureContext"> {
+    const { credentials, version, protocol, refuses } = this.options;
+    return { credentials, version, ...(protocol !== undefined && { protocol }), ...(refuses !== undefined && { refuses }) };
+  }
+
+  /** A renewed certificate: for connections from now on, both ways. */
+  use(credentials: Credentials): void {
+    this.options = { ...this.options, credentials };
+    this.dialContext = { ...this.who(), secureContext: secureContext(credentials) };
+    this.listener?.use(credentials);
+  }
+
+  /** Ends the connections whose certificates are refused by now. @returns the nodes at their other ends */
+  cutRefused(): Set<number> {
+    const cut = new Set<number>();
+    const { refuses, credentials, log } = this.options;
+    for (const socket of this.live) {
+      const certificate = socket.getPeerX509Certificate();
+      if (certificate === undefined || refuses === undefined) continue;
+      const node = provenNode(certificate, credentials.cluster);
+      const why = refuses(node, keyHash(certificate));
+      if (why === null) continue;
+      log?.warn("a connection is cut", { node, reason: why });
+      socket.destroy(new TeselaError("E_IDENTITY", `node ${node} is refused: ${why}`, { node }));
+      cut.add(node);
+    }
+    return cut;
+  }
+
+  private keep(socket: TLSSocket): void {
+    const { refuses, credentials } = this.options;
+    const certificate = socket.getPeerX509Certificate();
+    try {
+      // It may have been revoked since the handshake.
+      if (certificate !== undefined) refuseRevoked(provenNode(certificate, credentials.cluster), certificate, refuses);
+    } catch (e) {
+      socket.destroy();
+      throw e;
+    }
+    this.live.add(socket);
+    socket.once("close", () => this.live.delete(socket));
+  }
+
+  async listen(acceptors: Readonly<Record<string, Acceptor>>): Promise<Listener> {
+    const { host, port, log, handshakeMs } = this.options;
+    this.listener = await TlsListener.open(acceptors, this.who(), {
       host,
       port: port ?? DEFAULT_PORT,
       log,
       handshakeMs: handshakeMs ?? HANDSHAKE_MS,
       accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
+        this.keep(stream);
         this.widen(stream, alpn);
         if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.patience(acceptor)));
         else if (acceptor.kind === "stream") {
@@ -77,16 +121,19 @@ export class TlsTransport implements Transport {
         }
       },
     });
+    return this.listener;
   }
 
   async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
+    this.keep(stream);
     this.widen(stream, alpn);
     return new FrameChannel(stream, peer, alpn, rest, this.patience(options));
   }
 
   async connectRaw(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<PeerStream> {
     const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
+    this.keep(stream);
     if (rest.length > 0) stream.unshift(rest);
     return { stream, peer, alpn, route: options.route ?? "" };
   }

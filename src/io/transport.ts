@@ -3,7 +3,7 @@ import type { NodeId } from "../base/mod.ts";
 import type { Head, Message, MessageName } from "../wire/mod.ts";
 
 /** What a stream is for, told in the TLS handshake. */
-export const ALPN = { ENGINE: "tesela-engine/2", BULK: "tesela-bulk/1", CONTROL: "tesela-control/1" } as const;
+export const ALPN = { ENGINE: "tesela-engine/2", BULK: "tesela-bulk/1", CONTROL: "tesela-control/1", JOIN: "tesela-join/1" } as const;
 
 /** Who is at the other end; `node` is proven by its certificate. */
 export interface Peer {
@@ -70,12 +70,30 @@ export interface PeerStream {
 export type Acceptor =
   | { readonly kind: "channel"; readonly open: (channel: Channel) => void; readonly deadMs?: number }
   | { readonly kind: "stream"; readonly open: (stream: PeerStream) => void }
-  | { readonly kind: "thread"; readonly pick: (route: string) => ThreadDoor | null };
+  | { readonly kind: "thread"; readonly pick: (route: string) => ThreadDoor | null }
+  | { readonly kind: "joiner"; readonly admits: () => boolean; readonly open: (stream: JoinStream) => void };
 
 export const channels = (open: (channel: Channel) => void): Acceptor => ({ kind: "channel", open });
 export const streams = (open: (stream: PeerStream) => void): Acceptor => ({ kind: "stream", open });
 /** Connections of this ALPN go, still encrypted, to the worker thread behind the door that `pick` names; null refuses. */
 export const threads = (pick: (route: string) => ThreadDoor | null): Acceptor => ({ kind: "thread", pick });
+
+/**
+ * Connections of machines that have no certificate yet and want one. While `admits` says no, they get nothing, not even a handshake.
+ * TLS transports only.
+ */
+export const joiners = (admits: () => boolean, open: (stream: JoinStream) => void): Acceptor => ({ kind: "joiner", admits, open });
+
+/** A stream to a machine that is nobody yet. Nothing may be written to it before the machine has proven that it holds a token. */
+export interface JoinStream {
+  readonly stream: Duplex;
+  /** 32 bytes that only the two ends of this very TLS connection know (RFC 8446 section 7.5, RFC 9266): what a proof is bound to. */
+  readonly binding: Buffer;
+  /** ADDRESS:PORT */
+  readonly from: string;
+  /** Until it is called, the connection counts among the strangers and is dropped with them, when its time is over. */
+  readonly proven: () => void;
+}
 
 /** The main thread's side of a worker thread that takes connections over. */
 export interface ThreadDoor {

@@ -1,5 +1,5 @@
 import { type Decoded, defineMessages, type HeadOf, msg, raw } from "./message.ts";
-import { bool, data, i32, list, nullable, num, obj, oneOf, opt, size, str, u16, u32, u64, u8 } from "./schema.ts";
+import { bool, bytes, data, i32, list, nullable, num, obj, oneOf, opt, size, str, u16, u32, u64, u8 } from "./schema.ts";
 
 /**
  * Every frame that nodes exchange. Append only: an id, once released, means this message for ever, also after the message is gone
@@ -98,6 +98,8 @@ export const MESSAGES = defineMessages({
     flags: list(str(16), 32),
     /** Bits of GLIBC_FEATURES. */
     cpu: opt(u32),
+    /** Of what the node's record says of all nodes: who knows otherwise asks for it. */
+    record: opt(str(64)),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */
@@ -108,6 +110,22 @@ export const MESSAGES = defineMessages({
   ctlMigrated: msg(69, { seq: u32 }),
   /** The question failed, the stream goes on. */
   ctlFailed: msg(70, { seq: u32, error: str(32), message: str(4096), details: opt(data) }),
+
+  // 80 to 87: who belongs to the cluster. 80 and 81 are all that a joining machine's connection carries, one each way (or `error`).
+  /** The first word of a machine that is nobody yet. Payload: its request, JSON, which the proof covers. */
+  join: msg(80, { token: bytes(8), proof: bytes(32) }),
+  /** Payload: JSON, what the new node needs. */
+  joined: msg(81, {}),
+  /** On control streams: what the asked node's record says of all nodes. */
+  ctlRecordAsk: msg(82, { seq: u32 }),
+  /** Payload: JSON, the entries. */
+  ctlRecord: msg(83, { seq: u32 }),
+  /** The asking node wants a certificate anew; payload: its request, DER. */
+  ctlRenew: msg(84, { seq: u32 }),
+  /** Payload: PEM. */
+  ctlRenewed: msg(85, { seq: u32 }),
+  /** The asking node leaves the cluster; the answer is `ctlRecord` with its entry. */
+  ctlLeave: msg(86, { seq: u32 }),
 });
 
 /** Ids that were released and are used no more: id to former name. */

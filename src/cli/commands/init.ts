@@ -1,9 +1,20 @@
 import { existsSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { nodeId, nodePaths, TeselaError } from "../../base/mod.ts";
-import { createCluster, issueNode, saveCa, saveIdentity } from "../../cluster/mod.ts";
+import {
+  createCluster,
+  certificateKeyHash,
+  issueNode,
+  makeGossipKey,
+  saveCa,
+  saveGossipKey,
+  saveIdentity,
+  signEntry,
+  writeMembership,
+  writeRecord,
+} from "../../cluster/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
-import { idValue, nameValue, portValue, writeMembership } from "../membership.ts";
+import { daysValue, idValue, nameValue, portValue } from "../membership.ts";
 import { print, printJson } from "../out.ts";
 
 /** A new cluster, whose CA is kept on this node. */
@@ -16,9 +27,14 @@ export async function run(call: Invocation): Promise<number> {
   const id = idValue(call, "id") ?? 1;
   const name = nameValue(call, "node-name") ?? (hostname().split(".")[0] || `n${id}`);
   const node = { id, name, address: lastValue(call, "address") ?? firstAddress(), port: portValue(call) };
-  const ca = await createCluster(cluster);
+  const days = daysValue(call);
+  const ca = { ...(await createCluster(cluster)), ...(days !== undefined && { days }) };
+  const identity = await issueNode(ca, nodeId(id), name);
   saveCa(paths.identity, ca);
-  saveIdentity(paths.identity, await issueNode(ca, nodeId(id), name));
+  saveIdentity(paths.identity, identity);
+  saveGossipKey(paths.identity, makeGossipKey());
+  const first = signEntry(ca, { ...node, epoch: 1, standing: "member", key: certificateKeyHash(identity.cert) });
+  writeRecord(paths, { cluster, all: () => [first] });
   writeMembership(paths, { ...node, cluster }, [node]);
   if (call.json) printJson({ ...node, cluster });
   else print(`cluster '${cluster}' has its first node: ${id} (${name}) at ${node.address}:${node.port}`);

@@ -1,20 +1,41 @@
 import { existsSync, readFileSync } from "node:fs";
 import { nodePaths, TeselaError } from "../../base/mod.ts";
-import { decodeToken, saveIdentity } from "../../cluster/mod.ts";
-import { DONE, type Invocation } from "../command.ts";
-import { writeMembership } from "../membership.ts";
+import { decodeToken, type Token } from "../../cluster/mod.ts";
+import { DONE, type Invocation, lastValue } from "../command.ts";
+import { idValue, nameValue, portValue } from "../membership.ts";
 import { print, printJson } from "../out.ts";
+import { usage } from "../parse.ts";
 
-/** This machine becomes the node that the token is for. The other nodes but the one that made it have to be told of it. */
+/** This machine becomes a node: the one that made the token gives it a number and a certificate. */
 export async function run(call: Invocation): Promise<number> {
   const paths = nodePaths();
   if (existsSync(paths.nodeJson)) throw new TeselaError("E_EXISTS", `${paths.nodeJson}: this machine is a node already`);
-  const [given = ""] = call.operands;
-  const { credentials, address, port, peers } = decodeToken(given === "-" ? readFileSync(0, "utf8") : given);
-  const { cluster, node, name } = credentials;
-  saveIdentity(paths.identity, credentials);
-  writeMembership(paths, { id: node, name, address, port, cluster }, peers);
-  if (call.json) printJson({ id: node, name, address, port, cluster });
-  else print(`this machine is node ${node} (${name}) of cluster '${cluster}' now`);
+  const given = lastValue(call, "token");
+  if (given === undefined) throw usage(call.command, "tesela join: want --token TOKEN, or --token - and the token on stdin");
+  const token = decodeToken(given === "-" ? readFileSync(0, "utf8") : given);
+  const [id, name, address] = [idValue(call, "id"), nameValue(call, "node-name"), lastValue(call, "address")];
+  // What making a request loads is not needed to be told of a wrong token.
+  const { enrolWith, settle } = await import("../../daemon/mod.ts");
+  const joined = await enrolWith(at(token, call), {
+    port: portValue(call),
+    ...(id !== undefined && { id }),
+    ...(name !== undefined && { name }),
+    ...(address !== undefined && { address }),
+  });
+  settle(paths, joined);
+  const { node, cluster } = joined.welcome;
+  if (call.json) printJson({ ...node, cluster });
+  else print(`this machine is node ${node.id} (${node.name}) of cluster '${cluster}' now`);
   return DONE;
+}
+
+/** The node's address is in the token; another one may be better from here. */
+function at(token: Token, call: Invocation): Token {
+  const [operand] = call.operands;
+  if (operand === undefined) return token;
+  const m = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)|([0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F]*))(?::(\d{1,5}))?$/.exec(operand);
+  const address = m?.[1] ?? m?.[2] ?? m?.[3];
+  const port = m?.[4] === undefined ? token.port : Number(m[4]);
+  if (address === undefined || port < 1 || port > 65535) throw usage(call.command, `address '${operand}': want ADDRESS or ADDRESS:PORT`);
+  return { ...token, address, port };
 }

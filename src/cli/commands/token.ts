@@ -1,29 +1,32 @@
 import { nodeId, nodePaths, TeselaError } from "../../base/mod.ts";
-import { encodeToken, issueNode, loadCa } from "../../cluster/mod.ts";
-import { readPeers } from "../../daemon/mod.ts";
+import { caFingerprint, encodeToken, holdsCa, loadCa, newToken, readNodeConfig, TokenStore } from "../../cluster/mod.ts";
+import { systemRandom } from "../../io/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
-import { idValue, nameValue, portValue, writePeers } from "../membership.ts";
+import { idValue, nameValue, ttlValue } from "../membership.ts";
 import { print, printJson } from "../out.ts";
-import { usage } from "../parse.ts";
 
-/** A new member: known here from now on, told to the machine by the token that it joins with. */
+/** Opens the door for one machine, for a while. */
 export async function run(call: Invocation): Promise<number> {
-  const id = idValue(call, "id");
-  const address = lastValue(call, "address");
-  if (id === undefined || address === undefined) throw usage(call.command, "tesela token: want --id N --address IP");
   const paths = nodePaths();
+  const own = readNodeConfig(paths);
+  if (!holdsCa(paths.identity))
+    throw new TeselaError("E_MISSING", `node ${own.id} does not hold the cluster's CA key: tokens are made where 'tesela init' ran`);
   const ca = loadCa(paths.identity);
-  const known = readPeers(paths);
-  const name = nameValue(call, "node-name") ?? `n${id}`;
-  for (const p of known) {
-    if (p.id === id || p.name === name) throw new TeselaError("E_EXISTS", `node ${p.id} (${p.name}) at ${p.address} is a member already`);
-  }
-  const port = portValue(call);
-  const peers = [...known, { id, name, address, port }].sort((a, b) => a.id - b.id);
-  const credentials = await issueNode(ca, nodeId(id), name);
-  const token = encodeToken({ credentials, address, port, peers: peers.map((p) => ({ ...p, id: nodeId(p.id) })) });
-  writePeers(paths, peers);
-  if (call.json) printJson({ id, name, address, port, token });
-  else print(token);
+  const [node, name] = [idValue(call, "id"), nameValue(call, "node-name")];
+  const token = newToken(systemRandom, {
+    cluster: ca.cluster,
+    fingerprint: caFingerprint(ca.cert),
+    node: nodeId(own.id),
+    address: lastValue(call, "address") ?? own.address,
+    port: own.port,
+    expires: Math.ceil(Date.now() / 1000) + ttlValue(call),
+  });
+  const id = token.id.toString("hex");
+  const { secret, expires } = token;
+  new TokenStore(paths.identity).add({ id, secret, expires, ...(node !== undefined && { node }), ...(name !== undefined && { name }) });
+  const text = encodeToken(token);
+  const { address, port } = token;
+  if (call.json) printJson({ token: text, id, address, port, expires: new Date(expires * 1000).toISOString() });
+  else print(text);
   return DONE;
 }

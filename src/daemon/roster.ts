@@ -1,0 +1,103 @@
+import { type Log, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import {
+  type ClusterCa,
+  type Entry,
+  loadCa,
+  type MemberRecord,
+  readRecord,
+  signEntry,
+  type Standing,
+  writeRecord,
+} from "../cluster/mod.ts";
+import { type Peer, readPeers, writePeers } from "./config.ts";
+
+/** A node that no entry is known of has some key; nobody compares that of one that is no member. */
+const NO_KEY = "A".repeat(43);
+
+/** Who belongs to the cluster, as this node knows it: `membership.json` and what follows from it for `peers.json`. */
+export class Roster {
+  readonly record: MemberRecord;
+  private readonly paths: Paths;
+  private readonly log: Log;
+
+  /** @throws E_CONFIG */
+  constructor(paths: Paths, cluster: string, ca: string, log: Log) {
+    this.paths = paths;
+    this.log = log;
+    this.record = readRecord(paths, cluster, ca);
+    this.apply(this.record.all(), false);
+  }
+
+  /**
+   * What another node's record says; takes over what is newer and signed by the CA.
+   * @returns what is new here
+   */
+  merge(entries: readonly unknown[], from: string): Entry[] {
+    let news: Entry[] = [];
+    const before = this.record.digest;
+    try {
+      news = this.record.merge(entries);
+    } catch (e) {
+      this.log.warn("what is said of the membership is not believed", { from, error: toTeselaError(e).message });
+    }
+    if (this.record.digest === before) return [];
+    this.keep(news);
+    return news;
+  }
+
+  /** Says something new of a node, with the CA's key. @throws E_MISSING when that key is not on this node */
+  say(node: Peer & { readonly key?: string }, standing: Standing): Entry {
+    const ca = this.ca();
+    const old = this.record.get(node.id);
+    const { id, name, address, port } = node;
+    const key = node.key ?? old?.key ?? NO_KEY;
+    const entry = signEntry(ca, { id, name, address, port, key, standing, epoch: (old?.epoch ?? 0) + 1 });
+    this.keep(this.record.merge([entry]));
+    return entry;
+  }
+
+  /** @throws E_MISSING, E_CONFIG, E_IDENTITY */
+  ca(): ClusterCa {
+    try {
+      return loadCa(this.paths.identity);
+    } catch (e) {
+      if (!(e instanceof TeselaError && e.code === "E_CONFIG" && (e.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT"))
+        throw e;
+      throw new TeselaError("E_MISSING", "this node does not hold the cluster's CA key (identity/ca.key): ask a node that does");
+    }
+  }
+
+  private keep(news: readonly Entry[]): void {
+    writeRecord(this.paths, this.record);
+    for (const { id: node, name, standing } of news)
+      this.log.info(`node ${node} is a ${standing === "member" ? "member" : "former member"} now`, { node, name, standing });
+    this.apply(news, true);
+  }
+
+  /** Rows of `peers.json` follow from entries; a row that is there may be fresher than an old entry. */
+  private apply(entries: readonly Entry[], fresh: boolean): void {
+    if (entries.length === 0) return;
+    const rows = new Map(this.readPeers().map((p) => [p.id, p]));
+    const before = JSON.stringify([...rows.values()]);
+    for (const { id, name, address, port, standing } of entries) {
+      if (standing !== "member") rows.delete(id);
+      else if (fresh || !rows.has(id)) rows.set(id, { id, name: this.freeName(name, id, rows), address, port });
+    }
+    const peers = [...rows.values()].sort((a, b) => a.id - b.id);
+    if (JSON.stringify(peers) !== before) writePeers(this.paths, peers);
+  }
+
+  private readPeers(): Peer[] {
+    try {
+      return readPeers(this.paths);
+    } catch (e) {
+      this.log.error("the list of nodes is made anew from the membership", { error: toTeselaError(e).message });
+      return this.record.all().filter((e) => e.standing === "member");
+    }
+  }
+
+  /** Two nodes that hold the CA's key may have given the same name at the same time. */
+  private freeName(name: string, id: number, rows: ReadonlyMap<number, Peer>): string {
+    return [...rows.values()].some((p) => p.id !== id && p.name === name) ? `n${id}` : name;
+  }
+}
