@@ -3,6 +3,8 @@ import type { HomeObject } from "./group.ts";
 
 /** How often it is looked for somebody who waits: nobody tells us, and it is rare. */
 const LOOK_MS = 5;
+/** A PID that nobody has. */
+const UNKNOWN = 0;
 
 /**
  * Stands before shared memory that has a name, while it is away: whoever opens it waits until it is home again. Closed, it lets
@@ -15,7 +17,7 @@ export class Door implements Disposable {
 
   /**
    * @param passes lets those through whose descriptor is looked at afterwards
-   * @param onKnock called for every other who comes
+   * @param onKnock called for every other who comes, at least once, and with 0 while it is not known who
    * @throws SysError where this kernel or user cannot do it
    */
   constructor(objects: readonly HomeObject[], passes: (pid: number) => boolean, onKnock: (pid: number) => void) {
@@ -25,24 +27,28 @@ export class Door implements Disposable {
       this.watch[Symbol.dispose]();
       throw e;
     }
-    this.timer = setInterval(() => {
-      for (const opening of this.look()) {
-        if (passes(opening.pid)) opening.allow();
-        else {
-          this.held.push(opening);
-          onKnock(opening.pid);
-        }
-      }
-    }, LOOK_MS);
+    this.timer = setInterval(() => this.look(passes, onKnock), LOOK_MS);
     this.timer.unref();
   }
 
-  private look(): Opening[] {
+  private look(passes: (pid: number) => boolean, onKnock: (pid: number) => void): void {
+    for (let opening = this.next(); opening; opening = this.next()) {
+      if (passes(opening.pid)) opening.allow();
+      else {
+        this.held.push(opening);
+        onKnock(opening.pid);
+      }
+    }
+    // Out of descriptors we do not learn who waits. Held here they have one each: home, all are let through.
+    if (this.watch.isDue) onKnock(UNKNOWN);
+  }
+
+  private next(): Opening | null {
     try {
-      return this.watch.waiting();
+      return this.watch.next();
     } catch {
-      // Out of descriptors, say: the kernel has refused whoever that was about, and others are asked about again.
-      return [];
+      // Another thread of this process has taken the last descriptor: the kernel has refused whoever that was about.
+      return null;
     }
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { NR } from "../abi/mod.ts";
 import { addressOf, syscall } from "./libc.unsafe.ts";
 
@@ -16,7 +16,8 @@ const O_RDONLY = 0;
 const EVENT_BYTES = 24;
 const AT_FD = 16;
 const AT_PID = 20;
-const MOST_EVENTS = 64;
+/** ioctl(2). */
+const FIONREAD = 0x541b;
 
 /** Somebody wants to open a file, and waits in the kernel until that is allowed. */
 export interface Opening {
@@ -28,11 +29,15 @@ export interface Opening {
 /** Who opens a watched file waits for us; closed, all are let through. */
 export class OpenWatch implements Disposable {
   private readonly fd: number;
-  private readonly buffer = Buffer.alloc(EVENT_BYTES * MOST_EVENTS);
+  private readonly event = Buffer.alloc(EVENT_BYTES);
+  private readonly due = Buffer.alloc(4);
+  /** Kept open so that there is room for the descriptor of the next event. */
+  private spare: number | null = null;
 
   /** @throws SysError EPERM without CAP_SYS_ADMIN, ENOSYS, EINVAL where the kernel cannot ask */
   constructor() {
     this.fd = syscall("fanotify_init", NR.fanotify_init, FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+    this.hasRoom();
   }
 
   /** @param fd open on the file; we must not open it ourselves any more: nobody would be there to allow it. @throws SysError */
@@ -41,20 +46,39 @@ export class OpenWatch implements Disposable {
     syscall("fanotify_mark", NR.fanotify_mark, this.fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, addressOf(path));
   }
 
-  /** Those who wait now; each has to be allowed some time. Does not wait itself. */
-  waiting(): Opening[] {
-    let length: number;
+  /** Whether somebody waits whom {@link next} has not told of. @throws SysError */
+  get isDue(): boolean {
+    syscall("ioctl", NR.ioctl, this.fd, FIONREAD, addressOf(this.due));
+    return this.due.readInt32LE(0) > 0;
+  }
+
+  /**
+   * One who waits now, to be allowed some time; null when there is nobody, and when this process is out of descriptors. Does not wait itself.
+   *
+   * An event comes with a descriptor of ours. Where the kernel finds none it says so (EMFILE, ENFILE) and lets whoever waits have EPERM
+   * (fs/notify/fanotify/fanotify_user.c, fanotify_read). So nothing is read unless there is one: they wait on.
+   */
+  next(): Opening | null {
+    if (!this.isDue || !this.hasRoom()) return null;
+    if (this.spare !== null) closeSync(this.spare);
+    this.spare = null;
     try {
-      length = readSync(this.fd, this.buffer, 0, this.buffer.length, null);
+      readSync(this.fd, this.event, 0, EVENT_BYTES, null);
     } catch (e) {
-      if ((e as NodeJS.ErrnoException).code === "EAGAIN") return [];
+      if ((e as NodeJS.ErrnoException).code === "EAGAIN") return null;
       throw e;
     }
-    return Array.from({ length: length / EVENT_BYTES }, (_, i) => {
-      const event = i * EVENT_BYTES;
-      const fd = this.buffer.readInt32LE(event + AT_FD);
-      return { pid: this.buffer.readInt32LE(event + AT_PID), allow: () => this.allow(fd) };
-    });
+    const fd = this.event.readInt32LE(AT_FD);
+    return { pid: this.event.readInt32LE(AT_PID), allow: () => this.allow(fd) };
+  }
+
+  private hasRoom(): boolean {
+    try {
+      this.spare ??= openSync("/dev/null", "r");
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   private allow(fd: number): void {
@@ -66,6 +90,7 @@ export class OpenWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.spare !== null) closeSync(this.spare);
     closeSync(this.fd);
   }
 }
