@@ -83,6 +83,10 @@ export function numberOf(params: Record<string, Data | undefined>, name: string)
   if (typeof v !== "number") throw new TeselaError("E_PROTOCOL", `'${name}' is not a number`);
   return v;
 }
+/** Which of home's take-overs of a process is meant; undefined where home does not count them. See docs/decisions/0051. */
+export function roundOf({ round }: Record<string, Data | undefined>): number | undefined {
+  return typeof round === "number" ? round : undefined;
+}
 /** A list of numbers. @throws TeselaError E_PROTOCOL */
 export function numbersOf(params: Record<string, Data | undefined>, name: string): number[] {
   const v = params[name];

@@ -57,13 +57,18 @@ export class Inbox {
     return this.queue.length > 0;
   }
 
+  /** Waits for another message, time and again so long while this holds. @throws TeselaError E_TIMEOUT */
+  async any(stepMs: number, holds: () => boolean): Promise<void> {
+    while (!(await this.more(stepMs)) && !this.ended) if (!holds()) throw this.late("its next message", stepMs);
+  }
+
   /** @throws what the peer reported, E_LINK, E_TIMEOUT, E_PROTOCOL for another message than these */
   async next<K extends MessageName>(what: string, timeoutMs: number, ...types: readonly K[]): Promise<Extract<Message, { type: K }>> {
     const deadline = Date.now() + timeoutMs;
     while (this.queue.length === 0) {
       if (this.ended) throw this.ended;
       const left = deadline - Date.now();
-      if (left <= 0) throw new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer for ${timeoutMs} ms (${what})`);
+      if (left <= 0) throw this.late(what, timeoutMs);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.wake = () => {
@@ -79,6 +84,10 @@ export class Inbox {
     if (!(types as readonly string[]).includes(m.type))
       throw new TeselaError("E_PROTOCOL", `'${m.type}' came where ${types.join(" or ")} belongs`);
     return m as Extract<Message, { type: K }>;
+  }
+
+  private late(what: string, ms: number): TeselaError {
+    return new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} gave no answer for ${ms} ms (${what})`);
   }
 }
 const INBOX_HIGH = 8;

@@ -1,7 +1,7 @@
 import { TeselaError } from "../base/mod.ts";
 
 /** The points of a move at which a test may make it fail. */
-export const FAULT_POINTS = ["offer", "files", "freeze", "capture", "image", "pages", "end", "go", "reshape", "land"] as const;
+export const FAULT_POINTS = ["offer", "files", "freeze", "capture", "image", "pages", "end", "go", "reshape", "land", "stand"] as const;
 export type FaultPoint = (typeof FAULT_POINTS)[number];
 export type FaultAction = "fail" | "die" | "wait";
 

@@ -149,7 +149,7 @@ export class GuestLink implements HomeLink {
     const { ticket, tid, pid, clearTid } = birth;
     const reservedFds = parent.process.reservedFds;
     const child = this.take(
-      { ...options, ticket, image: childImage(parent, birth), reservedFds, trapPending: false },
+      { ...options, ticket, image: childImage(parent, birth), reservedFds, trapPending: false, round: -1 },
       {
         ticket,
         tid,

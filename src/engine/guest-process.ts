@@ -11,6 +11,7 @@ import { Dispositions } from "./signals.ts";
 import { cpuUsed, residentBytes } from "./usage.ts";
 
 const SIGKILL = 9;
+const NO_ROUND = -1;
 
 /** A process's user area running here: what its threads have in common. */
 export class GuestProcess {
@@ -41,6 +42,9 @@ export class GuestProcess {
   /** Threads that stand in a call stay there: a move begins. */
   standing = false;
   gone = false;
+  /** Home counts its take-overs: what this one wants, or one before, is not wanted any more, whenever it comes. */
+  private settled: number;
+  private thaws = 0;
   private seq = 0;
 
   constructor(o: GuestOptions, leader: ThreadOptions) {
@@ -57,6 +61,7 @@ export class GuestProcess {
     this.signalsAtHome = o.image.signalsAtHome;
     this.reservedFds = [...o.reservedFds];
     this.trapPending = o.trapPending;
+    this.settled = o.round;
     this.leader = this.add(leader);
   }
 
@@ -114,9 +119,18 @@ export class GuestProcess {
     for (const guest of this.threads.values()) if (guest !== except && signalled(guest, signal)) return;
   }
 
-  /** Stops all threads for a move, those too that begin meanwhile. @throws TeselaError E_GONE, E_CANTMOVE */
-  async freeze(): Promise<void> {
-    this.mustBe();
+  /**
+   * Stops all threads for a move, those too that begin meanwhile.
+   * @param round home's take-over that wants it; left out where home does not count
+   * @throws TeselaError E_GONE, E_CANTMOVE; E_BUSY when home has let it go on since
+   */
+  async freeze(round = Number.POSITIVE_INFINITY): Promise<void> {
+    const { thaws } = this;
+    const mustBe = (): void => {
+      if (this.gone) throw new TeselaError("E_GONE", "the guest has ended");
+      if (this.thaws !== thaws || round <= this.settled) throw new TeselaError("E_BUSY", "the move that wants the guest to stand is over");
+    };
+    mustBe();
     for (;;) {
       this.kin.mustBeAlone();
       const left = [...this.threads.values()].filter((g) => g.state.kind !== "frozen");
@@ -127,11 +141,9 @@ export class GuestProcess {
         this.kin.onShare = resolve;
         Promise.all(left.map((g) => g.freeze())).then(() => resolve(), reject);
       });
+      mustBe();
     }
-    this.mustBe();
-  }
-  private mustBe(): void {
-    if (this.gone) throw new TeselaError("E_GONE", "the guest has ended");
+    mustBe();
   }
 
   /**
@@ -143,8 +155,10 @@ export class GuestProcess {
     if (!on) for (const guest of this.threads.values()) guest.guarded(() => guest.stoodLongEnough());
   }
 
-  /** A move has failed: all go on. */
-  thaw(): void {
+  /** A move has failed: all go on. `round` counts as in {@link freeze}. */
+  thaw(round = NO_ROUND): void {
+    this.settled = Math.max(this.settled, round);
+    this.thaws++;
     this.stand(false);
     for (const guest of this.threads.values()) guest.guarded(() => guest.thaw());
   }

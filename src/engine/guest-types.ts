@@ -139,6 +139,8 @@ export interface GuestOptions {
   readonly areaSize: number;
   readonly reservedFds: readonly number[];
   readonly trapPending: boolean;
+  /** Home's take-over with which it came, see {@link GuestProcess.freeze}; -1 when it was born here, or its home does not count. */
+  readonly round: number;
   readonly link: HomeLink;
   readonly tracees: Tracees;
   readonly log: Log;

@@ -49,7 +49,7 @@ export class Guest {
   forwarded = 0;
   trace: CallTrace | null = null;
   /** Set while the guest is wanted frozen; called once it is. */
-  onFrozen: (() => void) | null = null;
+  onFrozen: PromiseWithResolvers<void> | null = null;
   private onEnded: (() => void) | null = null;
   private paused = false;
   /** A signal may have come that this thread finds only as it begins a call. */
@@ -129,6 +129,8 @@ export class Guest {
 
   /** A move has failed: goes on if it was frozen already, and is not frozen any more if not. */
   thaw(): void {
+    // Whoever waits for it finds that it is wanted no more.
+    this.onFrozen?.resolve();
     this.onFrozen = null;
     if (this.state.kind === "frozen") this.go();
   }
@@ -174,7 +176,7 @@ export class Guest {
   /** It has ended: whoever waits for it must learn that. */
   over(): void {
     this.state = { kind: "gone" };
-    this.onFrozen?.();
+    this.onFrozen?.resolve();
     this.onFrozen = null;
     this.onEnded?.();
     this.onEnded = null;
@@ -438,9 +440,8 @@ export class Guest {
     if (this.onFrozen) {
       if (!leavesVdso(this)) return;
       this.state = { kind: "frozen" };
-      const done = this.onFrozen;
+      this.onFrozen.resolve();
       this.onFrozen = null;
-      done();
       return;
     }
     this.signals.answer(null);
@@ -490,10 +491,10 @@ export class Guest {
     if (this.state.kind === "gone") return;
     this.signals.postpone();
     if (this.state.kind === "frozen") return;
-    await new Promise<void>((resolve) => {
-      this.onFrozen = resolve;
-      if (this.state.kind === "running") ptrace.interrupt(this.tid);
-      else if (this.state.kind === "waiting" || this.state.kind === "stopped") this.settle();
-    });
+    this.onFrozen ??= Promise.withResolvers();
+    const { promise } = this.onFrozen;
+    if (this.state.kind === "running") ptrace.interrupt(this.tid);
+    else if (this.state.kind === "waiting" || this.state.kind === "stopped") this.settle();
+    await promise;
   }
 }

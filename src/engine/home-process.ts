@@ -67,8 +67,8 @@ export class HomeProcess {
   private departed: (() => void)[] = [];
   /** A move has been asked for: no thread begins or ends any more. */
   private wanted = false;
-  /** Tells one take-over from the next. */
-  private takeOvers = 0;
+  /** Tells one take-over from the next, and from the time after it: a node refuses what comes late. */
+  round = 0;
   /** Threads and children begin one after the other. */
   readonly births = new Turns();
   /** How much is being done {@link beforeCalls}. */
@@ -355,12 +355,12 @@ export class HomeProcess {
     this.mustLive();
     if (this.isStopped) throw this.leader.isStoppedError();
     this.wanted = true;
-    const mine = ++this.takeOvers;
+    const mine = ++this.round;
     await this.births.idle();
     await Promise.all(this.leaving);
     this.mustLive();
     // Whoever wanted it has given it up meanwhile, or somebody else wants it.
-    if (this.takeOvers !== mine) throw new TeselaError("E_BUSY", `process ${this.pid} is not taken over any more`);
+    if (this.round !== mine) throw new TeselaError("E_BUSY", `process ${this.pid} is not taken over any more`);
     this.host?.stand(this.ticket, true);
     await Promise.all([...this.threads.values()].map((t) => t.takeOver()));
     // What is on its way into a queue has to be there.
@@ -373,7 +373,7 @@ export class HomeProcess {
     // Once they were taken over, it goes on by a thaw, which brings what has come.
     if (this.wanted && this.phase !== "moving") this.host?.stand(this.ticket, false);
     this.wanted = false;
-    this.takeOvers++;
+    this.round++;
     for (const thread of this.threads.values()) {
       thread.giveUpTakeOver();
       if (this.signalsAtHome) this.borne.settle(thread);

@@ -1,6 +1,6 @@
 import { TeselaError, toTeselaError } from "../base/mod.ts";
 import type { Image } from "../image/mod.ts";
-import { ALPN, type Channel } from "../io/mod.ts";
+import { ALPN } from "../io/mod.ts";
 import { Inbox, receiveFrozen } from "./carry.ts";
 import { waitForHome } from "./clocks.ts";
 import { step } from "./faults.ts";
@@ -15,10 +15,12 @@ import { forget } from "./reclaim.ts";
 import { fitHere } from "./own-xstate.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
+/** Connections of one homecoming. */
+const MOST_LINES = 4;
+
 /** One of those that come home together. */
 interface Comer {
   readonly home: HomeProcess;
-  readonly channel: Channel;
   readonly sink: HomeSink;
   image: Image | null;
 }
@@ -33,28 +35,28 @@ export async function bringHome(request: Request): Promise<Moved> {
   // Should it end meanwhile, the others are still those.
   const { group } = home;
   const stay = group?.stay ?? null;
-  const comers: Comer[] = [];
+  let comers: readonly Comer[] = [];
+  const lines: Inbox[] = [];
   let homes: readonly HomeProcess[] = [home];
   using sinks = new DisposableStack();
   try {
     // Asked for first: a link that is cut must not stop the process.
-    comers.push(await connect(request, home, link, sinks));
+    lines.push(await connect(request, link));
     homes = await takeOver(request, home);
-    for (const other of homes.slice(1)) comers.push(await connect(request, other, link, sinks));
+    await step(carry.faults, "stand");
     await freezeGuests(link, homes, carry.stepMs);
-    const bytes = await all(comers.map((comer) => receive(request, comer)));
+    comers = homes.map((one) => ({ home: one, sink: sinks.use(new HomeSink(one, mover.hashes)), image: null }));
+    const bytes = await receiveAll(request, link, lines, comers);
     await step(carry.faults, "land");
     if (group) group.stay = null;
     await land(request, comers);
     if (stay) forget(mover, stay);
-    for (const { channel, home: one } of comers) {
-      link.drop(one.ticket);
-      channel.close();
-    }
+    for (const { home: one } of comers) link.drop(one.ticket);
+    for (const { channel } of lines) channel.close();
     const tracks = comers.map(({ home: one }) => mover.tracks.of(one.pid));
-    return { tracks, bytes: bytes.reduce((sum, n) => sum + n, 0), freezeMs: performance.now() - start };
+    return { tracks, bytes, freezeMs: performance.now() - start };
   } catch (e) {
-    for (const { channel } of comers) channel.close(toTeselaError(e));
+    for (const { channel } of lines) channel.close(toTeselaError(e));
     if (group) group.stay = stay;
     for (const one of new Set([...homes, ...(group?.members ?? [])])) await stayAway(one, link, carry.answerMs, e);
     for (const { home: one, image } of comers) if (image && one.phase === "away") await leaveAgain(one, image);
@@ -71,19 +73,41 @@ async function leaveAgain(home: HomeProcess, image: Image): Promise<void> {
   }
 }
 
-async function connect({ mover }: Request, home: HomeProcess, link: Link, sinks: DisposableStack): Promise<Comer> {
-  const channel = await mover.parts.transport.connect(mover.peer(link.node), ALPN.BULK, { timeoutMs: OPEN_MS });
-  return { home, channel, sink: sinks.use(new HomeSink(home, mover.hashes)), image: null };
+async function connect({ mover }: Request, link: Link): Promise<Inbox> {
+  return new Inbox(await mover.parts.transport.connect(mover.peer(link.node), ALPN.BULK, { timeoutMs: OPEN_MS }));
 }
 
-async function receive({ mover, lead }: Request, comer: Comer): Promise<number> {
+/** Few at a time, and one after the other on each line: of hundreds at once each would wait for all the others. @returns bytes */
+async function receiveAll(request: Request, link: Link, lines: Inbox[], comers: readonly Comer[]): Promise<number> {
+  const left = [...comers];
+  let bytes = 0;
+  const work = async (line: Promise<Inbox>): Promise<void> => {
+    try {
+      const inbox = await line;
+      for (let comer = left.shift(); comer; comer = left.shift()) bytes += await receive(request, inbox, comer);
+    } catch (e) {
+      // None of them comes then.
+      left.length = 0;
+      throw e;
+    }
+  };
+  const another = async (): Promise<Inbox> => {
+    const line = await connect(request, link);
+    lines.push(line);
+    return line;
+  };
+  const some = Array.from({ length: Math.min(MOST_LINES, comers.length) }, (_, i) => lines[i]);
+  await all(some.map((line) => work(line ? Promise.resolve(line) : another())));
+  return bytes;
+}
+
+async function receive({ mover, lead }: Request, inbox: Inbox, comer: Comer): Promise<number> {
   const { carry } = mover.parts;
-  const { home, channel, sink } = comer;
-  const inbox = new Inbox(channel);
+  const { home, sink } = comer;
   // What all of them share comes with the first.
   const group = home.pid === lead.pid ? home.group : null;
   group?.prepare();
-  channel.send("fetch", { ticket: home.ticket, ...(group && { objects: group.objects.map((o) => o.name) }) });
+  inbox.channel.send("fetch", { ticket: home.ticket, round: home.round, ...(group && { objects: group.objects.map((o) => o.name) }) });
   await step(carry.faults, "reshape");
   const { image, bytes } = await receiveFrozen(inbox, sink, carry, (m) => {
     if (m.type === "file" || !group) throw new TeselaError("E_PROTOCOL", `a guest sent '${m.type}' home`);

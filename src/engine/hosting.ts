@@ -4,7 +4,7 @@ import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
-import { Asks, bigintOf, numberOf, numbersOf, textOf, textsOf } from "./asks.ts";
+import { Asks, bigintOf, numberOf, numbersOf, roundOf, textOf, textsOf } from "./asks.ts";
 import { clocksOf, measureShift, type Shift } from "./clocks.ts";
 import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
@@ -90,7 +90,9 @@ export class Hosting {
     const inbox = new Inbox(channel);
     try {
       do {
-        const first = await inbox.next("the first message", this.parts.carry.stepMs, "offer", "fetch", "fetchShared");
+        // A home has its connection before it stops what shall come on it, which takes a while where that is much.
+        await inbox.any(this.parts.carry.stepMs, () => this.homes.has(inbox.channel.peer.node));
+        const first = await inbox.next("the first message", 0, "offer", "fetch", "fetchShared");
         if (first.type === "offer") await this.receive(inbox, first.head);
         else if (first.type === "fetch") await this.sendHome(inbox, first.head);
         else await this.groups.sendKept(channel, first.head, this.parts.carry);
@@ -178,13 +180,12 @@ export class Hosting {
     }
   }
 
-  private async sendHome(inbox: Inbox, { ticket, objects = [] }: Head<"fetch">): Promise<void> {
-    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, objects);
+  private async sendHome(inbox: Inbox, { ticket, objects = [], round }: Head<"fetch">): Promise<void> {
+    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, { shared: objects, round });
   }
 
-  /** @param shared memory of its group that is sent with this one */
-  private async send(inbox: Inbox, guest: GuestProcess, shared: readonly string[]): Promise<number> {
-    await guest.freeze();
+  private async send(inbox: Inbox, guest: GuestProcess, { shared, round }: Wanted): Promise<number> {
+    await guest.freeze(round);
     const layout = readGuestLayout(guest, this.parts.cache);
     const image = captureGuest(guest, layout);
     const source = { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
@@ -193,7 +194,7 @@ export class Hosting {
   }
 
   /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
-  private async sendOn(guest: GuestProcess, node: number, group: string | null, shared: readonly string[]): Promise<number> {
+  private async sendOn(guest: GuestProcess, node: number, group: string | null, what: Wanted): Promise<number> {
     const { transport, carry, peers } = this.parts;
     // Where it is, this node has been told by the cluster: a home must not have us connect to any address that it likes.
     const to = peers().find((p) => p.node === node);
@@ -204,7 +205,7 @@ export class Hosting {
       const layout = readGuestLayout(guest, this.parts.cache);
       const its = { ...offerOf(guest, layout.files, this.parts.facts), ...(group !== null && { group }) };
       await offer(inbox, { task: guest.leader.tid, offer: its, files: layout.files }, carry);
-      const sent = await this.send(inbox, guest, shared);
+      const sent = await this.send(inbox, guest, what);
       channel.close();
       return sent;
     } catch (e) {
@@ -229,7 +230,7 @@ export class Hosting {
       thaw: (p) => {
         const { process } = this.guest(home, numberOf(p, "ticket"));
         tellNews(process, p.news);
-        process.thaw();
+        process.thaw(roundOf(p));
         return null;
       },
       stand: (p) => {
@@ -251,7 +252,8 @@ export class Hosting {
       },
       /** All of a group stand before any of them is carried off. */
       freeze: async (p) => {
-        await Promise.all(numbersOf(p, "tickets").map((ticket) => this.guest(home, ticket).process.freeze()));
+        const rounds = p.rounds === undefined ? [] : numbersOf(p, "rounds");
+        await Promise.all(numbersOf(p, "tickets").map((ticket, i) => this.guest(home, ticket).process.freeze(rounds[i])));
         return null;
       },
       forget: (p) => {
@@ -260,7 +262,8 @@ export class Hosting {
       },
       send: async (p) => {
         const { process } = this.guest(home, numberOf(p, "ticket"));
-        return this.sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), textsOf(p, "objects"));
+        const what = { shared: textsOf(p, "objects"), round: roundOf(p) };
+        return this.sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), what);
       },
     });
     this.homes.set(home, asks);
@@ -364,6 +367,7 @@ export class Hosting {
       areaSize: numberOf(p, "areaSize"),
       reservedFds: numbersOf(p, "reservedFds"),
       trapPending: [...image.pending, ...image.threads.flatMap((t) => t.pending)].some((info) => signalOf(info) === SIGTRAP),
+      round: roundOf(p) ?? -1,
       link,
       tracees: this.parts.tracees,
       log: this.parts.log,
@@ -443,6 +447,13 @@ export class Hosting {
 }
 
 type Params = Record<string, Data | undefined>;
+
+/** What home wants of a guest. */
+interface Wanted {
+  /** Memory of its group that is sent with this one. */
+  readonly shared: readonly string[];
+  readonly round: number | undefined;
+}
 
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;

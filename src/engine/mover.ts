@@ -105,7 +105,7 @@ export async function letRun(
     const area = { threads, areaSize: BUFFER_BYTES, reservedFds: home.reservedFds };
     const news = (await home.news(image)).map((n) => ({ ...n }));
     const { fds, kept } = home.guard;
-    processes.push({ ticket: home.ticket, ...area, watched, news, guarded: [...fds], guardedExec: kept });
+    processes.push({ ticket: home.ticket, round: home.round, ...area, watched, news, guarded: [...fds], guardedExec: kept });
   }
   await link.asks.ask("go", { from, processes, cpus: parts.facts.cpus, ...(keep !== null && { keep }) }, parts.carry.stepMs);
 }

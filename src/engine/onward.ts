@@ -25,7 +25,11 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
     await freezeGuests(source, homes, carry.stepMs);
     const sent = homes.map((one) => {
       const objects = one === home ? (group?.objects ?? []).map((o) => o.name) : [];
-      return source.asks.ask("send", { ticket: one.ticket, node: to.node, ...(name && { group: name, objects }) }, SEND_MS);
+      return source.asks.ask(
+        "send",
+        { ticket: one.ticket, round: one.round, node: to.node, ...(name && { group: name, objects }) },
+        SEND_MS,
+      );
     });
     bytes = (await all(sent)).reduce<number>((sum, n) => sum + Number(n), 0);
     await step(carry.faults, "go");

@@ -140,6 +140,8 @@ export interface TestNode {
   readonly faults: Faults;
   /** Engines' links that others have opened. */
   readonly links: Channel[];
+  /** Its engine does not look at what comes on bulk connections before this. */
+  gate: Promise<void>;
 }
 
 /** Node 1 is the home of what the test starts; all of them can take guests. */
@@ -184,16 +186,17 @@ export class TestNodes implements AsyncDisposable {
     const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
     const hosting = new Hosting({ ...shared, peers: () => this.addresses, zygote, cache: this.stack.use(new FileCache()) });
     const links: Channel[] = [];
+    const node: TestNode = { id, hosting, transport, faults, links, gate: Promise.resolve() };
     const listener = await transport.listen({
       [ALPN.ENGINE]: channels((c) => {
         links.push(c);
         hosting.link(c);
       }),
-      [ALPN.BULK]: channels((c) => void hosting.bulk(c)),
+      [ALPN.BULK]: channels((c) => void node.gate.then(() => hosting.bulk(c))),
     });
     this.stack.use(listener);
     this.addresses.push({ node: id, address: `n${id}`, port: listener.port });
-    this.nodes.push({ id, hosting, transport, faults, links });
+    this.nodes.push(node);
     if (id === 1) this.home = new Home({ ...shared, node: id, peers: () => this.addresses });
   }
 

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError, toTeselaError } from "../base/mod.ts";
 import { whatHappened, within } from "./guard.ts";
-import type { HomeProcess } from "./home-process.ts";
+import type { HomeProcess, Told } from "./home-process.ts";
 import type { Link } from "./links.ts";
 import { all, mayMove, type Request } from "./mover.ts";
 
 /** Processes that are away together, before they move on or home: all of them stand, and nothing of them is under way. */
 
 const BIRTH_POLL_MS = 1;
+/** So many of a group do within the time of a step what is done to each of them. */
+const AT_ONCE = 32;
 
 /** The deputies of a process, and of those that share its memory, are taken over for a move. @throws TeselaError */
 export async function takeOver(request: Request, home: HomeProcess): Promise<HomeProcess[]> {
@@ -33,7 +35,7 @@ export async function takeOver(request: Request, home: HomeProcess): Promise<Hom
         if (p === home || whatHappened(e, p.pid).code !== "E_GONE") throw e;
       });
     try {
-      await within(stepMs, all(fresh.map(unlessGone)), `process ${home.pid} does not stop`);
+      await within(stepMs * Math.ceil(fresh.length / AT_ONCE), all(fresh.map(unlessGone)), `process ${home.pid} does not stop`);
     } catch (e) {
       abandoned = true;
       throw e;
@@ -49,7 +51,11 @@ const othersMember = (home: HomeProcess, { pid }: HomeProcess): TeselaError =>
 
 /** Their guests stand before any of them is looked at. */
 export async function freezeGuests(link: Link, homes: readonly HomeProcess[], stepMs: number): Promise<void> {
-  if (homes.length > 1) await link.asks.ask("freeze", { tickets: homes.map((h) => h.ticket) }, stepMs);
+  if (homes.length === 1) return;
+  for (let from = 0; from < homes.length; from += AT_ONCE) {
+    const some = homes.slice(from, from + AT_ONCE);
+    await link.asks.ask("freeze", { tickets: some.map((h) => h.ticket), rounds: some.map((h) => h.round) }, stepMs);
+  }
 }
 
 /** A move of a process that is away has failed: its guest goes on where it is, if it still is. */
@@ -57,7 +63,10 @@ export async function stayAway(home: HomeProcess, link: Link, answerMs: number, 
   home.giveUpTakeOver();
   if (home.phase !== "moving") return;
   try {
-    await home.resumeAway((news) => link.asks.ask("thaw", { ticket: home.ticket, news: news.map((n) => ({ ...n })) }, answerMs));
+    const { ticket } = home;
+    const thaw = (news: readonly Told[]): Promise<unknown> =>
+      link.asks.ask("thaw", { ticket, round: home.round, news: news.map((n) => ({ ...n })) }, answerMs);
+    await home.resumeAway(thaw);
   } catch (e) {
     home.kill(`it was lost when a move failed (${toTeselaError(cause).message}): ${toTeselaError(e).message}`);
   }

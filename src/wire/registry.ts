@@ -77,8 +77,8 @@ export const MESSAGES = defineMessages({
   pages: msg(36, { runs: u32 }),
   end: msg(37, { pages: size }),
   ready: msg(38, {}),
-  /** `objects`: shared memory that is wanted before the image. */
-  fetch: msg(39, { ticket: u32, objects: opt(list(str(64), 256)) }),
+  /** `objects`: shared memory that is wanted before the image. `round`: home's take-over of the process that wants it. */
+  fetch: msg(39, { ticket: u32, objects: opt(list(str(64), 256)), round: opt(u32) }),
   /** A piece of memory that a group shares, `at` an offset in its `size` bytes; what does not come is zero. */
   shared: msg(40, { name: str(64), size, at: size }),
   /** Memory of a group that has ended away from home, which others can come to. */
