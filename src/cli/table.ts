@@ -3,7 +3,7 @@
 import type { Command, Option } from "./command.ts";
 
 const ANY = Number.POSITIVE_INFINITY;
-const BALANCER = "load balancing";
+const STATISTICS = "statistics of its own";
 const QUEUE = "the queue";
 
 const CLUSTER_NAME: Option = { long: "name", value: "NAME", help: "which local cluster: 'tesela' unless given" };
@@ -22,14 +22,14 @@ export const COMMANDS: readonly Command[] = [
       { long: "one-of", short: "j", value: "LIST", help: "start on one of these nodes: 1-4,7" },
       { long: "portable", help: "use the CPU features that all nodes have, so that any of them can take it" },
       { long: "force", short: "F", help: "with -N or -j: run at home when no such node is available" },
-      { long: "best", short: "b", help: "start on the best node", lacks: BALANCER },
-      { long: "unlock", short: "l", help: "may move by itself", lacks: BALANCER },
-      { long: "lock", short: "L", help: "moves only when told to", lacks: BALANCER },
-      { long: "cpu-job", short: "c", help: "a CPU job", lacks: BALANCER },
-      { long: "io-job", short: "i", help: "an I/O job", lacks: BALANCER },
-      { long: "decay-interval", short: "t", value: "SECONDS", help: "interval of its statistics", lacks: BALANCER },
-      { long: "decay", short: "d", value: "N", help: "decay of its statistics", lacks: BALANCER },
-      { long: "memory", short: "m", value: "MB", help: "needs that much free memory", lacks: BALANCER },
+      { long: "best", short: "b", help: "start on the best node" },
+      { long: "unlock", short: "l", help: "may move by itself, as is usual" },
+      { long: "lock", short: "L", help: "it and its children move only when told to" },
+      { long: "cpu-job", short: "c", help: "a CPU job", lacks: STATISTICS },
+      { long: "io-job", short: "i", help: "an I/O job", lacks: STATISTICS },
+      { long: "decay-interval", short: "t", value: "SECONDS", help: "interval of its statistics", lacks: STATISTICS },
+      { long: "decay", short: "d", value: "N", help: "decay of its statistics", lacks: STATISTICS },
+      { long: "memory", short: "m", value: "MB", help: "needs that much free memory", lacks: STATISTICS },
       { long: "queue", short: "q", help: "wait in the queue", lacks: QUEUE },
     ],
     notes: [
@@ -44,7 +44,7 @@ export const COMMANDS: readonly Command[] = [
     name: "migrate",
     classic: ["migrate"],
     summary: "move a process to a node, or home",
-    forms: ["[options] PID NODE|home"],
+    forms: ["[options] PID NODE|home|balance"],
     operands: [2, 2],
     json: true,
     options: [{ long: "why", help: "only say what would stop it" }],
@@ -54,6 +54,59 @@ export const COMMANDS: readonly Command[] = [
     ],
     examples: ["tesela migrate 4711 2", "tesela migrate 4711 home", "tesela migrate --why 4711 2"],
     load: () => import("./commands/migrate.ts"),
+  },
+  {
+    name: "why",
+    classic: [],
+    summary: "why a process moved or stays: the last decisions, with their numbers",
+    forms: ["[options] PID"],
+    operands: [1, 1],
+    json: true,
+    options: [],
+    notes: ["The node where a process runs decides about it; it is asked, wherever that is."],
+    examples: ["tesela why 4711"],
+    load: () => import("./commands/why.ts"),
+  },
+  {
+    name: "ctl",
+    classic: ["mosctl"],
+    summary: "what a node takes and gives, and what is known of one",
+    forms: ["[no]stay|[no]lstay|[no]block|[no]quiet|expel|bring [--node NODE]", "status|whois|isup|getload|getspeed|getmem|getfree [NODE]"],
+    operands: [1, 2],
+    json: true,
+    options: [{ long: "node", short: "N", value: "NODE", help: "tell that node: this one unless given" }],
+    notes: [
+      "stay: no process moves out by itself; lstay: no process at home here does; block: no guests arrive; quiet: nothing is told nor gathered.",
+      "expel sends all guests home and sets block; bring fetches all own processes home and sets lstay. Both return when it is done.",
+      "Only root may tell a node.",
+    ],
+    examples: ["tesela ctl block", "tesela ctl expel --node 3", "mosctl getload 2"],
+    load: () => import("./commands/ctl.ts"),
+  },
+  {
+    name: "loadlevel",
+    classic: [],
+    summary: "let processes move by themselves, or not",
+    forms: ["on|off [-a|-n NODE]"],
+    operands: [1, 1],
+    json: true,
+    options: [
+      { long: "all", short: "a", help: "on all nodes that are up" },
+      { long: "node", short: "n", also: ["N"], value: "NODE", help: "on that node: this one unless given" },
+    ],
+    notes: ["At any time, without touching what runs. Only root may."],
+    load: () => import("./commands/loadlevel.ts"),
+  },
+  {
+    name: "shell",
+    classic: [],
+    summary: "a shell whose programs may move",
+    forms: ["[ARGS]"],
+    stops: true,
+    operands: [0, ANY],
+    options: [],
+    notes: ["It is $SHELL, or sh; `bash-ll` is bash. What is started from it is under load levelling, as with `tesela run`."],
+    load: () => import("./commands/shell.ts"),
   },
   {
     name: "trace",

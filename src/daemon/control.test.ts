@@ -78,6 +78,10 @@ test("status, processes, moves and errors go over a control stream", async () =>
       if (ask.why) return Promise.resolve({ pid: 7, reasons: ["threads"] });
       return Promise.reject(new TeselaError("E_CANTMOVE", "it may not leave", { reasons: ["sysv_shm"] }));
     },
+    ask: (what, body, from) => {
+      asked.push([what, body, from]);
+      return what === "POST /why" ? Promise.resolve({ said: body }) : Promise.reject(new TeselaError("E_USAGE", "it does not know that"));
+    },
   });
   assert.deepEqual(await p.peer.status(soon()), status);
   assert.deepEqual(await p.peer.processes(soon()), [row]);
@@ -94,6 +98,9 @@ test("status, processes, moves and errors go over a control stream", async () =>
     { uid: 0, gid: 5, via: 2 },
   ]);
   assert.deepEqual(await p.peer.status(soon()), status, "the stream goes on after a failure");
+  assert.deepEqual(await p.peer.question("POST /why", { pid: "1:7" }, caller), { said: { pid: "1:7" } });
+  assert.deepEqual(asked.at(-1), ["POST /why", { pid: "1:7" }, { uid: 0, gid: 5, via: 2 }]);
+  await assert.rejects(p.peer.question("POST /unheard", null, caller), (e) => e instanceof TeselaError && e.code === "E_USAGE");
 });
 
 test("an answer that does not come, and a stream that ends", async () => {
@@ -101,6 +108,7 @@ test("an answer that does not come, and a stream that ends", async () => {
     status: () => status,
     processes: () => new Promise(() => undefined),
     migrate: () => new Promise(() => undefined),
+    ask: () => new Promise(() => undefined),
   });
   await assert.rejects(p.peer.processes(AbortSignal.timeout(20)), (e) => e instanceof TeselaError && e.code === "E_TIMEOUT");
   const move = p.peer.migrate({ pid: "1:7", target: "2" }, { uid: 0, gid: 0, via: null });
@@ -109,7 +117,12 @@ test("an answer that does not come, and a stream that ends", async () => {
 });
 
 test("what does not belong on a control stream ends it", async () => {
-  await using p = await pair({ status: () => status, processes: () => Promise.resolve([]), migrate: () => new Promise(() => undefined) });
+  await using p = await pair({
+    status: () => status,
+    processes: () => Promise.resolve([]),
+    migrate: () => new Promise(() => undefined),
+    ask: () => new Promise(() => undefined),
+  });
   p.channel.send("ctlStatus", { seq: 1, ...status });
   const reason = await p.server;
   assert.ok(reason instanceof TeselaError && reason.code === "E_PROTOCOL");

@@ -16,6 +16,8 @@ export interface ControlService {
   status(): NodeStatus;
   processes(): Promise<EngineRow[]>;
   migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
+  /** Any other question, by the name that it has on the node's own socket. */
+  ask(what: string, body: unknown, caller: Caller): Promise<unknown>;
 }
 
 /** Answers the questions of one peer until its stream ends. */
@@ -43,6 +45,13 @@ export function serveControl(channel: Channel, service: ControlService): void {
           channel.send("ctlMigrated", { seq }, json(await service.migrate({ pid, target, why }, caller)));
         });
       }
+      case "ctlAsk": {
+        const { seq, uid, gid, what } = m.head;
+        const caller: Caller = { uid, gid, via: channel.peer.node };
+        return answer(seq, async () => {
+          channel.send("ctlAnswer", { seq }, json(await service.ask(what, parse(m.payload, channel.peer.node), caller)));
+        });
+      }
       default:
         throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a control stream`);
     }
@@ -64,7 +73,7 @@ function fail(channel: Channel, seq: number, e: unknown): void {
   channel.send("ctlFailed", Object.keys(details).length === 0 ? head : { ...head, details: details as Data });
 }
 
-type Answer = Extract<Message, { type: "ctlStatus" | "ctlProcesses" | "ctlMigrated" }>;
+type Answer = Extract<Message, { type: "ctlStatus" | "ctlProcesses" | "ctlMigrated" | "ctlAnswer" }>;
 interface Waiting {
   readonly want: Answer["type"];
   readonly resolve: (answer: Answer) => void;
@@ -103,6 +112,12 @@ export class ChannelPeer implements PeerControl {
     const head = { pid: ask.pid, target: ask.target, why: ask.why ?? false, uid, gid };
     const answer = await this.ask("ctlMigrated", (seq) => this.channel.send("ctlMigrate", { seq, ...head }));
     return parse(answer.payload, this.channel.peer.node) as Migrated | WhyNot;
+  }
+
+  async question(what: string, body: unknown, caller: Caller, signal?: AbortSignal): Promise<unknown> {
+    const { uid, gid } = caller;
+    const answer = await this.ask("ctlAnswer", (seq) => this.channel.send("ctlAsk", { seq, what, uid, gid }, json(body)), signal);
+    return parse(answer.payload, this.channel.peer.node);
   }
 
   close(): void {

@@ -1,6 +1,21 @@
 import type { Paths } from "../base/mod.ts";
 import { ask, type Far } from "./client.ts";
-import type { DaemonStatus, MigrateAsk, Migrated, NodeRow, ProcessRow, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot } from "./shapes.ts";
+import type {
+  BestAsk,
+  ControlAsk,
+  Controlled,
+  DaemonStatus,
+  MigrateAsk,
+  Migrated,
+  NodeRow,
+  ProcessRow,
+  RunAnswer,
+  RunAsk,
+  TraceAsk,
+  Traced,
+  WhyMoved,
+  WhyNot,
+} from "./shapes.ts";
 
 const QUICK_MS = 10_000;
 
@@ -32,6 +47,17 @@ export class DaemonClient {
   /** Waits a second for something to tell. */
   trace(what: TraceAsk, signal?: AbortSignal): Promise<Traced> {
     return ask(this.far, { method: "POST", path: "/trace", body: what, timeoutMs: QUICK_MS, ...(signal && { signal }) });
+  }
+  /** Takes as long as the processes that are to move. */
+  ctl(what: ControlAsk): Promise<Controlled> {
+    return ask(this.far, { method: "POST", path: "/ctl", body: what });
+  }
+  whyMoved(pid: string): Promise<WhyMoved> {
+    return ask(this.far, { method: "POST", path: "/why", body: { pid }, timeoutMs: QUICK_MS });
+  }
+  /** The node where a process that computes, or this one, is best placed now. */
+  best(what: BestAsk): Promise<{ readonly node: number }> {
+    return ask(this.far, { method: "POST", path: "/best", body: what, timeoutMs: QUICK_MS });
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });

@@ -3,19 +3,34 @@ import type { Channel } from "../io/mod.ts";
 import type { Caller } from "./authorize.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
+import { Controls } from "./controls.ts";
 import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { FactSampler, type NodeFacts } from "./facts.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import { Levelled } from "./levelled.ts";
+import { Levelling } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
 import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
+import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import { Roster } from "./roster.ts";
-import type { DaemonStatus, EngineRow, EngineStatus, MigrateAsk, NodeRow, ProcessRow, RunAnswer, RunAsk, TraceAsk } from "./shapes.ts";
+import type {
+  ControlAsk,
+  DaemonStatus,
+  EngineRow,
+  EngineStatus,
+  MigrateAsk,
+  NodeRow,
+  ProcessRow,
+  RunAnswer,
+  RunAsk,
+  TraceAsk,
+  WhyMoved,
+} from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** `ps` does not wait longer for a node that is about to be found dead. */
@@ -34,6 +49,8 @@ export interface DaemonOptions {
   readonly engine: EngineClient;
   readonly dial: DialPeer;
   readonly log: Log;
+  /** Whether processes move by themselves as long as nobody has said: they do unless given. */
+  readonly level?: boolean;
 }
 
 /** The control plane of one node. It holds nothing that a process depends on, and may be restarted at any time. */
@@ -45,6 +62,9 @@ export class Daemon implements AsyncDisposable {
   private readonly levelled: Levelled;
   private readonly roster: Roster;
   private readonly enrolment: Enrolment;
+  private readonly policies: Policies;
+  private readonly levelling: Levelling;
+  private readonly controls: Controls;
   private readonly sampler = new FactSampler();
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
@@ -59,6 +79,10 @@ export class Daemon implements AsyncDisposable {
     this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
     this.roster = new Roster(o.paths, o.config.cluster, o.ca, o.log);
     this.enrolment = new Enrolment({ paths: o.paths, cluster: o.config.cluster, roster: this.roster, log: o.log });
+    this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
+    const shared = { engine: o.engine, members: this.members, policies: this.policies, log: o.log };
+    this.levelling = new Levelling({ ...shared, self: o.config, levelled: this.levelled });
+    this.controls = new Controls({ ...shared, self: o.config.id });
     this.peersFile = new Watched(o.paths.peersJson);
     this.facts = this.sampler.sample();
   }
@@ -103,7 +127,23 @@ export class Daemon implements AsyncDisposable {
       "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /run": (body, caller) => this.run(runAsk(body), caller),
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
+      "POST /best": (body) => this.best(body),
+      ...this.everywhere(),
     };
+  }
+
+  /** What another node's teselad may ask for its callers as well as a command of this node. */
+  private everywhere(): Routes {
+    return {
+      "POST /ctl": (body, caller) => this.controls.tell(controlAsk(body), caller),
+      "POST /why": (body, caller) => this.whyStays(whyAsk(body), caller),
+    };
+  }
+
+  private ask(what: string, body: unknown, caller: Caller): Promise<unknown> {
+    const handler = Object.hasOwn(this.everywhere(), what) ? this.everywhere()[what] : undefined;
+    if (!handler) throw new TeselaError("E_USAGE", `node ${this.o.config.id} does not know '${what}'`);
+    return handler(body, caller);
   }
 
   private serve(channel: Channel): void {
@@ -113,6 +153,7 @@ export class Daemon implements AsyncDisposable {
       status: () => this.nodeStatus(),
       processes: () => this.ownRows(),
       migrate: (ask, caller) => this.moves.migrate(ask, caller),
+      ask: async (what, body, caller) => await this.ask(what, body, caller),
     };
     serveControl(channel, service);
   }
@@ -122,11 +163,26 @@ export class Daemon implements AsyncDisposable {
     this.levelled.sample();
     this.readMembership();
     await this.askEngine();
+    await this.level();
+  }
+
+  /** A round of the balancer. Without an engine nothing can move. */
+  private async level(): Promise<void> {
+    const { engineStatus, facts } = this;
+    if (!engineStatus) return;
+    try {
+      const own = { ...this.nodeStatus(), cpus: facts.cpus, local: this.sampler.local };
+      this.levelling.round(await this.ownRows(), own, engineStatus.pid, performance.now());
+    } catch (e) {
+      this.o.log.error("a round of load levelling failed", { error: e });
+    }
   }
 
   private async askEngine(): Promise<void> {
+    const before = this.engineStatus;
     try {
       this.engineStatus = await this.o.engine.status();
+      if (this.engineStatus.pid !== before?.pid) await this.controls.tellEngine();
     } catch (e) {
       if (this.engineStatus !== null) this.o.log.warn("the engine does not answer", { error: (e as Error).message });
       this.engineStatus = null;
@@ -151,7 +207,7 @@ export class Daemon implements AsyncDisposable {
 
   private nodeStatus(): NodeStatus {
     const { guests = 0, away = 0 } = this.engineStatus ?? {};
-    return { ...this.facts, guests, away, flags: this.engineStatus ? [] : ["noengine"] };
+    return { ...this.facts, guests, away, flags: [...this.policies.list(), ...(this.engineStatus ? [] : ["noengine"])] };
   }
 
   private async nodes(): Promise<NodeRow[]> {
@@ -170,7 +226,8 @@ export class Daemon implements AsyncDisposable {
       if (!(e instanceof TeselaError)) throw e;
     }
     const known = new Set(rows.map((r) => r.cpid));
-    return [...rows, ...this.levelled.rows().filter((r) => !known.has(r.cpid))];
+    const own = rows.map((r) => (r.role === "home" && this.levelled.isLocked(r.pid) ? { ...r, lock: true } : r));
+    return [...own, ...this.levelled.rows().filter((r) => !known.has(r.cpid))];
   }
 
   private async ps(): Promise<ProcessRow[]> {
@@ -182,8 +239,35 @@ export class Daemon implements AsyncDisposable {
 
   private async run(ask: RunAsk, caller: Caller): Promise<RunAnswer> {
     const answer = await this.moves.run(ask, caller);
-    this.levelled.add(answer.pid);
+    this.levelled.add(answer.pid, ask.lock ?? false);
     return answer;
+  }
+
+  private async best(body: unknown): Promise<{ node: number }> {
+    const { pid } = (body ?? {}) as Record<string, unknown>;
+    const { id } = this.o.config;
+    const cpid = pid === undefined ? null : whyAsk(body);
+    const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
+    if (cpid !== null && !row)
+      throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
+    return { node: this.levelling.best({ ...this.nodeStatus(), local: this.sampler.local }, row) };
+  }
+
+  /** The last decisions about a process: of the node where it runs, which decides, and of this one, where it may have run before. */
+  private async whyStays(pid: string, caller: Caller): Promise<WhyMoved> {
+    const { id } = this.o.config;
+    const cpid = pid.includes(":") ? pid : `${id}:${pid}`;
+    const row = (await this.ps()).find((r) => r.cpid === cpid);
+    const answer = { cpid, node: row?.node ?? id, levelled: this.levelled.has(Number(cpid.split(":")[1])) && cpid.startsWith(`${id}:`) };
+    let there: WhyMoved["decisions"] = [];
+    if (row && row.node !== id && caller.via === null) {
+      there = ((await this.members.control(row.node).question("POST /why", { pid: cpid }, caller)) as WhyMoved).decisions;
+    }
+    const [home = id, number = 0] = cpid.split(":").map(Number);
+    const logged = this.levelling.balancer.decisions.of(home, number);
+    const agoMs = (at: number): number => Math.max(0, Math.round(performance.now() - at));
+    const here = logged.map((l) => ({ ...l.decision, times: l.times, agoMs: agoMs(l.decision.atMs) }));
+    return { ...answer, decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs) };
   }
 }
 
@@ -209,10 +293,23 @@ function traceAsk(body: unknown): TraceAsk {
   return { pid: pid as string, session: session as string | null, close: close as boolean };
 }
 
+function controlAsk(body: unknown): ControlAsk {
+  const { verb, node } = (body ?? {}) as Record<string, unknown>;
+  if (typeof verb !== "string" || (node !== undefined && typeof node !== "string"))
+    throw new TeselaError("E_USAGE", 'POST /ctl: want {"verb":"block"}');
+  return { verb, ...(node !== undefined && { node }) };
+}
+
+function whyAsk(body: unknown): string {
+  const { pid } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || !/^(\d{1,5}:)?\d{1,7}$/.test(pid)) throw new TeselaError("E_USAGE", 'POST /why: want {"pid":"4711"}');
+  return pid;
+}
+
 function runAsk(body: unknown): RunAsk {
-  const { pid, target, execs = 1 } = (body ?? {}) as Record<string, unknown>;
+  const { pid, target, execs = 1, lock = false } = (body ?? {}) as Record<string, unknown>;
   const few = Number.isInteger(execs) && (execs as number) >= 1 && (execs as number) <= MAX_EXECS;
-  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few;
+  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
   if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
-  return { pid: pid as number, target: target as string | null, execs: execs as number };
+  return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean };
 }

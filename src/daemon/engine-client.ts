@@ -33,6 +33,8 @@ export interface EngineClient {
   why(what: EngineMigrate): Promise<WhyNot>;
   run(what: EngineRun): Promise<RunAnswer>;
   trace(what: EngineTrace): Promise<Traced>;
+  /** Whether it takes guests from now on. */
+  accept(guests: boolean): Promise<void>;
 }
 
 const QUICK_MS = 5000;
@@ -65,6 +67,9 @@ export class HttpEngine implements EngineClient {
   }
   trace(what: EngineTrace): Promise<Traced> {
     return ask(this.far, { method: "POST", path: "/trace", body: what, timeoutMs: QUICK_MS });
+  }
+  async accept(guests: boolean): Promise<void> {
+    await ask(this.far, { method: "POST", path: "/accept", body: { guests }, timeoutMs: QUICK_MS });
   }
   private get<T>(path: Ask["path"]): Promise<T> {
     return ask(this.far, { method: "GET", path, timeoutMs: QUICK_MS });

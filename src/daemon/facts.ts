@@ -25,12 +25,18 @@ export class FactSampler {
   private readonly root: string;
   private readonly cpu: number;
   private told = 0;
+  private own = 0;
   private first = true;
 
   /** @param root another place of /proc and /sys, for tests */
   constructor(root = "") {
     this.root = root;
     this.cpu = glibcBits(readFeatures(root));
+  }
+
+  /** The load by the average for this node's own decisions, as of the last sample. */
+  get local(): number {
+    return this.own;
   }
 
   /** Call once a second: the load is an average that depends on it. */
@@ -42,9 +48,15 @@ export class FactSampler {
     const memFree = Math.max(0, Math.min(memory.available, quota.memory - quota.memoryUsed));
     const now = (countRunnable(this.root) * STANDARD_SPEED) / (STANDARD_SPEED * cpus);
     this.told = this.first ? now : toldLoad(this.told, now);
+    this.own = this.first ? now : localLoad(this.own, now);
     this.first = false;
     return { cpus, speed: STANDARD_SPEED, cpu: this.cpu, load: Math.round(this.told * 1000) / 1000, memTotal, memFree };
   }
+}
+
+/** What a node decides by itself rises slowly and falls at once, so that a short burst sends nobody away (as MOSIX). */
+export function localLoad(old: number, now: number): number {
+  return now > old ? (5 * old + 3 * now) / 8 : now;
 }
 
 /** What others hear rises at once and falls slowly, so that nobody sends work to a node that is about to be busy (as MOSIX). */

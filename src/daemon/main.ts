@@ -23,6 +23,13 @@ function dialer(paths: Paths, config: NodeConfig, log: Log): { dial: DialPeer; c
   return { dial, ca: credentials.ca };
 }
 
+/** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said. */
+function levelByDefault(): boolean {
+  const text = process.env["TESELA_LEVEL"] || "on";
+  if (text !== "on" && text !== "off") throw new TeselaError("E_CONFIG", `TESELA_LEVEL is '${text}': want on or off`);
+  return text === "on";
+}
+
 async function run(log: Log): Promise<void> {
   const paths = nodePaths();
   const config = readNodeConfig(paths);
@@ -31,7 +38,16 @@ async function run(log: Log): Promise<void> {
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
-  await using _ = await Daemon.start({ paths, config, ca, version: VERSION, engine: new HttpEngine(paths), dial, log });
+  await using _ = await Daemon.start({
+    paths,
+    config,
+    ca,
+    version: VERSION,
+    engine: new HttpEngine(paths),
+    dial,
+    log,
+    level: levelByDefault(),
+  });
   writeFileSync(paths.teseladPid, `${process.pid}\n`);
   log.info("teselad is ready", { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid });
   log.info("teselad ends", { signal: await stopped });

@@ -30,6 +30,7 @@ test("a peer is up while it answers, down when it is silent or gone, and up agai
           : new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true })),
       processes: () => Promise.resolve([]),
       migrate: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
+      question: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
       close: () => {
         open--;
       },
@@ -63,6 +64,7 @@ test("membership follows the list: who left is let go, who moved is dialled anew
       status: () => Promise.resolve(status),
       processes: () => Promise.resolve([]),
       migrate: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
+      question: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
       close: () => {
         open--;
       },

@@ -18,6 +18,8 @@ export interface Member {
   readonly state: NodeState;
   /** The last that was heard; null before the first time. */
   readonly status: NodeStatus | null;
+  /** When that was, in milliseconds of this process's own clock. */
+  readonly heard: number | null;
   /** Milliseconds of the Unix epoch at which the state began. */
   readonly since: number;
 }
@@ -26,6 +28,7 @@ interface Watch {
   peer: Peer;
   state: NodeState;
   status: NodeStatus | null;
+  heard: number | null;
   since: number;
   control: PeerControl | null;
   readonly stop: AbortController;
@@ -72,6 +75,7 @@ export class Members implements AsyncDisposable {
         peer,
         state: "down",
         status: null,
+        heard: null,
         since: Date.now(),
         control: null,
         stop: new AbortController(),
@@ -117,6 +121,7 @@ export class Members implements AsyncDisposable {
         w.control = await this.dial(w.peer, AbortSignal.any([signal, AbortSignal.timeout(this.times.dialMs)]));
         while (!signal.aborted) {
           w.status = await w.control.status(AbortSignal.any([signal, AbortSignal.timeout(this.times.answerMs)]));
+          w.heard = performance.now();
           this.mark(w, "up");
           await sleep(this.times.intervalMs, undefined, { signal });
         }

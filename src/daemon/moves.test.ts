@@ -37,6 +37,7 @@ class World implements AsyncDisposable {
       why: (what) => Promise.resolve({ pid: what.pid, reasons: ["sysv_shm"] }),
       run: ({ pid, target }) => Promise.resolve({ pid, target }),
       trace: () => Promise.resolve({ session: "s", lines: [], lost: 0, node: 1, ended: true }),
+      accept: () => Promise.resolve(),
     };
     const control: PeerControl = {
       status: () => Promise.resolve({ cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: [] }),
@@ -45,6 +46,7 @@ class World implements AsyncDisposable {
         this.relayed.push({ ask, caller });
         return Promise.resolve(moved);
       },
+      question: () => Promise.reject(new TeselaError("E_USAGE", "not asked here")),
       close: () => undefined,
     };
     const dial = (peer: { id: number }): Promise<PeerControl> =>

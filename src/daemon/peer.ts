@@ -15,6 +15,8 @@ export interface PeerControl {
   status(signal: AbortSignal): Promise<NodeStatus>;
   processes(signal: AbortSignal): Promise<EngineRow[]>;
   migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
+  /** Any other question, by the name that it has on that node's own socket. @throws TeselaError what that node says */
+  question(what: string, body: unknown, caller: Caller, signal?: AbortSignal): Promise<unknown>;
   close(): void;
 }
 

@@ -37,6 +37,10 @@ export interface EngineRow extends ProcessRow {
   readonly role: "home" | "guest";
   /** When it came to be so, in milliseconds of the Unix epoch. */
   readonly since?: number;
+  /** CPU time used so far, at home and away, in milliseconds. */
+  readonly cpuMs?: number;
+  /** Calls made at home for it while it has been where it is. */
+  readonly calls?: number;
 }
 
 /** A line of `tesela trace`: a call that a process made while it was away. */
@@ -158,6 +162,57 @@ export interface RunAsk {
   readonly target: string | null;
   /** How many times it calls execve until it is the program: 1 unless said otherwise. */
   readonly execs?: number;
+  /** It, and what descends from it, moves only when told to. */
+  readonly lock?: boolean;
+}
+
+/** POST /best: where a process is best placed now; one that has not begun computes, as far as is known. */
+export interface BestAsk {
+  /** As `4711` or `1:4711`. */
+  readonly pid?: string;
+}
+
+/** POST /ctl. */
+export interface ControlAsk {
+  /** A flag, `no` before it to take it back; `expel`, `bring`; `level`, `nolevel`. */
+  readonly verb: string;
+  /** Number or name: another one is told. */
+  readonly node?: string;
+}
+
+export interface Controlled {
+  readonly node: number;
+  readonly flags: readonly string[];
+  /** Whether processes move by themselves there. */
+  readonly level: boolean;
+  /** Processes that were moved. */
+  readonly moved: readonly string[];
+  /** Those that could not be, and why. */
+  readonly failed: readonly { readonly cpid: string; readonly reason: string }[];
+}
+
+/** POST /why: what the node where a process runs has lately decided about it, the last first. */
+export interface WhyMoved {
+  readonly cpid: string;
+  readonly node: number;
+  /** Whether it is one that may move by itself; only its home knows. */
+  readonly levelled: boolean;
+  readonly decisions: readonly DecisionRow[];
+}
+
+/** A decision of the balancer, with what it was made by. */
+export interface DecisionRow {
+  readonly pid: number;
+  readonly home: number;
+  readonly motive: string;
+  readonly from: number;
+  /** Null: it stays. */
+  readonly to: number | null;
+  readonly why: string;
+  readonly considered: readonly { readonly node: number; readonly gain: number; readonly cost: number; readonly verdict: string }[];
+  /** Milliseconds since it was made, the last time of so many in a row. */
+  readonly agoMs: number;
+  readonly times: number;
 }
 
 export interface RunAnswer {

@@ -32,6 +32,7 @@ class EngineDouble implements AsyncDisposable {
         "GET /status": () =>
           Promise.resolve({ node: id, pid: process.pid, version: "0", processes: 1, guests: 0, away: this.rows.length, rss: 1 }),
         "GET /processes": () => Promise.resolve(this.rows),
+        "POST /accept": (body) => Promise.resolve(body),
         "POST /migrate": (body) => {
           this.asked.push(body);
           const { pid, why } = body as { pid: number; why: boolean };

@@ -37,7 +37,7 @@ export async function runDemo(o: DemoOptions): Promise<boolean> {
   const { name } = o;
   screen.line(`Bringing up three hosts on this machine (cluster '${name}') ...`);
   const begun = performance.now();
-  const lease: Lease = await clusterUp({ name, hosts: HOSTS, leased: true, signal: o.signal });
+  const lease: Lease = await clusterUp({ name, hosts: HOSTS, leased: true, env: { TESELA_LEVEL: "off" }, signal: o.signal });
   let kept = false;
   const host = new DemoHost(lease.state, "h1");
   try {

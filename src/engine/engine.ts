@@ -24,7 +24,7 @@ import { findPlaces, GuestGroup, type Place } from "./guest-group.ts";
 import { readGuestLimits } from "./guest-limits.ts";
 import { Home } from "./home.ts";
 import { Hosting } from "./hosting.ts";
-import { readNodeFacts } from "./node-facts.ts";
+import { type NodeFacts, readNodeFacts } from "./node-facts.ts";
 import { endOrphans } from "./orphans.ts";
 import { guestRow, homeRow, type Row, UserNames } from "./rows.ts";
 import { giveBackSoon } from "./spare-memory.ts";
@@ -57,6 +57,7 @@ export class Engine implements AsyncDisposable {
   private home: Home;
   private hosting: Hosting;
   private readonly transport: Transport;
+  private readonly facts: NodeFacts;
   /** Links that homes have opened. */
   private readonly homes = new Set<Channel>();
 
@@ -74,6 +75,7 @@ export class Engine implements AsyncDisposable {
     this.stack.use(this.tracees);
     mkdirSync(paths.run, { recursive: true, mode: 0o755 });
     endOrphans(log);
+    this.facts = readNodeFacts(this.config.id);
     const limits = readGuestLimits();
     const group = limits.group ? this.stack.use(GuestGroup.make(groupName(paths.run), limits, ownPlaces(), log)) : undefined;
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log, limits, group));
@@ -85,7 +87,7 @@ export class Engine implements AsyncDisposable {
       limitMs,
       log,
     });
-    const facts = readNodeFacts(this.config.id);
+    const { facts } = this;
     const answerMs = limitMs + Math.min(deadMs, SILENCE_MS) + GRACE_MS;
     const carry = { stepMs: number("TESELA_STEP_MS", STEP_MS), answerMs, faults: this.faults, log };
     const shared = { tracees: this.tracees, transport: this.transport, facts, carry, log };
@@ -175,6 +177,12 @@ export class Engine implements AsyncDisposable {
           ...(l.channel.rtt !== undefined && { rttMs: Math.round(l.channel.rtt * 1000) / 1000 }),
         })),
       "POST /migrate": (b) => this.migrate(b),
+      "POST /accept": (b) => {
+        if (typeof b.guests !== "boolean")
+          throw new TeselaError("E_USAGE", "'guests' says whether this node takes any: want true or false");
+        this.facts.blocked = !b.guests;
+        return { guests: b.guests };
+      },
       "POST /trace": (b) => {
         if (b.session !== null && typeof b.session !== "string") throw new TeselaError("E_USAGE", "'session' is no text");
         return this.home.traces.poll(integer(b, "pid"), b.session, b.close === true);

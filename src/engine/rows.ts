@@ -23,7 +23,10 @@ export interface Row {
   readonly since: number;
   readonly lastBytes?: number;
   readonly lastFreezeMs?: number;
+  /** Made at home for it so far. */
   readonly calls?: number;
+  /** CPU time used so far, at home and away; of a guest with what it had used before it came. */
+  readonly cpuMs: number;
   /** Away, and out of reach for so long: milliseconds. */
   readonly cutMs?: number;
 }
@@ -54,6 +57,7 @@ export function homeRow(track: Track, node: number, users: UserNames): Row | nul
       command: proc.readCommand(pid),
       role: "home",
       since: track.since,
+      cpuMs: Math.round(cpuUs / 1000),
       ...(track.last && { lastBytes: track.last.bytes, lastFreezeMs: Math.round(track.last.freezeMs * 100) / 100 }),
       ...(usage && { calls: usage.calls }),
       ...(cutMs !== null && { cutMs: Math.round(cutMs) }),
@@ -84,6 +88,7 @@ export function guestRow(guest: GuestProcess, node: number): Row | null {
     role: "guest",
     since: guest.startedAt,
     calls: usage.calls,
+    cpuMs: Math.round((usage.userUs + usage.systemUs) / 1000),
   };
 }
 

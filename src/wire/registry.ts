@@ -110,6 +110,10 @@ export const MESSAGES = defineMessages({
   ctlMigrated: msg(69, { seq: u32 }),
   /** The question failed, the stream goes on. */
   ctlFailed: msg(70, { seq: u32, error: str(32), message: str(4096), details: opt(data) }),
+  /** A question by its name, as on the node's own socket (`GET /why`); payload: JSON. `uid` and `gid` are the caller's on the asking node. */
+  ctlAsk: msg(71, { seq: u32, what: str(64), uid: u32, gid: u32 }),
+  /** Payload: JSON. */
+  ctlAnswer: msg(72, { seq: u32 }),
 
   // 80 to 87: who belongs to the cluster. 80 and 81 are all that a joining machine's connection carries, one each way (or `error`).
   /** The first word of a machine that is nobody yet. Payload: its request, JSON, which the proof covers. */

@@ -1,4 +1,4 @@
-import { humanBytes, nodePaths, parseCpid, TeselaError } from "../../base/mod.ts";
+import { humanBytes, nodePaths, parseCpid, TeselaError, toTeselaError } from "../../base/mod.ts";
 import { DaemonClient, type Migrated } from "../../daemon/mod.ts";
 import { DONE, FAILED, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
@@ -11,12 +11,27 @@ export async function run(call: Invocation): Promise<number> {
   } catch (e) {
     throw usage(call.command, (e as Error).message);
   }
-  if (target === "balance") throw usage(call.command, "'balance' needs load balancing, which this version does not have");
   const client = new DaemonClient(nodePaths());
+  if (target === "balance") return await balanceNow(call, client, pid);
   if (call.switches.has("why")) return await why(call, client, pid, target);
   const done = await client.migrate({ pid, target });
   if (call.json) printJson(done);
   else print(sentence(done));
+  return DONE;
+}
+
+/** To the node where it is best placed now, which may be the one where it is. */
+async function balanceNow(call: Invocation, client: DaemonClient, pid: string): Promise<number> {
+  const { node } = await client.best({ pid });
+  try {
+    const done = await client.migrate({ pid, target: String(node) });
+    if (call.json) printJson(done);
+    else print(sentence(done));
+  } catch (e) {
+    if (toTeselaError(e).code !== "E_THERE") throw e;
+    if (call.json) printJson({ pid: parseCpid(pid).pid, from: node, to: node, bytes: 0, freezeMs: 0, totalMs: 0 });
+    else print(`${pid}: node ${node} is the best place for it already`);
+  }
   return DONE;
 }
 

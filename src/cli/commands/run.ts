@@ -56,7 +56,9 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
 }
 
 /** Called without the launcher (`node src/cli/main.ts run ...`): becomes the launcher first. */
-export async function run(call: Invocation): Promise<number> {
+export const run = (call: Invocation): Promise<number> => becomeLauncher(call);
+
+export async function becomeLauncher(call: Invocation): Promise<number> {
   const launcher = fileURLToPath(new URL("../../../bin/tesela", import.meta.url));
   process.execve?.("/bin/sh", ["sh", launcher, ...process.argv.slice(2)], process.env);
   throw new TeselaError("E_INTERNAL", `could not become ${call.operands[0]}`);

@@ -1,5 +1,5 @@
 import { type ErrorCode, MAX_NODE_ID, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { DaemonClient } from "../../daemon/mod.ts";
+import { DaemonClient, type RunAsk } from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
 
@@ -21,34 +21,43 @@ const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 export async function place(call: Invocation, wanted: Wanted, pid: number, execs: number): Promise<void> {
   const client = new DaemonClient(nodePaths());
-  if (wanted === null) return await register(client, pid, execs);
+  const lock = call.switches.has("lock");
+  if (wanted === null) return await register(client, { pid, target: null, execs, lock });
   try {
-    const target = typeof wanted === "string" ? wanted : await choose(client, wanted);
-    await client.run({ pid, target, execs });
+    await client.run({ pid, target: await one(client, wanted), execs, lock });
   } catch (e) {
-    if (!call.switches.has("force") || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
+    if (!(call.switches.has("force") || wanted === BEST) || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
   }
 }
 
 /** At home, a program runs also where no teselad does: that it could not be told is no error. */
-async function register(client: DaemonClient, pid: number, execs: number): Promise<void> {
+async function register(client: DaemonClient, ask: RunAsk): Promise<void> {
   try {
-    await client.run({ pid, target: null, execs });
+    await client.run(ask);
   } catch (e) {
     if (!(e instanceof TeselaError)) throw e;
   }
 }
 
-/** One node, some of which one is to be chosen, or home. */
-export type Wanted = string | readonly number[] | null;
+const BEST = Symbol("the best node");
+/** One node, some of which one is to be chosen, the best, or home. */
+export type Wanted = string | readonly number[] | typeof BEST | null;
+
+async function one(client: DaemonClient, wanted: NonNullable<Wanted>): Promise<string> {
+  if (wanted === BEST) return String((await client.best({})).node);
+  return typeof wanted === "string" ? wanted : await choose(client, wanted as readonly number[]);
+}
 
 /** @throws TeselaError E_USAGE */
 export function readWanted(call: Invocation): Wanted {
   const node = lastValue(call, "node");
   const list = lastValue(call, "one-of");
-  const given = [call.switches.has("home"), node !== undefined, list !== undefined].filter(Boolean).length;
-  if (given > 1) throw usage(call.command, "-h, -N and -j exclude one another");
+  const best = call.switches.has("best");
+  const given = [call.switches.has("home"), node !== undefined, list !== undefined, best].filter(Boolean).length;
+  if (given > 1) throw usage(call.command, "-h, -N, -j and -b exclude one another");
+  if (call.switches.has("lock") && call.switches.has("unlock")) throw usage(call.command, "-l and -L exclude one another");
   if (call.switches.has("force") && node === undefined && list === undefined) throw usage(call.command, "-F needs -N or -j");
+  if (best) return BEST;
   if (list === undefined) return node ?? null;
   try {
     return parseNodeList(list);

@@ -125,12 +125,24 @@ test("a node that is not available is an error, unless forced; so is bad usage",
   assert.equal(run("-F", "-N", "2", "echo", "x").stdout, "x\n");
   assert.equal(run("-Fj1-4,7", "echo", "x").stdout, "x\n");
   assert.equal(run("-h", "echo", "-N", "2").stdout, "-N 2\n", "options end at the program's name");
-  for (const bad of [[], ["-F", "x"], ["-h", "-N", "2", "x"], ["-j", "4-1", "x"], ["-j", "a", "x"], ["-b", "x"], ["-Z", "x"], ["-N"]]) {
+  for (const bad of [
+    [],
+    ["-F", "x"],
+    ["-h", "-N", "2", "x"],
+    ["-j", "4-1", "x"],
+    ["-j", "a", "x"],
+    ["-b", "-h", "x"],
+    ["-l", "-L", "x"],
+    ["-q", "x"],
+    ["-Z", "x"],
+    ["-N"],
+  ]) {
     const done = run(...bad);
     assert.equal(done.status, 2, bad.join(" "));
     assert.match(done.stderr, /^tesela: [^\n]+\n$/);
   }
-  assert.match(run("-b", "x").stderr, /-b needs load balancing, which this version does not have/);
+  assert.match(run("-q", "x").stderr, /-q needs the queue, which this version does not have/);
+  assert.equal(run("-b", "echo", "x").stdout, "x\n", "here is the best node that is known");
   assert.match(run("--help").stdout, /^tesela run - start a program that may move\n/);
 });
 

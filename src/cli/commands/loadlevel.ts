@@ -1,0 +1,22 @@
+import { nodePaths, TeselaError } from "../../base/mod.ts";
+import { type Controlled, DaemonClient } from "../../daemon/mod.ts";
+import { DONE, type Invocation, lastValue } from "../command.ts";
+import { print, printJson } from "../out.ts";
+import { usage } from "../parse.ts";
+import { toldText } from "./ctl.ts";
+
+/** Processes move by themselves from now on, or do not; those that run are not touched. */
+export async function run(call: Invocation): Promise<number> {
+  const [word] = call.operands;
+  if (word !== "on" && word !== "off") throw usage(call.command, `tesela loadlevel '${word}': want on or off`);
+  const verb = word === "on" ? "level" : "nolevel";
+  const client = new DaemonClient(nodePaths());
+  const one = lastValue(call, "node");
+  const nodes = call.switches.has("all") ? (await client.nodes()).filter((n) => n.state === "up").map((n) => String(n.id)) : [one];
+  const done: Controlled[] = [];
+  for (const node of nodes) done.push(await client.ctl({ verb, ...(node !== undefined && { node }) }));
+  if (done.length === 0) throw new TeselaError("E_NODE_DOWN", "no node is up");
+  if (call.json) printJson(done);
+  else print(done.map(toldText).join("\n"));
+  return DONE;
+}

@@ -1,0 +1,36 @@
+import { nodePaths, parseCpid } from "../../base/mod.ts";
+import { DaemonClient, type DecisionRow, type WhyMoved } from "../../daemon/mod.ts";
+import { DONE, type Invocation } from "../command.ts";
+import { print, printJson } from "../out.ts";
+import { usage } from "../parse.ts";
+
+/** The last decisions about a process, the newest first, with the nodes that were weighed. */
+export async function run(call: Invocation): Promise<number> {
+  const [pid = ""] = call.operands;
+  try {
+    parseCpid(pid);
+  } catch (e) {
+    throw usage(call.command, (e as Error).message);
+  }
+  const answer = await new DaemonClient(nodePaths()).whyMoved(pid);
+  if (call.json) printJson(answer);
+  else print(whyText(answer));
+  return DONE;
+}
+
+export function whyText(answer: WhyMoved): string {
+  const head = `${answer.cpid} runs on node ${answer.node}`;
+  if (answer.decisions.length === 0) {
+    const reason = answer.levelled
+      ? "nothing has been decided about it yet: nodes that are not overloaded send nobody away"
+      : "it is not under load levelling: start it with 'tesela run', or from 'tesela shell'";
+    return `${head}; ${reason}`;
+  }
+  return [head, ...answer.decisions.flatMap(decisionLines)].join("\n");
+}
+
+function decisionLines(d: DecisionRow): string[] {
+  const what = d.to === null ? "stays" : `to node ${d.to}`;
+  const when = `${(d.agoMs / 1000).toFixed(1)} s ago${d.times > 1 ? `, ${d.times} times in a row` : ""}`;
+  return [`${what} (${d.motive}, ${when}): ${d.why}`, ...d.considered.map((c) => `    node ${c.node}: ${c.verdict}`)];
+}

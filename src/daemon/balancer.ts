@@ -1,0 +1,128 @@
+import { type Log, type NodeId, nodeId, toTeselaError } from "../base/mod.ts";
+import {
+  balance,
+  type BalanceKnobs,
+  type Decision,
+  DecisionLog,
+  BALANCE_KNOBS,
+  USHER_KNOBS,
+  type NodeView,
+  type ProcessView,
+  usher,
+  type UsherKnobs,
+} from "../balance/mod.ts";
+import type { Random } from "../io/mod.ts";
+import { Arrivals } from "./arrivals.ts";
+import type { Figure } from "./figures.ts";
+import { Setbacks } from "./setbacks.ts";
+import type { EngineRow } from "./shapes.ts";
+import { Stays } from "./stays.ts";
+
+/** What the balancer sees in one round. */
+export interface Scene {
+  /** This node, by its own average. */
+  readonly self: NodeView;
+  readonly others: readonly NodeView[];
+  /** Those that run here: own ones that are under load levelling, and guests. */
+  readonly rows: readonly EngineRow[];
+  readonly figures: ReadonlyMap<string, Figure>;
+  /** Named reasons why a process stays; none: it may move by itself. */
+  readonly fixed: (row: EngineRow) => readonly string[];
+  readonly allowed: (row: EngineRow, node: NodeId) => boolean;
+  /** Bytes a second by which free memory shrinks. */
+  readonly memoryGrowth: number;
+  /** Whether processes may be moved for load; for memory they may always. */
+  readonly level: boolean;
+}
+
+/** Carries a decision out. @throws TeselaError; the process then runs where it was */
+export type Carry = (row: EngineRow, to: NodeId) => Promise<void>;
+
+export interface BalancerOptions {
+  readonly self: number;
+  readonly carry: Carry;
+  readonly random: Random;
+  readonly log: Log;
+  readonly balanceKnobs?: BalanceKnobs;
+  readonly usherKnobs?: UsherKnobs;
+}
+
+/**
+ * One node's own decisions about the processes that run on it: takes a look, asks the policy (src/balance), carries out what it says and
+ * remembers what came of it.
+ */
+export class Balancer {
+  private readonly o: BalancerOptions;
+  private readonly arrivals = new Arrivals();
+  private readonly setbacks = new Setbacks();
+  private readonly stays: Stays;
+  readonly decisions = new DecisionLog();
+  private lastDeparture = Number.NEGATIVE_INFINITY;
+  /** Moves under way, by process. */
+  private readonly moving = new Map<string, NodeId>();
+
+  constructor(options: BalancerOptions) {
+    this.o = options;
+    this.stays = new Stays(options.self);
+  }
+
+  /** One round. Moves go on when it returns. @param now milliseconds of a clock that never steps back */
+  round(scene: Scene, now: number): void {
+    this.stays.keep(scene.rows, now);
+    this.setbacks.tidy(now);
+    const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
+    const others = scene.others.map((node) => this.arrivals.added(node, now));
+    const common = { self: scene.self, others, processes, nowMs: now };
+    const inFlight = new Set(this.moving.values());
+    const { balanceKnobs = BALANCE_KNOBS, usherKnobs = USHER_KNOBS, random } = this.o;
+    const forMemory = usher({ ...common, growth: scene.memoryGrowth, inFlight }, usherKnobs, random);
+    this.decisions.add(forMemory);
+    const urgent = forMemory.filter((d) => d.to !== null);
+    for (const d of urgent) this.begin(scene, d, now);
+    if (urgent.length > 0 || !scene.level) return;
+    const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, balanceKnobs, random);
+    this.decisions.add(forLoad);
+    for (const d of forLoad.filter(({ to }) => to !== null)) this.begin(scene, d, now);
+  }
+
+  private view(scene: Scene, row: EngineRow, now: number): ProcessView {
+    const figure = scene.figures.get(row.cpid);
+    const { sinceMs, bounces } = this.stays.of(row.cpid, now);
+    const setback = this.setbacks.of(row.cpid, now);
+    return {
+      pid: row.pid,
+      home: nodeId(row.home),
+      cpu: figure?.cpu ?? row.cpu,
+      cpuMs: row.cpuMs ?? 0,
+      rss: row.rss,
+      growth: figure?.growth ?? 0,
+      calls: figure?.calls ?? 0,
+      sinceMoveMs: sinceMs,
+      bounces,
+      fixed: [...scene.fixed(row), ...(setback ? [setback] : [])],
+      allowed: (node) => scene.allowed(row, node) && !this.setbacks.isClosed(row.cpid, node, now),
+    };
+  }
+
+  private begin(scene: Scene, decision: Decision, now: number): void {
+    const row = scene.rows.find((r) => r.pid === decision.pid && r.home === decision.home);
+    const { to } = decision;
+    if (!row || to === null) return;
+    this.lastDeparture = now;
+    this.moving.set(row.cpid, to);
+    const cpu = scene.figures.get(row.cpid)?.cpu ?? row.cpu;
+    this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
+    this.o
+      .carry(row, to)
+      .then(() => {
+        this.arrivals.add(to, { cpu, rss: row.rss }, performance.now());
+        this.setbacks.forget(row.cpid);
+      })
+      .catch((e: unknown) => {
+        const error = toTeselaError(e);
+        this.setbacks.note(row.cpid, to, error, performance.now());
+        this.o.log.info("a process stays after all", { pid: row.cpid, to, error: error.code, reason: error.message });
+      })
+      .finally(() => this.moving.delete(row.cpid));
+  }
+}

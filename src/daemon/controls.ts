@@ -1,0 +1,106 @@
+import { TeselaError } from "../base/mod.ts";
+import { type Caller, ROOT } from "./authorize.ts";
+import type { EngineClient } from "./engine-client.ts";
+import type { Members } from "./members.ts";
+import { FLAGS, type Flag, type Policies } from "./policies.ts";
+import type { ControlAsk, Controlled, EngineRow } from "./shapes.ts";
+
+const VERBS: readonly string[] = [...FLAGS.flatMap((f) => [f, `no${f}`]), "expel", "bring", "level", "nolevel"];
+
+export interface ControlParts {
+  readonly self: number;
+  readonly policies: Policies;
+  readonly engine: EngineClient;
+  readonly members: Members;
+}
+
+/** What the owner of a node tells it: mosctl(1) of openMosix. */
+export class Controls {
+  private readonly p: ControlParts;
+
+  constructor(parts: ControlParts) {
+    this.p = parts;
+  }
+
+  /** @throws TeselaError E_USAGE, E_PERM, E_NONODE, E_NODE_DOWN */
+  async tell({ verb, node }: ControlAsk, caller: Caller): Promise<Controlled> {
+    const other = node === undefined ? undefined : this.p.members.find(node);
+    if (other && caller.via === null) {
+      return (await this.p.members.control(other.peer.id).question("POST /ctl", { verb }, caller)) as Controlled;
+    }
+    if (node !== undefined && node !== String(this.p.self)) throw new TeselaError("E_NONODE", `there is no node '${node}'`, { node });
+    if (!VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${VERBS.join(" ")}`);
+    if (caller.uid !== ROOT) throw new TeselaError("E_PERM", `only root may tell a node to '${verb}'`);
+    if (verb === "expel") return await this.expel();
+    if (verb === "bring") return await this.bring();
+    if (verb.endsWith("level")) this.p.policies.level = verb === "level";
+    else await this.flag(verb);
+    return this.answer([], []);
+  }
+
+  /** What the engine must know it is told again after a restart of either. */
+  async tellEngine(): Promise<void> {
+    await this.p.engine.accept(!this.p.policies.has("block") && !this.p.policies.has("quiet"));
+  }
+
+  private async flag(verb: string): Promise<void> {
+    const on = FLAGS.includes(verb as Flag);
+    this.p.policies.set((on ? verb : verb.slice(2)) as Flag, on);
+    await this.tellEngine();
+  }
+
+  /** All guests leave, and no more arrive. */
+  private async expel(): Promise<Controlled> {
+    await this.flag("block");
+    const rows = (await this.p.engine.processes()).filter((r) => r.role === "guest");
+    return await this.sendHome(rows, (row) =>
+      this.p.members.control(row.home).migrate({ pid: row.cpid, target: "home" }, { uid: ROOT, gid: ROOT, via: null }),
+    );
+  }
+
+  /** All own processes come home, and stay. */
+  private async bring(): Promise<Controlled> {
+    await this.flag("lstay");
+    const rows = (await this.p.engine.processes()).filter((r) => r.role === "home" && r.node !== this.p.self);
+    return await this.sendHome(rows, ({ pid }) => this.p.engine.migrate({ pid, target: "home", uid: ROOT }));
+  }
+
+  private async sendHome(rows: readonly EngineRow[], move: (row: EngineRow) => Promise<unknown>): Promise<Controlled> {
+    const moved: string[] = [];
+    const failed: { cpid: string; reason: string }[] = [];
+    await Promise.all(
+      rows.map(async (row) => {
+        try {
+          await tryHome(() => move(row));
+          moved.push(row.cpid);
+        } catch (e) {
+          // One that has ended, or went with others that share its memory, is gone from here as well.
+          const { code, message } = e as TeselaError;
+          if (!GONE.has(code)) failed.push({ cpid: row.cpid, reason: message });
+        }
+      }),
+    );
+    return this.answer(moved, failed);
+  }
+
+  private answer(moved: readonly string[], failed: Controlled["failed"]): Controlled {
+    return { node: this.p.self, flags: this.p.policies.list(), level: this.p.policies.level, moved, failed };
+  }
+}
+
+const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_THERE"]);
+/** A move of it may be under way already. */
+const TRIES = 20;
+const PAUSE_MS = 250;
+
+async function tryHome(move: () => Promise<unknown>): Promise<void> {
+  for (let left = TRIES; ; left--) {
+    try {
+      await move();
+      return;
+    } catch (e) {
+      if (!(e instanceof TeselaError) || e.code !== "E_BUSY" || left === 0) throw e;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}

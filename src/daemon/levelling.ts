@@ -1,0 +1,123 @@
+import { type Log, type NodeId, nodeId } from "../base/mod.ts";
+import { type NodeView, place, PLACE_KNOBS } from "../balance/mod.ts";
+import { type Random, systemRandom } from "../io/mod.ts";
+import { ROOT } from "./authorize.ts";
+import { Balancer, type Scene } from "./balancer.ts";
+import type { EngineClient } from "./engine-client.ts";
+import { Figures } from "./figures.ts";
+import type { Levelled } from "./levelled.ts";
+import type { Member, Members } from "./members.ts";
+import type { NodeStatus } from "./peer.ts";
+import type { Policies } from "./policies.ts";
+import type { EngineRow } from "./shapes.ts";
+import { isSystem } from "./system.ts";
+
+/** Until a move has measured it: a Gbit/s network, and what a kernel and a switch take. */
+const BANDWIDTH = 100e6;
+const RTT_MS = 0.3;
+/** Bytes a second, smoothed as MOSIX does its figures. */
+const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;
+
+export interface LevellingParts {
+  readonly self: { readonly id: number };
+  readonly engine: EngineClient;
+  readonly members: Members;
+  readonly levelled: Levelled;
+  readonly policies: Policies;
+  readonly log: Log;
+  readonly random?: Random;
+}
+
+/** What a node says of itself for its own decisions, beside what it tells the others. */
+export interface OwnFigures extends NodeStatus {
+  /** Its load by the average that rises slowly and falls fast. */
+  readonly local: number;
+}
+
+/** Load levelling on this node: each second a look at what runs here, and a round of the balancer. */
+export class Levelling {
+  readonly balancer: Balancer;
+  private readonly p: LevellingParts;
+  private readonly figures = new Figures();
+  private memory: { at: number; free: number; growth: number } | null = null;
+
+  constructor(parts: LevellingParts) {
+    this.p = parts;
+    this.balancer = new Balancer({
+      self: parts.self.id,
+      carry: (row, to) => this.carry(row, to),
+      random: parts.random ?? systemRandom,
+      log: parts.log,
+    });
+  }
+
+  /** @param rows what the engine and /proc say of the processes of this node, and of its guests */
+  round(rows: readonly EngineRow[], own: OwnFigures, enginePid: number, now: number): void {
+    const { self, levelled, policies } = this.p;
+    const here = rows.filter((r) => r.node === self.id && (r.role === "guest" || levelled.has(r.pid)));
+    const scene: Scene = {
+      self: { ...viewOf(self.id, own), load: own.local },
+      others: this.others(),
+      rows: here,
+      figures: this.figures.take(here, now),
+      fixed: (row) => this.fixed(row, enginePid),
+      allowed: () => true,
+      memoryGrowth: this.grows(own.memFree, now),
+      level: policies.level && !policies.has("quiet"),
+    };
+    this.balancer.round(scene, now);
+  }
+
+  /** Where a process is best placed now; without one, a program that computes and is about to begin here. */
+  best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home"> | null): number {
+    const { self, random = systemRandom } = this.p;
+    const wants = { cpu: row?.cpu ?? 1, rss: row?.rss ?? 0, home: nodeId(row?.home ?? self.id) };
+    const state = { self: { ...viewOf(self.id, own), load: own.local }, others: this.others(), inFlight: new Set<NodeId>() };
+    return place(state, wants, PLACE_KNOBS, random) ?? self.id;
+  }
+
+  private others(): NodeView[] {
+    return this.p.members.list().flatMap((m) => memberView(m));
+  }
+
+  private fixed(row: EngineRow, enginePid: number): string[] {
+    const { policies, levelled } = this.p;
+    const reasons: string[] = [];
+    if (policies.has("stay")) reasons.push("stay");
+    if (row.role === "guest") return reasons;
+    if (policies.has("lstay")) reasons.push("lstay");
+    if (levelled.isLocked(row.pid)) reasons.push("lock");
+    if (row.state === "T") reasons.push("stopped");
+    if (isSystem(row.pid, [process.pid, enginePid])) reasons.push("system");
+    return reasons;
+  }
+
+  private grows(free: number, at: number): number {
+    const before = this.memory;
+    const now = before && at > before.at ? ((before.free - free) * 1000) / (at - before.at) : 0;
+    // A rise is believed at once: whoever waits for the average to follow comes too late.
+    const growth = before ? Math.max(now, smooth(before.growth, now)) : 0;
+    this.memory = { at, free, growth };
+    return growth;
+  }
+
+  /** A guest is moved by its home, which alone decides (docs/decisions/0033). */
+  private async carry(row: EngineRow, to: NodeId): Promise<void> {
+    const { self, engine, members } = this.p;
+    const target = to === row.home ? ("home" as const) : to;
+    if (row.home === self.id) await engine.migrate({ pid: row.pid, target, uid: ROOT });
+    else await members.control(row.home).migrate({ pid: row.cpid, target: String(target) }, { uid: ROOT, gid: ROOT, via: null });
+  }
+}
+
+function viewOf(id: number, s: NodeStatus): NodeView {
+  const { cpus, speed, load, memTotal, memFree, cpu } = s;
+  const accepts = !s.flags.some((f) => f === "block" || f === "quiet" || f === "noengine");
+  const features = cpu === undefined ? {} : { cpuFeatures: cpu };
+  return { id: nodeId(id), cpus, speed, load, memTotal, memFree, ageMs: 0, accepts, bandwidth: BANDWIDTH, rttMs: RTT_MS, ...features };
+}
+
+function memberView({ peer, state, status, heard }: Member): NodeView[] {
+  if (state !== "up" || !status || heard === null) return [];
+  return [{ ...viewOf(peer.id, status), ageMs: performance.now() - heard }];
+}

@@ -1,0 +1,73 @@
+import { readFileSync } from "node:fs";
+import { TeselaError } from "../base/mod.ts";
+import { writeWhole } from "./write-whole.ts";
+
+/**
+ * What the owner of a node has said of it, as mosctl(1) of openMosix has it: `stay` no process moves out by itself, `lstay` no local one
+ * does, `block` no guests arrive, `quiet` the others learn nothing of it and send nothing.
+ */
+export const FLAGS = ["stay", "lstay", "block", "quiet"] as const;
+export type Flag = (typeof FLAGS)[number];
+
+interface Kept {
+  readonly flags: readonly Flag[];
+  /** Whether processes move by themselves. */
+  readonly level: boolean;
+}
+
+/** Kept in a file: teselad may be restarted, and the machine too. */
+export class Policies {
+  private readonly file: string;
+  private flags: Set<Flag>;
+  private levels: boolean;
+
+  /** @param level whether processes move by themselves until somebody says otherwise */
+  constructor(file: string, level: boolean) {
+    this.file = file;
+    const kept = read(file);
+    this.flags = new Set(kept?.flags ?? []);
+    this.levels = kept?.level ?? level;
+  }
+
+  get level(): boolean {
+    return this.levels;
+  }
+  set level(on: boolean) {
+    this.levels = on;
+    this.save();
+  }
+
+  has(flag: Flag): boolean {
+    return this.flags.has(flag);
+  }
+  set(flag: Flag, on: boolean): void {
+    if (on) this.flags.add(flag);
+    else this.flags.delete(flag);
+    this.save();
+  }
+  /** For the row of `tesela nodes`. */
+  list(): string[] {
+    return FLAGS.filter((f) => this.flags.has(f));
+  }
+
+  private save(): void {
+    writeWhole(this.file, { flags: [...this.flags], level: this.levels } satisfies Kept);
+  }
+}
+
+function read(file: string): Kept | null {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new TeselaError("E_CONFIG", `${file}: ${(e as Error).message}`, {}, { cause: e });
+  }
+  try {
+    const { flags, level } = JSON.parse(text) as Record<string, unknown>;
+    if (Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag)) && typeof level === "boolean") return { flags, level };
+  } catch (cause) {
+    throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}: remove it, and say again what it said`, {}, { cause });
+  }
+  throw new TeselaError("E_CONFIG", `${file}: want {"flags":["block"],"level":true}: remove it, and say again what it said`);
+}

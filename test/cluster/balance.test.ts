@@ -1,0 +1,98 @@
+/** Load levelling on real hosts: jobs spread by themselves, and the owner of each node has the last word. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Controlled, ProcessRow, WhyMoved } from "../../src/daemon/mod.ts";
+import { cannot, type Done, startCluster, type TestCluster } from "./harness.ts";
+
+const skip = await cannot();
+const JOBS = 12;
+/** A few seconds each, alone on a core. */
+const JOB = "scale=1200; x=0; for (i=0;i<12;i++) x+=4*a(1/(i+1)); x";
+const PATIENCE_MS = 60_000;
+/** A balancer that wanted to do something would have done it. */
+const ROUNDS_MS = 5000;
+
+let cluster: TestCluster;
+before(async () => {
+  if (!skip) cluster = await startCluster({ n: 3, pin: true, env: { TESELA_LEVEL: "on" } });
+});
+after(async () => cluster?.[Symbol.asyncDispose]());
+
+async function json<T>(node: number, ...args: readonly string[]): Promise<T> {
+  const done = await cluster.exec(node, ["tesela", ...args, "--json"]);
+  assert.equal(done.status, 0, done.stderr);
+  return JSON.parse(done.stdout) as T;
+}
+const rows = async (): Promise<ProcessRow[]> => (await json<ProcessRow[]>(1, "ps")).filter((r) => r.command.startsWith("bc"));
+
+async function until<T>(what: string, look: () => Promise<T>, good: (seen: T) => boolean): Promise<T> {
+  for (const start = performance.now(); ; await sleep(200)) {
+    const seen = await look();
+    if (good(seen)) return seen;
+    assert.ok(performance.now() - start < PATIENCE_MS, `${what}: ${JSON.stringify(seen)}`);
+  }
+}
+
+/** Jobs on node 1, under load levelling unless `plain`. */
+function jobs(n: number, text = JOB): Promise<Done[]> {
+  return Promise.all(
+    Array.from({ length: n }, () => cluster.exec(1, ["tesela", "run", "bc", "-lq"], { input: `${text}\n`, timeoutMs: 300_000 })),
+  );
+}
+
+test("jobs started on one node spread by themselves, and say why", { skip, timeout: 400_000 }, async () => {
+  const [want] = await jobs(1);
+  const all = jobs(JOBS);
+  const spread = await until("on all nodes", rows, (r) => new Set(r.map(({ node }) => node)).size === 3);
+  const moved = spread.find((r) => r.nmigs > 0);
+  const why = await json<WhyMoved>(1, "why", String(moved?.pid));
+  assert.ok(why.levelled);
+  const decision = why.decisions.find((d) => d.from === 1 && d.to !== null);
+  assert.equal(decision?.motive, "load", JSON.stringify(why));
+  for (const done of await all) assert.deepEqual(done, want);
+});
+
+test("with levelling off nobody moves; on again, they do, but for a job that is locked", { skip, timeout: 400_000 }, async () => {
+  await json(1, "loadlevel", "off", "--all");
+  const plain = jobs(4);
+  const locked = cluster.exec(1, ["tesela", "run", "-L", "bc", "-lq"], { input: `${JOB}\n`, timeoutMs: 300_000 });
+  await until("all begun", rows, (r) => r.length === 5);
+  await sleep(ROUNDS_MS);
+  assert.deepEqual(new Set((await rows()).map((r) => r.node)), new Set([1]));
+  await json(1, "loadlevel", "on", "--all");
+  const seen = await until("one goes", rows, (r) => r.some(({ node }) => node !== 1));
+  const kept = seen.filter((r) => r.lock);
+  assert.deepEqual(
+    kept.map((r) => r.node),
+    [1],
+  );
+  for (const { status } of [...(await plain), await locked]) assert.equal(status, 0);
+});
+
+test("a node that expels its guests is empty, and takes none; one that brings its own home keeps them", {
+  skip,
+  timeout: 400_000,
+}, async () => {
+  const all = jobs(6);
+  await until("somebody on node 2", rows, (r) => r.some(({ node }) => node === 2));
+  const told = await json<Controlled>(1, "ctl", "expel", "--node", "2");
+  assert.deepEqual([told.node, told.flags], [2, ["block"]]);
+  assert.deepEqual(told.failed, []);
+  assert.ok((await rows()).every(({ node }) => node !== 2));
+  await sleep(ROUNDS_MS);
+  assert.ok(
+    (await rows()).every(({ node }) => node !== 2),
+    "none has come since",
+  );
+  const brought = await json<Controlled>(1, "ctl", "bring");
+  assert.deepEqual(brought.flags, ["lstay"]);
+  assert.ok((await rows()).every(({ node }) => node === 1));
+  await json(1, "ctl", "nolstay");
+  await json(2, "ctl", "noblock");
+  await until("node 2 takes them again", rows, (r) => r.length === 0 || r.some(({ node }) => node === 2));
+  for (const { status } of await all) assert.equal(status, 0);
+  const refused = await cluster.exec(1, ["tesela", "ctl", "dance"]);
+  assert.equal(refused.status, 2);
+  assert.match(refused.stderr, /'dance': want one of stay nostay/);
+});
