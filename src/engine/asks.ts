@@ -54,10 +54,11 @@ export class Asks {
     run()
       .then((value) => this.channel.send("answer", { id: head.id, ok: true, value }))
       .catch((e: unknown) => {
-        // Code and message alone: details may hold what cannot be sent, and are for the commands of this node.
+        // Code and message, and what moves go by: other details may hold what cannot be sent, and are for the commands of this node.
         const { code, message, details } = toTeselaError(e);
         const reasons = Array.isArray(details.reasons) ? { reasons: details.reasons.map(String) } : {};
-        this.channel.send("answer", { id: head.id, ok: false, value: { error: code, message, ...reasons } });
+        const child = typeof details.child === "number" ? { child: details.child } : {};
+        this.channel.send("answer", { id: head.id, ok: false, value: { error: code, message, ...reasons, ...child } });
       });
   }
 

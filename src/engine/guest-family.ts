@@ -64,8 +64,8 @@ function bear(guest: Guest, wanted: CloneRequest, { pid, ticket }: Born): void {
   const child = guest.link.adopt(guest, { ticket, pid, tid, clearHandlers: has(wanted.flags, CLONE.CLEAR_SIGHAND), clearTid });
   const [mine, its] = [guest.process.kin, child.process.kin];
   if (has(wanted.flags, CLONE.VM)) {
-    mine.share();
-    its.share();
+    mine.share(false);
+    its.share(true);
   }
   const release = (): void => {
     if (has(wanted.flags, CLONE.VM)) mine.unshare();

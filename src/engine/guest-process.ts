@@ -132,7 +132,7 @@ export class GuestProcess {
     };
     mustBe();
     for (;;) {
-      this.kin.mustBeAlone();
+      this.kin.mustBeAlone(this.pid);
       const left = [...this.threads.values()].filter((g) => g.state.kind !== "frozen");
       if (left.length === 0) break;
       // One that is killed goes with all others.

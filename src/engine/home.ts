@@ -19,6 +19,7 @@ import type { HomeThread } from "./home-thread.ts";
 import { type HomeSignal, NO_CALL, type Phase } from "./home-types.ts";
 import { bringHome } from "./homecoming.ts";
 import { type HomeSide, type Link, Links } from "./links.ts";
+import { passesByItself } from "./kin.ts";
 import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
 import { moveOn } from "./onward.ts";
 import { reclaim } from "./reclaim.ts";
@@ -299,8 +300,9 @@ export class Home implements HomeSide, Families, Mover {
         return;
       } catch (e) {
         if ((home.phase as Phase) === "gone") return;
-        // Job control has stopped it, for as long as it likes.
-        if ([...(home.group?.members ?? [home])].some((one) => one.isStopped)) start = performance.now();
+        // Job control has stopped it, for as long as it likes, or it waits for a child.
+        const waits = [...(home.group?.members ?? [home])].some((one) => one.isStopped) || passesByItself(toTeselaError(e), home.pid);
+        if (waits) start = performance.now();
         if (performance.now() - start > this.parts.carry.answerMs * 2) throw e;
         this.parts.log.warn("coming home failed, trying again", { pid: home.pid, error: toTeselaError(e).message });
       }

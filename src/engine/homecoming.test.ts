@@ -79,3 +79,21 @@ test("who waits for a guest to stand learns that it is wanted no more", options,
   p.signal(SIGKILL);
   assert.match(await p.end(), /^status 137$/m);
 });
+
+/** A homecoming that does not work is given up after twice that. */
+const ANSWER_MS = 1000;
+const HEARD: Readonly<Record<string, string>> = {
+  group: "the child has ended with 3",
+  thread: "the child has ended with 3",
+  // It can neither go on where it is nor be parted from its parent.
+  child: `the child was killed by ${SIGKILL}`,
+};
+for (const [who, heard] of Object.entries(HEARD)) {
+  test(`a ${who} that has to come home while another is in a vfork`, options, async () => {
+    await using n = await TestNodes.start(2, 2000, [], ANSWER_MS);
+    using p = await TestProgram.start(n.tracees, program("vfork-waits"), who, String(ANSWER_MS), String(4 * ANSWER_MS));
+    await n.home.migrate(p.pid, 2);
+    assert.equal(await p.end(), `ready\n${heard}\ndone\nstatus 0\n`, n.logged.slice(-4000));
+    assert.match(n.logged, /coming home failed, trying again.*until (it|that) is another program/);
+  });
+}

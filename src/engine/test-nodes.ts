@@ -168,21 +168,21 @@ export class TestNodes implements AsyncDisposable {
   }
 
   /** @param foreign nodes that take home's kernel for another than theirs */
-  static async start(count: number, stepMs = 2000, foreign: readonly number[] = []): Promise<TestNodes> {
+  static async start(count: number, stepMs = 2000, foreign: readonly number[] = [], answerMs = ANSWER_MS): Promise<TestNodes> {
     const dir = mkdtempSync(join(tmpdir(), "tesela-nodes-"));
     const all = new TestNodes(`${dir}/log`);
     all.stack.use(all.tracees);
     all.stack.defer(() => rmSync(dir, { recursive: true }));
-    for (let i = 1; i <= count; i++) await all.add(nodeId(i), dir, stepMs, foreign.includes(i));
+    for (let i = 1; i <= count; i++) await all.add(nodeId(i), dir, { stepMs, answerMs }, foreign.includes(i));
     return all;
   }
 
-  private async add(id: NodeId, dir: string, stepMs: number, foreign: boolean): Promise<void> {
+  private async add(id: NodeId, dir: string, times: { stepMs: number; answerMs: number }, foreign: boolean): Promise<void> {
     const { tracees, log, network } = this;
     const transport = network.transport({ node: id, name: `n${id}`, version: "test", address: `n${id}` });
     const faults = new Faults();
     const facts = { ...readNodeFacts(id), ...(foreign && { vdso: "another" }) };
-    const shared = { tracees, transport, facts, carry: { stepMs, answerMs: ANSWER_MS, faults, log }, log };
+    const shared = { tracees, transport, facts, carry: { ...times, faults, log }, log };
     const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
     const hosting = new Hosting({ ...shared, peers: () => this.addresses, zygote, cache: this.stack.use(new FileCache()) });
     const links: Channel[] = [];

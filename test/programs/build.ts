@@ -50,6 +50,7 @@ export const PROGRAMS = {
   herd: { source: "herd.c" },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
+  "vfork-waits": { source: "vfork-waits.c", flags: ["-pthread"] },
   "own-threads": { source: "own-threads.c", flags: ["-pthread"] },
   "own-view": { source: "own-view.c" },
   places: { source: "places.c" },
