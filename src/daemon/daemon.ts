@@ -1,5 +1,6 @@
 import { type Log, type Paths, TeselaError } from "../base/mod.ts";
 import type { Channel } from "../io/mod.ts";
+import { LoadSampler, type NodeSample } from "../load/mod.ts";
 import type { Caller } from "./authorize.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
@@ -7,7 +8,6 @@ import { Controls } from "./controls.ts";
 import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
-import { FactSampler, type NodeFacts } from "./facts.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import { Levelled } from "./levelled.ts";
 import { Levelling } from "./levelling.ts";
@@ -65,11 +65,11 @@ export class Daemon implements AsyncDisposable {
   private readonly policies: Policies;
   private readonly levelling: Levelling;
   private readonly controls: Controls;
-  private readonly sampler = new FactSampler();
+  private readonly sampler = new LoadSampler();
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
   private readonly open = new AsyncDisposableStack();
-  private facts: NodeFacts;
+  private sampled: NodeSample;
   private engineStatus: EngineStatus | null = null;
 
   private constructor(o: DaemonOptions) {
@@ -84,7 +84,7 @@ export class Daemon implements AsyncDisposable {
     this.levelling = new Levelling({ ...shared, self: o.config, levelled: this.levelled });
     this.controls = new Controls({ ...shared, self: o.config.id });
     this.peersFile = new Watched(o.paths.peersJson);
-    this.facts = this.sampler.sample();
+    this.sampled = this.sample();
   }
 
   /** Resolves when both sockets answer. */
@@ -159,7 +159,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   private async tick(): Promise<void> {
-    this.facts = this.sampler.sample();
+    this.sampled = this.sample();
     this.levelled.sample();
     this.readMembership();
     await this.askEngine();
@@ -168,14 +168,19 @@ export class Daemon implements AsyncDisposable {
 
   /** A round of the balancer. Without an engine nothing can move. */
   private async level(): Promise<void> {
-    const { engineStatus, facts } = this;
+    const { engineStatus } = this;
     if (!engineStatus) return;
     try {
-      const own = { ...this.nodeStatus(), cpus: facts.cpus, local: this.sampler.local };
+      const own = { ...this.nodeStatus(), local: this.sampled.local };
       this.levelling.round(await this.ownRows(), own, engineStatus.pid, performance.now());
     } catch (e) {
       this.o.log.error("a round of load levelling failed", { error: e });
     }
+  }
+
+  private sample(): NodeSample {
+    const engine = this.engineStatus?.pid;
+    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]) });
   }
 
   private async askEngine(): Promise<void> {
@@ -207,7 +212,18 @@ export class Daemon implements AsyncDisposable {
 
   private nodeStatus(): NodeStatus {
     const { guests = 0, away = 0 } = this.engineStatus ?? {};
-    return { ...this.facts, guests, away, flags: [...this.policies.list(), ...(this.engineStatus ? [] : ["noengine"])] };
+    const { cpus, speed, cpu, load, memTotal, memFree } = this.sampled;
+    return {
+      cpus,
+      speed,
+      cpu,
+      load,
+      memTotal,
+      memFree,
+      guests,
+      away,
+      flags: [...this.policies.list(), ...(this.engineStatus ? [] : ["noengine"])],
+    };
   }
 
   private async nodes(): Promise<NodeRow[]> {
@@ -250,7 +266,7 @@ export class Daemon implements AsyncDisposable {
     const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
     if (cpid !== null && !row)
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
-    return { node: this.levelling.best({ ...this.nodeStatus(), local: this.sampler.local }, row) };
+    return { node: this.levelling.best({ ...this.nodeStatus(), local: this.sampled.local }, row) };
   }
 
   /** The last decisions about a process: of the node where it runs, which decides, and of this one, where it may have run before. */

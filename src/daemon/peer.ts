@@ -1,7 +1,9 @@
 import type { Caller } from "./authorize.ts";
 import type { Peer } from "./config.ts";
-import type { NodeFacts } from "./facts.ts";
-import type { EngineRow, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
+import type { EngineRow, MigrateAsk, Migrated, NodeRow, WhyNot } from "./shapes.ts";
+
+/** What a node can offer, and how busy it is: the changing part of a row of `tesela nodes`, whose fields it has. */
+export type NodeFacts = Pick<NodeRow, "cpus" | "speed" | "load" | "memTotal" | "memFree" | "cpu">;
 
 /** What a node tells the others each second. */
 export interface NodeStatus extends NodeFacts {

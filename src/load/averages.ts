@@ -1,0 +1,13 @@
+/** The two averages of a load, as MOSIX has them: one for a node's own decisions, one for what it tells others. */
+
+/** Slow up, fast down: nothing is sent away for a moment's crowd. */
+export const localLoad = (old: number, now: number): number => (now > old ? (5 * old + 3 * now) / 8 : now);
+
+/** Fast up, slow down: nobody sends work to a node that is about to be busy. */
+export const toldLoad = (old: number, now: number): number => (now >= old ? now : (7 * old + now) / 8);
+
+/** A process's share of the CPUs. */
+export const smoothShare = (old: number, sample: number): number => (5 * old + 3 * sample) / 8;
+
+/** Growth of memory, bytes a second: nearly at once what it is when it rises, gone after some samples when it was one allocation. */
+export const smoothGrowth = (old: number, sample: number): number => (sample > old ? (old + 3 * sample) / 4 : (old + sample) / 2);

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { glibcBits } from "../abi/mod.ts";
+import { VirtualClock } from "../io/mod.ts";
+import { localLoad, smoothGrowth, smoothShare, toldLoad } from "./averages.ts";
+import { countList } from "./cpus.ts";
+import { LoadSampler } from "./sampler.ts";
+import { MACHINE, Root, schedText, statText } from "./test-root.ts";
+
+test("CPUs by affinity and quota, memory by the tighter limit, load for each CPU", () => {
+  using root = new Root({
+    "proc/self/cgroup": "0::/x\n",
+    "proc/self/status": "Name:\tx\nCpus_allowed_list:\t0-1,5\n",
+    "proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu pni avx vmx\n",
+    "proc/meminfo": "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    500 kB\n",
+    "sys/fs/cgroup/x/cpu.max": "200000 100000\n",
+    "sys/fs/cgroup/x/memory.max": "409600\n",
+    "sys/fs/cgroup/x/memory.current": "9600\n",
+    "proc/7/stat": statText({ state: "R" }),
+    "proc/8/stat": statText({ threads: 2 }),
+    "proc/8/task/8/stat": statText({ state: "R", threads: 2 }),
+    "proc/8/task/9/stat": statText({ state: "R", threads: 2 }),
+  });
+  const cpu = glibcBits(new Set(["pni", "avx"]));
+  const { cpus, speed, cpu: bits, load, local, runnable, memTotal, memFree } = new LoadSampler({ root: root.path }).sample();
+  assert.deepEqual(
+    { cpus, speed, cpu: bits, load, memTotal, memFree },
+    { cpus: 2, speed: 10_000, cpu, load: 1.5, memTotal: 409_600, memFree: 400_000 },
+  );
+  assert.deepEqual([runnable, local], [3, 1.5]);
+});
+
+test("of the machine that this is", async () => {
+  const sampler = new LoadSampler();
+  sampler.sample();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const real = sampler.sample();
+  assert.ok(real.cpus > 0 && real.memTotal > real.memFree && real.memFree > 0);
+  assert.ok(real.load >= 0 && real.util >= 0 && real.util <= 1 && real.own <= real.local);
+  assert.ok(Number.isFinite(real.memGrowth) && real.swapIn >= 0 && real.swapOut >= 0);
+});
+
+test("told load rises at once and falls slowly, local load the other way", () => {
+  assert.equal(toldLoad(1, 3), 3);
+  assert.equal(toldLoad(8, 0), 7);
+  assert.equal(localLoad(0, 8), 3);
+  assert.equal(localLoad(8, 1), 1);
+  assert.equal(smoothShare(0, 1), 0.375);
+  assert.equal(smoothGrowth(0, 400), 300);
+  assert.equal(smoothGrowth(400, 0), 200);
+  assert.equal(countList("0-3,8"), 5);
+});
+
+test("load is what tasks ran and waited; Tesela's own do not count, and the owner's are told apart", async () => {
+  using root = new Root({ ...MACHINE, "proc/20/stat": statText({ ticks: 0 }), "proc/20/schedstat": schedText(0, 0) });
+  for (const pid of [21, 22])
+    root.write({ [`proc/${pid}/stat`]: statText({ state: "R", ticks: 1 }), [`proc/${pid}/schedstat`]: schedText(10, 0) });
+  const clock = new VirtualClock();
+  const sampler = new LoadSampler({ root: root.path, clock, speed: 5000 });
+  const parts = { ours: new Set([22]), movable: new Set([21]) };
+  // The first look has only the states: one runs, on two CPUs of half the speed.
+  assert.equal(sampler.sample(parts).load, 1);
+  await clock.advance(1000);
+  root.write({ "proc/20/stat": statText({ ticks: 26 }), "proc/20/schedstat": schedText(260, 40) });
+  root.write({ "proc/21/stat": statText({ state: "S", ticks: 41 }), "proc/21/schedstat": schedText(410, 100) });
+  root.write({ "proc/22/stat": statText({ state: "R", ticks: 99 }), "proc/22/schedstat": schedText(990, 0) });
+  const s = sampler.sample(parts);
+  // 20 wanted 0.3 of a CPU, 21 wanted 0.5 and got 0.4.
+  assert.equal(s.runnable, 0.8);
+  assert.equal(s.local, 0.8);
+  assert.equal(s.load, (7 * 1 + 0.8) / 8);
+  assert.equal(s.own, 0.112);
+  assert.equal(s.util, 0.33);
+});
+
+test("where a quota holds tasks back, the states count", async () => {
+  using root = new Root({
+    ...MACHINE,
+    "proc/self/cgroup": "0::/q\n",
+    "sys/fs/cgroup/q/cpu.max": "50000 100000\n",
+    "proc/20/stat": statText({ state: "R", ticks: 0 }),
+    "proc/20/schedstat": schedText(0, 0),
+  });
+  const clock = new VirtualClock();
+  const sampler = new LoadSampler({ root: root.path, clock });
+  sampler.sample();
+  await clock.advance(1000);
+  root.write({ "proc/20/stat": statText({ state: "R", ticks: 50 }), "proc/20/schedstat": schedText(500, 0) });
+  const s = sampler.sample();
+  assert.deepEqual([s.cpus, s.runnable, s.load], [0.5, 1, 2]);
+});

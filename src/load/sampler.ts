@@ -1,0 +1,121 @@
+import { type Clock, realClock } from "../io/mod.ts";
+import { localLoad, toldLoad } from "./averages.ts";
+import { readQuota } from "./cgroup.ts";
+import { affinityCpus, cpuFeatures } from "./cpus.ts";
+import { MemoryMeter, type MemorySample } from "./memory.ts";
+import { type Pressure, PressureMeter } from "./pressure.ts";
+import { numbersIn } from "./read.ts";
+import { TaskMeter, type TaskUse } from "./tasks.ts";
+
+/** The reference processor's speed; a node counts as one until a yardstick has measured it. */
+export const STANDARD_SPEED = 10_000;
+
+/** What a node can offer, and how busy it is. Loads count runnable tasks for each standard processor: `runnable * 10000 / (speed * cpus)`. */
+export interface NodeSample extends MemorySample {
+  /** CPUs that it may use, by affinity and quota: 1.5 is possible. */
+  readonly cpus: number;
+  readonly speed: number;
+  /** CPU features that glibc chooses by: bits of GLIBC_FEATURES. */
+  readonly cpu: number;
+  /** Tasks that ran or wanted to since the last sample, on the average. */
+  readonly runnable: number;
+  /** What others are told: rises at once and falls slowly. */
+  readonly load: number;
+  /** For own decisions: rises slowly and falls at once. */
+  readonly local: number;
+  /** The part of `local` that is of processes which do not move by themselves: the owner's own work. */
+  readonly own: number;
+  /** Part of its CPUs that was used, 0 to 1. */
+  readonly util: number;
+  /** Null where the kernel tells nothing of it. */
+  readonly psi: Pressure | null;
+}
+
+export interface SamplerOptions {
+  /** Another place of /proc and /sys, for tests. */
+  readonly root?: string;
+  readonly clock?: Clock;
+  /** As the yardstick measured it, or as the administrator says. */
+  readonly speed?: number;
+}
+
+/** Whose tasks count as whose. PIDs as this node's /proc counts them. */
+export interface Parts {
+  /** Tesela's own: they serve the processes, and nothing is gained by moving those. */
+  readonly ours?: ReadonlySet<number>;
+  /** Guests, and those that are under load levelling. */
+  readonly movable?: ReadonlySet<number>;
+}
+
+const NONE: ReadonlySet<number> = new Set();
+const PRECISION = 1000;
+const round = (n: number): number => Math.round(n * PRECISION) / PRECISION;
+
+/**
+ * Samples this machine, or this namespace host: by its own /proc view, its affinity and control groups; never by /proc/loadavg, which all hosts of
+ * a machine share. Deputies of processes that are away sleep and count nothing; guests count where they run.
+ */
+export class LoadSampler {
+  private readonly root: string;
+  private readonly clock: Clock;
+  private readonly cpu: number;
+  private readonly tasks: TaskMeter;
+  private readonly memory: MemoryMeter;
+  private readonly pressure: PressureMeter;
+  private averages: { local: number; told: number; own: number } | null = null;
+  /** May be changed at any time. */
+  speed: number;
+
+  constructor({ root = "", clock = realClock, speed = STANDARD_SPEED }: SamplerOptions = {}) {
+    this.root = root;
+    this.clock = clock;
+    this.speed = speed;
+    this.cpu = cpuFeatures(root);
+    this.tasks = new TaskMeter(root);
+    this.memory = new MemoryMeter(root);
+    this.pressure = new PressureMeter(root);
+  }
+
+  /** Call once a second: the averages depend on it. */
+  sample({ ours = NONE, movable = NONE }: Parts = {}): NodeSample {
+    const now = this.clock.now();
+    const { root, speed } = this;
+    const quota = readQuota("self", root);
+    const affinity = affinityCpus(root);
+    const cpus = Math.min(affinity, quota.cpus);
+    const pids = numbersIn(`${root}/proc`).filter((pid) => pid !== process.pid && !ours.has(pid));
+    // Those that a quota holds back do not wait for a CPU, though they want one: then the states have to do.
+    const wants = (use: TaskUse): number => (quota.cpus < affinity ? use.runs : use.demand);
+    let [runnable, own, used] = [0, 0, 0];
+    for (const [pid, use] of this.tasks.look(pids, now)) {
+      runnable += wants(use);
+      used += use.cpu;
+      if (!movable.has(pid)) own += wants(use);
+    }
+    const perTask = STANDARD_SPEED / (speed * cpus);
+    const { local, told, own: ownLoad } = this.average(runnable * perTask, own * perTask);
+    return {
+      cpus,
+      speed,
+      cpu: this.cpu,
+      runnable: round(runnable),
+      load: round(told),
+      local: round(local),
+      own: round(Math.min(ownLoad, local)),
+      util: round(Math.min(1, used / cpus)),
+      ...this.memory.sample(now, quota),
+      psi: this.pressure.sample(now),
+    };
+  }
+
+  /** Memory alone, as often as one likes. */
+  sampleMemory(): MemorySample {
+    return this.memory.sample(this.clock.now());
+  }
+
+  private average(now: number, own: number): { local: number; told: number; own: number } {
+    const old = this.averages ?? { local: now, told: now, own };
+    this.averages = { local: localLoad(old.local, now), told: toldLoad(old.told, now), own: localLoad(old.own, own) };
+    return this.averages;
+  }
+}
