@@ -8,8 +8,10 @@ export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
   readonly growth: number;
   /** Bytes that are to stay free; worked out from the memory there is when left out. */
   readonly lowMark?: number;
-  /** Bytes a second that come back from swap: above zero it is too late to wait. */
+  /** Bytes a second that come back from swap. */
   readonly swapIn?: number;
+  /** Part of the time, 0 to 1, for which some task stands still for want of memory (PSI). */
+  readonly pressure?: number;
   /** What is on its way out already, and not among the processes: it will be free, and grows no more. */
   readonly departing?: { readonly bytes: number; readonly growth: number };
 }
@@ -34,6 +36,12 @@ export function forecast(state: UsherState, k: UsherKnobs): Forecast {
 export function secondsLeft({ free, growth, mark }: Forecast, noise: number): number {
   if (free <= mark) return 0;
   return growth > noise ? (free - mark) / growth : Number.POSITIVE_INFINITY;
+}
+
+/** Seconds left to act in: none where the kernel shows already that memory is short. */
+export function urgency(state: UsherState, f: Forecast, k: UsherKnobs): number {
+  const short = (state.swapIn ?? 0) > k.swapIn || (state.pressure ?? 0) > k.pressure;
+  return short && f.free < f.mark * k.signsBelow ? 0 : secondsLeft(f, k.noise);
 }
 
 /** Without a process of so many bytes that grew so fast. */

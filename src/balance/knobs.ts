@@ -1,4 +1,4 @@
-import { MiB } from "../base/mod.ts";
+import { KiB, MiB } from "../base/mod.ts";
 
 /** Knobs that say what nodes and moves cost. All of them have defaults that suit a local network. */
 export interface CostKnobs {
@@ -73,6 +73,14 @@ export interface UsherKnobs extends CostKnobs {
   readonly guestCost: number;
   /** Growth below so many bytes a second is noise, unless memory is below the low mark already. */
   readonly noise: number;
+  /**
+   * Signs of shortage count where `free < lowMark * signsBelow`, for pages come back from swap long after a shortage is over: then more than
+   * `swapIn` bytes a second, or tasks that stand still for want of memory for more than `pressure` of the time, mean that it is high time. Less of
+   * either: it acts sooner on memory that merely is in use.
+   */
+  readonly signsBelow: number;
+  readonly swapIn: number;
+  readonly pressure: number;
 }
 
 /** Knobs of place(). */
@@ -110,6 +118,9 @@ export const USHER_KNOBS: UsherKnobs = {
   aheadMs: 5000,
   guestCost: 0.5,
   noise: 4 * MiB,
+  signsBelow: 4,
+  swapIn: 256 * KiB,
+  pressure: 0.1,
 };
 
 export const PLACE_KNOBS: PlaceKnobs = { ...COST, placeGain: 0.2 };

@@ -92,10 +92,14 @@ test("what is on its way out counts as gone", () => {
   assert.deepEqual(run({ ...state, departing: { bytes: 300 * MiB, growth: 100 * MiB } }), []);
 });
 
-test("pages that come back from swap mean that it is high time", () => {
-  const state = { self: small(300 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 0 };
+test("swap traffic and pressure mean that it is high time, but only where memory is short", () => {
+  const state = { self: small(150 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 0 };
   assert.deepEqual(run(state), []);
-  assert.equal(moves(run({ ...state, swapIn: 4096 })).length, 1);
+  const all = run({ ...state, swapIn: 1 * MiB });
+  assert.equal(moves(all).length, 1);
+  assert.match(all[0]?.why ?? "", /^moves to node 2: memory here is short: 150\.0 MiB are free, and pages are swapped or waited for; /);
+  assert.equal(moves(run({ ...state, pressure: 0.3 })).length, 1);
+  assert.deepEqual(run({ ...state, self: small(600 * MiB), swapIn: 50 * MiB, pressure: 1 }), []);
 });
 
 /** One program grows on a node of 1 GiB, looked at as often as lookAgainMs() says. The least that was ever free, and whether it left. */

@@ -1,7 +1,7 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { findFit, type Fit, looks } from "./fit.ts";
-import { type Forecast, forecast, holds, secondsLeft, type UsherState, without } from "./forecast.ts";
+import { type Forecast, forecast, holds, secondsLeft, type UsherState, urgency, without } from "./forecast.ts";
 import type { UsherKnobs } from "./knobs.ts";
 import { isUsable } from "./target.ts";
 import type { Decision, NodeView } from "./views.ts";
@@ -31,7 +31,7 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
   const others = state.others.filter((n) => n.id !== state.self.id && isUsable(n));
   const scale = { self: state.self, byId: new Map<NodeId, NodeView>(others.map((n) => [n.id, n])), nodes: others.length + 1, highest: 1 };
   const start = forecast(state, k);
-  const left = state.swapIn !== undefined && state.swapIn > 0 ? 0 : secondsLeft(start, k.noise);
+  const left = urgency(state, start, k);
   if (!Number.isFinite(left)) return [];
 
   const subjects = state.processes.map((p) => subject(p, scale));
@@ -108,9 +108,11 @@ function decision(state: UsherState, s: Subject, others: readonly NodeView[], k:
 }
 
 const shortage = (f: Forecast, left: number): string =>
-  left <= 0
+  f.free <= f.mark
     ? `${bytes(f.free)} are free here, the low mark is ${bytes(f.mark)}`
-    : `free memory here, ${bytes(f.free)}, shrinks by ${bytes(f.growth)}/s and crosses the low mark of ${bytes(f.mark)} in ${seconds(left)}`;
+    : left <= 0
+      ? `memory here is short: ${bytes(f.free)} are free, and pages are swapped or waited for`
+      : `free memory here, ${bytes(f.free)}, shrinks by ${bytes(f.growth)}/s and crosses the low mark of ${bytes(f.mark)} in ${seconds(left)}`;
 
 function whyGoes(s: Subject, fit: Fit, f: Forecast, left: number): string {
   const takes = `it takes ${bytes(s.process.rss)} along in ${seconds(fit.carry)}`;
