@@ -57,7 +57,7 @@ test("load is what tasks ran and waited; Tesela's own do not count, and the owne
     root.write({ [`proc/${pid}/stat`]: statText({ state: "R", ticks: 1 }), [`proc/${pid}/schedstat`]: schedText(10, 0) });
   const clock = new VirtualClock();
   const sampler = new LoadSampler({ root: root.path, clock, speed: 5000 });
-  const parts = { ours: new Set([22]), movable: new Set([21]) };
+  const parts = { ours: new Set([22]), movable: (pid: number) => pid === 21 };
   // The first look has only the states: one runs, on two CPUs of half the speed.
   assert.equal(sampler.sample(parts).load, 1);
   await clock.advance(1000);
@@ -88,4 +88,18 @@ test("where a quota holds tasks back, the states count", async () => {
   root.write({ "proc/20/stat": statText({ state: "R", ticks: 50 }), "proc/20/schedstat": schedText(500, 0) });
   const s = sampler.sample();
   assert.deepEqual([s.cpus, s.runnable, s.load], [0.5, 1, 2]);
+});
+
+test("what descends from Tesela's own are guests, and not the owner's", () => {
+  using root = new Root({
+    ...MACHINE,
+    "proc/70/stat": statText({ state: "R" }),
+    "proc/71/stat": statText({ ppid: 70 }),
+    "proc/72/stat": statText({ state: "R", ppid: 71 }),
+    "proc/73/stat": statText({ state: "R", ppid: 1 }),
+  });
+  const sampler = new LoadSampler({ root: root.path });
+  const s = sampler.sample({ ours: new Set([70]) });
+  assert.deepEqual([s.runnable, s.own, s.toldOwn], [2, 0.5, 0.5]);
+  assert.deepEqual([...sampler.processes.keys()].sort(), [71, 72, 73]);
 });

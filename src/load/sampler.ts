@@ -25,6 +25,8 @@ export interface NodeSample extends MemorySample {
   readonly local: number;
   /** The part of `local` that is of processes which do not move by themselves: the owner's own work. */
   readonly own: number;
+  /** The same part of `load`, for the others. */
+  readonly toldOwn: number;
   /** Part of its CPUs that was used, 0 to 1. */
   readonly util: number;
   /** Null where the kernel tells nothing of it. */
@@ -41,12 +43,21 @@ export interface SamplerOptions {
 
 /** Whose tasks count as whose. PIDs as this node's /proc counts them. */
 export interface Parts {
-  /** Tesela's own: they serve the processes, and nothing is gained by moving those. */
+  /** Tesela's own: they serve the others, and nothing is gained by moving those. What descends from them are guests. */
   readonly ours?: ReadonlySet<number>;
-  /** Guests, and those that are under load levelling. */
-  readonly movable?: ReadonlySet<number>;
+  /** Whether one that is at home here is under load levelling. */
+  readonly movable?: (pid: number) => boolean;
 }
 
+interface Averages {
+  readonly local: number;
+  readonly told: number;
+  readonly own: number;
+  readonly toldOwn: number;
+}
+
+/** Generations of processes that are looked up. */
+const DEEPEST = 64;
 const NONE: ReadonlySet<number> = new Set();
 const PRECISION = 1000;
 const round = (n: number): number => Math.round(n * PRECISION) / PRECISION;
@@ -62,7 +73,8 @@ export class LoadSampler {
   private readonly tasks: TaskMeter;
   private readonly memory: MemoryMeter;
   private readonly pressure: PressureMeter;
-  private averages: { local: number; told: number; own: number } | null = null;
+  private averages: Averages | null = null;
+  private looked: ReadonlyMap<number, TaskUse> = new Map();
   /** May be changed at any time. */
   speed: number;
 
@@ -76,8 +88,13 @@ export class LoadSampler {
     this.pressure = new PressureMeter(root);
   }
 
+  /** What was seen of each process at the last sample, without Tesela's own. */
+  get processes(): ReadonlyMap<number, TaskUse> {
+    return this.looked;
+  }
+
   /** Call once a second: the averages depend on it. */
-  sample({ ours = NONE, movable = NONE }: Parts = {}): NodeSample {
+  sample({ ours = NONE, movable = () => false }: Parts = {}): NodeSample {
     const now = this.clock.now();
     const { root, speed } = this;
     const quota = readQuota("self", root);
@@ -86,22 +103,24 @@ export class LoadSampler {
     const pids = numbersIn(`${root}/proc`).filter((pid) => pid !== process.pid && !ours.has(pid));
     // Those that a quota holds back do not wait for a CPU, though they want one: then the states have to do.
     const wants = (use: TaskUse): number => (quota.cpus < affinity ? use.runs : use.demand);
+    this.looked = this.tasks.look(pids, now);
     let [runnable, own, used] = [0, 0, 0];
-    for (const [pid, use] of this.tasks.look(pids, now)) {
+    for (const [pid, use] of this.looked) {
       runnable += wants(use);
       used += use.cpu;
-      if (!movable.has(pid)) own += wants(use);
+      if (wants(use) > 0 && !movable(pid) && !this.descends(pid, ours)) own += wants(use);
     }
     const perTask = STANDARD_SPEED / (speed * cpus);
-    const { local, told, own: ownLoad } = this.average(runnable * perTask, own * perTask);
+    const averages = this.average(runnable * perTask, own * perTask);
     return {
       cpus,
       speed,
       cpu: this.cpu,
       runnable: round(runnable),
-      load: round(told),
-      local: round(local),
-      own: round(Math.min(ownLoad, local)),
+      load: round(averages.told),
+      local: round(averages.local),
+      own: round(Math.min(averages.own, averages.local)),
+      toldOwn: round(Math.min(averages.toldOwn, averages.told)),
       util: round(Math.min(1, used / cpus)),
       ...this.memory.sample(now, quota),
       psi: this.pressure.sample(now),
@@ -113,9 +132,23 @@ export class LoadSampler {
     return this.memory.sample(this.clock.now());
   }
 
-  private average(now: number, own: number): { local: number; told: number; own: number } {
-    const old = this.averages ?? { local: now, told: now, own };
-    this.averages = { local: localLoad(old.local, now), told: toldLoad(old.told, now), own: localLoad(old.own, own) };
+  private descends(pid: number, from: ReadonlySet<number>): boolean {
+    const { looked } = this;
+    // A PID that was given anew while we looked could close a ring.
+    for (let [at, steps] = [looked.get(pid)?.stat.ppid, 0]; at !== undefined && steps < DEEPEST; at = looked.get(at)?.stat.ppid, steps++) {
+      if (from.has(at)) return true;
+    }
+    return false;
+  }
+
+  private average(now: number, own: number): Averages {
+    const old = this.averages ?? { local: now, told: now, own, toldOwn: own };
+    this.averages = {
+      local: localLoad(old.local, now),
+      told: toldLoad(old.told, now),
+      own: localLoad(old.own, own),
+      toldOwn: toldLoad(old.toldOwn, own),
+    };
     return this.averages;
   }
 }

@@ -6,6 +6,7 @@ import { readSmall } from "./read.ts";
 export interface ProcessStat {
   /** One letter, as ps(1) has it: `R` runs or wants to. */
   readonly state: string;
+  readonly ppid: number;
   /** User and system time of all its threads, those that ended too. */
   readonly cpuMs: number;
   readonly threads: number;
@@ -28,6 +29,7 @@ export function readProcess(pid: number, root = ""): ProcessStat | null {
   if (state === "Z" || state === "X") return null;
   return {
     state,
+    ppid: Number(fields[1] ?? 0),
     cpuMs: (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * MS_PER_TICK,
     threads: Number(fields[17] ?? 1),
     startMs: Number(fields[19] ?? 0) * MS_PER_TICK,
