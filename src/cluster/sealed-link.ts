@@ -124,7 +124,10 @@ export class SealedLink {
   send(to: { readonly id: NodeId } & Endpoint, message: Uint8Array): void {
     const s = this.session(to.id);
     s.last = { bytes: message, at: this.o.clock.now(), to: { address: to.address, port: to.port } };
-    if (s.theirs !== null) return this.data(to.id, s, s.theirs, message, s.last.to);
+    if (s.theirs !== null) {
+      this.data(to.id, s, s.theirs, message, s.last.to);
+      return;
+    }
     if (this.o.clock.now() - s.helloAt < HELLO_AGAIN_MS) return;
     s.helloAt = this.o.clock.now();
     this.put(KIND.HELLO, to.id, s, 0n, Buffer.alloc(WELCOME_BODY), s.last.to);

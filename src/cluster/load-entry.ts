@@ -1,0 +1,72 @@
+/** What a node tells of itself each second. */
+export interface LoadEntry {
+  /** CPUs it may use; 1.5 is possible. */
+  readonly cpus: number;
+  /** 10000 is the standard processor. */
+  readonly speed: number;
+  /** Runnable processes for each standard processor, as told. */
+  readonly load: number;
+  /** Bytes. */
+  readonly memTotal: number;
+  readonly memFree: number;
+  readonly guests: number;
+  readonly away: number;
+  /** Words of LOAD_FLAGS; others are not passed on. */
+  readonly flags: readonly string[];
+  /** CPU features that glibc chooses by, as bits; missing where they are not known. */
+  readonly cpu?: number | undefined;
+  /** Share of its CPUs that is in use, 0 to 1. */
+  readonly util?: number | undefined;
+}
+
+/** Words that travel as bits, in this order: append only. */
+export const LOAD_FLAGS = ["noengine", "stay", "lstay", "block", "quiet", "expel", "bring", "nomfs", "owner", "noload", "nolevel"] as const;
+
+/**
+ * An entry as bytes, big endian: f32 cpus, f32 load, u32 speed, u48 memTotal, u48 memFree, u16 guests, u16 away, u16 flags, u32 cpu, u8 known
+ * (1: cpu, 2: util), u8 util in 1/255.
+ */
+export const ENTRY_BYTES = 36;
+const KNOWN = { cpu: 1, util: 2 } as const;
+const MAX_U48 = 2 ** 48 - 1;
+
+const clamp = (n: number, most: number): number => Math.min(most, Math.max(0, Math.round(n) || 0));
+/** Three decimals survive in a float of 32 bits, up to some thousands. */
+const thousandths = (n: number): number => Math.round(n * 1000) / 1000;
+
+export function writeEntry(to: Buffer, at: number, e: LoadEntry): void {
+  to.writeFloatBE(e.cpus, at);
+  to.writeFloatBE(e.load, at + 4);
+  to.writeUInt32BE(clamp(e.speed, 0xffff_ffff), at + 8);
+  to.writeUIntBE(clamp(e.memTotal, MAX_U48), at + 12, 6);
+  to.writeUIntBE(clamp(e.memFree, MAX_U48), at + 18, 6);
+  to.writeUInt16BE(clamp(e.guests, 0xffff), at + 24);
+  to.writeUInt16BE(clamp(e.away, 0xffff), at + 26);
+  to.writeUInt16BE(
+    LOAD_FLAGS.reduce((bits, word, i) => bits | (e.flags.includes(word) ? 1 << i : 0), 0),
+    at + 28,
+  );
+  to.writeUInt32BE((e.cpu ?? 0) >>> 0, at + 30);
+  to[at + 34] = (e.cpu === undefined ? 0 : KNOWN.cpu) | (e.util === undefined ? 0 : KNOWN.util);
+  to[at + 35] = clamp((e.util ?? 0) * 255, 255);
+}
+
+/** Null for numbers that make no sense. */
+export function readEntry(from: Buffer, at: number): LoadEntry | null {
+  const [cpus, load] = [thousandths(from.readFloatBE(at)), thousandths(from.readFloatBE(at + 4))];
+  if (!Number.isFinite(cpus) || !Number.isFinite(load) || cpus < 0 || load < 0) return null;
+  const bits = from.readUInt16BE(at + 28);
+  const known = from[at + 34] ?? 0;
+  return {
+    cpus,
+    speed: from.readUInt32BE(at + 8),
+    load,
+    memTotal: from.readUIntBE(at + 12, 6),
+    memFree: from.readUIntBE(at + 18, 6),
+    guests: from.readUInt16BE(at + 24),
+    away: from.readUInt16BE(at + 26),
+    flags: LOAD_FLAGS.filter((_, i) => (bits & (1 << i)) !== 0),
+    ...((known & KNOWN.cpu) !== 0 && { cpu: from.readUInt32BE(at + 30) }),
+    ...((known & KNOWN.util) !== 0 && { util: (from[at + 35] ?? 0) / 255 }),
+  };
+}
