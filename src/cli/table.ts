@@ -204,6 +204,40 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/join.ts"),
   },
   {
+    name: "leave",
+    classic: [],
+    summary: "take this machine out of its cluster",
+    forms: ["[options]"],
+    operands: [0, 0],
+    json: true,
+    options: [
+      {
+        long: "force",
+        help: "also with processes on their way, which are lost, with the CA key here, or when no node that holds it is up",
+      },
+    ],
+    notes: [
+      "Its number stays reserved: with a token and --id it comes back under it. Its keys are deleted.",
+      "A node that holds the CA key has to be up: it writes the others a note that this one has left.",
+    ],
+    load: () => import("./commands/leave.ts"),
+  },
+  {
+    name: "node remove",
+    classic: [],
+    summary: "take another node out for good: its certificate is refused from now on",
+    forms: ["[options] NODE"],
+    operands: [1, 1],
+    json: true,
+    options: [{ long: "force", help: "also when processes run there or come from there, which are lost" }],
+    notes: [
+      "It works on nodes that hold the CA key: where 'tesela init' ran. The others know within seconds, those that are away when they come back.",
+      "The number stays reserved; a token for it (tesela token --id N) takes it up again, with another key.",
+    ],
+    examples: ["tesela node remove 3"],
+    load: () => import("./commands/node.ts"),
+  },
+  {
     name: "cluster up",
     classic: [],
     summary: "bring up a local cluster of namespace hosts",

@@ -10,6 +10,7 @@ import { ALPN, type Channel, channelOver } from "../io/mod.ts";
 import { ChannelPeer, type ControlService, serveControl } from "./control.ts";
 import { peerDoor } from "./door.ts";
 import { listenUnix } from "./listen.ts";
+import { noBelonging } from "./test-peers.ts";
 import type { EngineRow } from "./shapes.ts";
 
 const status = { cpus: 1.5, speed: 10_000, load: 0.25, memTotal: 2 ** 40, memFree: 7, guests: 2, away: 1, flags: ["noengine"] };
@@ -71,6 +72,7 @@ const soon = (): AbortSignal => AbortSignal.timeout(5000);
 test("status, processes, moves and errors go over a control stream", async () => {
   const asked: unknown[] = [];
   await using p = await pair({
+    belonging: noBelonging,
     status: () => status,
     processes: () => Promise.resolve([row]),
     migrate: (ask, caller) => {
@@ -105,6 +107,7 @@ test("status, processes, moves and errors go over a control stream", async () =>
 
 test("an answer that does not come, and a stream that ends", async () => {
   await using p = await pair({
+    belonging: noBelonging,
     status: () => status,
     processes: () => new Promise(() => undefined),
     migrate: () => new Promise(() => undefined),
@@ -122,6 +125,7 @@ test("what does not belong on a control stream ends it", async () => {
     processes: () => Promise.resolve([]),
     migrate: () => new Promise(() => undefined),
     ask: () => new Promise(() => undefined),
+    belonging: noBelonging,
   });
   p.channel.send("ctlStatus", { seq: 1, ...status });
   const reason = await p.server;

@@ -1,4 +1,5 @@
-import { MiB, TeselaError, toTeselaError } from "../base/mod.ts";
+import { MiB, type NodeId, TeselaError, toTeselaError } from "../base/mod.ts";
+import type { Entry } from "../cluster/mod.ts";
 import type { Channel } from "../io/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import type { Caller } from "./authorize.ts";
@@ -18,10 +19,21 @@ export interface ControlService {
   migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
   /** Any other question, by the name that it has on the node's own socket. */
   ask(what: string, body: unknown, caller: Caller): Promise<unknown>;
+  readonly belonging: BelongingService;
+}
+
+/** What it does about who belongs to the cluster. The asking node is who its certificate says. */
+export interface BelongingService {
+  /** All entries, or none when the digest is that of this node's record. */
+  record(digest: string | undefined): readonly Entry[];
+  news(entries: readonly unknown[], from: NodeId): void;
+  renew(node: NodeId, csr: Buffer): Promise<string>;
+  leave(node: NodeId): Entry;
 }
 
 /** Answers the questions of one peer until its stream ends. */
 export function serveControl(channel: Channel, service: ControlService): void {
+  const { node } = channel.peer;
   let pending = 0;
   const answer = (seq: number, work: () => Promise<void>): void => {
     if (++pending > MAX_PENDING) throw new TeselaError("E_PROTOCOL", `node ${channel.peer.node} has ${pending} questions open`);
@@ -52,6 +64,24 @@ export function serveControl(channel: Channel, service: ControlService): void {
           channel.send("ctlAnswer", { seq }, json(await service.ask(what, parse(m.payload, channel.peer.node), caller)));
         });
       }
+      case "ctlRecordAsk": {
+        const { seq, digest } = m.head;
+        channel.send("ctlRecord", { seq }, rowsJson(service.belonging.record(digest)));
+        return;
+      }
+      case "ctlNews":
+        return service.belonging.news(listOf(m.payload, node), node);
+      case "ctlRenew": {
+        const { seq } = m.head;
+        return answer(
+          seq,
+          async () => void channel.send("ctlRenewed", { seq }, Buffer.from(await service.belonging.renew(node, m.payload))),
+        );
+      }
+      case "ctlLeave": {
+        const { seq } = m.head;
+        return answer(seq, async () => void channel.send("ctlRecord", { seq }, json([service.belonging.leave(node)])));
+      }
       default:
         throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a control stream`);
     }
@@ -60,10 +90,10 @@ export function serveControl(channel: Channel, service: ControlService): void {
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-function rowsJson(rows: readonly EngineRow[]): Buffer {
+function rowsJson(rows: readonly unknown[]): Buffer {
   const bytes = json(rows);
   if (bytes.length > MAX_ROWS)
-    throw new TeselaError("E_INTERNAL", `${rows.length} processes make ${bytes.length} bytes, ${MAX_ROWS} is the limit`);
+    throw new TeselaError("E_INTERNAL", `${rows.length} rows make ${bytes.length} bytes, ${MAX_ROWS} is the limit`);
   return bytes;
 }
 
@@ -73,7 +103,7 @@ function fail(channel: Channel, seq: number, e: unknown): void {
   channel.send("ctlFailed", Object.keys(details).length === 0 ? head : { ...head, details: details as Data });
 }
 
-type Answer = Extract<Message, { type: "ctlStatus" | "ctlProcesses" | "ctlMigrated" | "ctlAnswer" }>;
+type Answer = Extract<Message, { type: "ctlStatus" | "ctlProcesses" | "ctlMigrated" | "ctlAnswer" | "ctlRecord" | "ctlRenewed" }>;
 interface Waiting {
   readonly want: Answer["type"];
   readonly resolve: (answer: Answer) => void;
@@ -85,6 +115,8 @@ export class ChannelPeer implements PeerControl {
   private readonly channel: Channel;
   private readonly waiting = new Map<number, Waiting>();
   private seq = 0;
+  /** Why there will be no more answers. */
+  private ended: unknown = null;
 
   constructor(channel: Channel) {
     this.channel = channel;
@@ -102,9 +134,7 @@ export class ChannelPeer implements PeerControl {
 
   async processes(signal: AbortSignal): Promise<EngineRow[]> {
     const answer = await this.ask("ctlProcesses", (seq) => this.channel.send("ctlProcessesAsk", { seq }), signal);
-    const rows = parse(answer.payload, this.channel.peer.node);
-    if (!Array.isArray(rows)) throw new TeselaError("E_PROTOCOL", `node ${this.channel.peer.node} sent no list of processes`);
-    return rows as EngineRow[];
+    return listOf(answer.payload, this.channel.peer.node) as EngineRow[];
   }
 
   async migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot> {
@@ -120,6 +150,25 @@ export class ChannelPeer implements PeerControl {
     return parse(answer.payload, this.channel.peer.node);
   }
 
+  async record(digest: string, signal: AbortSignal): Promise<unknown[]> {
+    const answer = await this.ask("ctlRecord", (seq) => this.channel.send("ctlRecordAsk", { seq, digest }), signal);
+    return listOf(answer.payload, this.channel.peer.node);
+  }
+
+  async renew(csr: Uint8Array, signal: AbortSignal): Promise<string> {
+    const answer = await this.ask("ctlRenewed", (seq) => this.channel.send("ctlRenew", { seq }, csr), signal);
+    return answer.payload.toString("utf8");
+  }
+
+  async leave(signal: AbortSignal): Promise<unknown[]> {
+    const answer = await this.ask("ctlRecord", (seq) => this.channel.send("ctlLeave", { seq }), signal);
+    return listOf(answer.payload, this.channel.peer.node);
+  }
+
+  news(entries: readonly Entry[]): void {
+    this.channel.send("ctlNews", {}, json(entries));
+  }
+
   close(): void {
     this.channel.close();
   }
@@ -128,6 +177,7 @@ export class ChannelPeer implements PeerControl {
     const seq = this.seq++ >>> 0;
     return new Promise<Answer>((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
+      if (this.ended !== null) return reject(this.ended);
       const abort = (): void => {
         this.waiting.delete(seq);
         reject(new TeselaError("E_TIMEOUT", `node ${this.channel.peer.node} did not answer in time`, {}, { cause: signal?.reason }));
@@ -166,12 +216,19 @@ export class ChannelPeer implements PeerControl {
   }
 
   private rejectAll(reason: unknown): void {
+    this.ended = reason;
     for (const w of this.waiting.values()) w.reject(reason);
     this.waiting.clear();
   }
 }
 
 const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
+
+function listOf(payload: Buffer, node: number): unknown[] {
+  const list = parse(payload, node);
+  if (!Array.isArray(list)) throw new TeselaError("E_PROTOCOL", `node ${node} sent something else than a list`);
+  return list;
+}
 
 function parse(payload: Buffer, node: number): unknown {
   try {

@@ -1,5 +1,6 @@
 import type { Paths } from "../base/mod.ts";
 import { ask, type Far } from "./client.ts";
+import type { Entry } from "../cluster/mod.ts";
 import type {
   BestAsk,
   ControlAsk,
@@ -18,6 +19,8 @@ import type {
 } from "./shapes.ts";
 
 const QUICK_MS = 10_000;
+/** Nodes are asked one after the other until one can do it. */
+const LEAVE_MS = 30_000;
 
 /** What the commands ask of the teselad of this node. Errors are TeselaErrors; E_NODAEMON when it does not run. */
 export class DaemonClient {
@@ -61,5 +64,11 @@ export class DaemonClient {
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });
+  }
+  remove(node: string, force: boolean): Promise<Entry> {
+    return ask(this.far, { method: "POST", path: "/remove", body: { node, force }, timeoutMs: QUICK_MS });
+  }
+  leave(force: boolean): Promise<{ id: number }> {
+    return ask(this.far, { method: "POST", path: "/leave", body: { force }, timeoutMs: LEAVE_MS });
   }
 }

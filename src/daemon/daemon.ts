@@ -1,10 +1,12 @@
-import { type Log, type Paths, TeselaError } from "../base/mod.ts";
-import type { Channel } from "../io/mod.ts";
+import { type Log, nodeId, type Paths, TeselaError } from "../base/mod.ts";
+import { type Channel, type Credentials, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample } from "../load/mod.ts";
 import type { Caller } from "./authorize.ts";
+import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
 import { Controls } from "./controls.ts";
+import { departures } from "./departures.ts";
 import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -17,7 +19,7 @@ import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
 import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
-import { Roster } from "./roster.ts";
+import type { Roster } from "./roster.ts";
 import type {
   ControlAsk,
   DaemonStatus,
@@ -43,8 +45,9 @@ const SOCKET_MODE_OWNER = 0o600;
 export interface DaemonOptions {
   readonly paths: Paths;
   readonly config: NodeConfig;
-  /** The cluster CA's certificate, PEM. */
-  readonly ca: string;
+  readonly roster: Roster;
+  /** There is a new certificate for this node. */
+  readonly renewed: (credentials: Credentials) => void;
   readonly version: string;
   readonly engine: EngineClient;
   readonly dial: DialPeer;
@@ -60,8 +63,8 @@ export class Daemon implements AsyncDisposable {
   private readonly members: Members;
   private readonly moves: Moves;
   private readonly levelled: Levelled;
-  private readonly roster: Roster;
   private readonly enrolment: Enrolment;
+  private readonly belonging: Belonging;
   private readonly policies: Policies;
   private readonly levelling: Levelling;
   private readonly controls: Controls;
@@ -77,8 +80,17 @@ export class Daemon implements AsyncDisposable {
     this.members = this.open.use(new Members(o.config.id, o.dial, o.log));
     this.moves = new Moves(o.config, this.members, o.engine);
     this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
-    this.roster = new Roster(o.paths, o.config.cluster, o.ca, o.log);
-    this.enrolment = new Enrolment({ paths: o.paths, cluster: o.config.cluster, roster: this.roster, log: o.log });
+    const { paths, roster, log } = o;
+    this.enrolment = new Enrolment({ paths, cluster: o.config.cluster, roster, log });
+    this.belonging = new Belonging({
+      paths,
+      self: nodeId(o.config.id),
+      roster,
+      random: systemRandom,
+      others: () => this.members.controls(),
+      renewed: o.renewed,
+      log,
+    });
     this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
     const shared = { engine: o.engine, members: this.members, policies: this.policies, log: o.log };
     this.levelling = new Levelling({ ...shared, self: o.config, levelled: this.levelled });
@@ -129,6 +141,7 @@ export class Daemon implements AsyncDisposable {
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
       "POST /best": (body) => this.best(body),
       ...this.everywhere(),
+      ...departures({ ...this.o, belonging: this.belonging, ps: () => this.ps() }),
     };
   }
 
@@ -154,6 +167,7 @@ export class Daemon implements AsyncDisposable {
       processes: () => this.ownRows(),
       migrate: (ask, caller) => this.moves.migrate(ask, caller),
       ask: async (what, body, caller) => await this.ask(what, body, caller),
+      belonging: this.belonging,
     };
     serveControl(channel, service);
   }
@@ -162,6 +176,7 @@ export class Daemon implements AsyncDisposable {
     this.sampled = this.sample();
     this.levelled.sample();
     this.readMembership();
+    this.belonging.tick();
     await this.askEngine();
     await this.level();
   }

@@ -5,22 +5,24 @@ import { loadIdentity } from "../cluster/mod.ts";
 import { ALPN, TlsTransport } from "../io/mod.ts";
 import { type NodeConfig, readNodeConfig } from "./config.ts";
 import { ChannelPeer } from "./control.ts";
-import { Daemon } from "./daemon.ts";
+import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { HttpEngine } from "./engine-client.ts";
 import type { DialPeer } from "./peer.ts";
+import { Roster } from "./roster.ts";
 
 const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
-function dialer(paths: Paths, config: NodeConfig, log: Log): { dial: DialPeer; ca: string } {
+function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions, "dial" | "roster" | "renewed"> {
   const credentials = loadIdentity(paths.identity, config.name);
   if (credentials.node !== config.id || credentials.cluster !== config.cluster) {
     const names = `node ${credentials.node} of '${credentials.cluster}'`;
     throw new TeselaError("E_CONFIG", `${paths.nodeJson} says node ${config.id} of '${config.cluster}', the certificate ${names}`);
   }
-  const transport = new TlsTransport({ credentials, version: VERSION, log });
+  const roster = new Roster(paths, config.cluster, credentials.ca, log);
+  const transport = new TlsTransport({ credentials, version: VERSION, log, refuses: roster.record.refuses });
   const dial: DialPeer = async ({ id, address, port }, signal) =>
     new ChannelPeer(await transport.connect({ node: nodeId(id), address, port }, ALPN.CONTROL, { signal }));
-  return { dial, ca: credentials.ca };
+  return { dial, roster, renewed: (fresh) => transport.use({ ...fresh, name: config.name }) };
 }
 
 /** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said. */
@@ -34,17 +36,16 @@ async function run(log: Log): Promise<void> {
   const paths = nodePaths();
   const config = readNodeConfig(paths);
   mkdirSync(paths.run, { recursive: true });
-  const { dial, ca } = dialer(paths, config, log);
+  const identity = dialer(paths, config, log);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
   await using _ = await Daemon.start({
     paths,
     config,
-    ca,
+    ...identity,
     version: VERSION,
     engine: new HttpEngine(paths),
-    dial,
     log,
     level: levelByDefault(),
   });

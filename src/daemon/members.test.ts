@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Log, TeselaError } from "../base/mod.ts";
 import { Members } from "./members.ts";
+import { strangeToAll } from "./test-peers.ts";
 import type { NodeStatus, PeerControl } from "./peer.ts";
 
 const quiet = new Log({ level: "error" });
@@ -24,6 +25,7 @@ test("a peer is up while it answers, down when it is silent or gone, and up agai
     if (mood !== "answers") return Promise.reject(new TeselaError("E_NODE_DOWN", "refused"));
     open++;
     return Promise.resolve({
+      ...strangeToAll,
       status: (signal) =>
         mood === "answers"
           ? Promise.resolve(status)
@@ -61,6 +63,7 @@ test("membership follows the list: who left is let go, who moved is dialled anew
     dialled.push(`${p.id}:${p.port}`);
     open++;
     return Promise.resolve({
+      ...strangeToAll,
       status: () => Promise.resolve(status),
       processes: () => Promise.resolve([]),
       migrate: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),

@@ -7,6 +7,7 @@ import type { Caller } from "./authorize.ts";
 import type { EngineClient, EngineMigrate } from "./engine-client.ts";
 import { Members } from "./members.ts";
 import { Moves } from "./moves.ts";
+import { strangeToAll } from "./test-peers.ts";
 import type { PeerControl } from "./peer.ts";
 import type { EngineRow, MigrateAsk, Migrated } from "./shapes.ts";
 
@@ -40,6 +41,7 @@ class World implements AsyncDisposable {
       accept: () => Promise.resolve(),
     };
     const control: PeerControl = {
+      ...strangeToAll,
       status: () => Promise.resolve({ cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: [] }),
       processes: () => Promise.resolve([]),
       migrate: (ask, caller) => {

@@ -1,3 +1,4 @@
+import type { Entry } from "../cluster/mod.ts";
 import type { Caller } from "./authorize.ts";
 import type { Peer } from "./config.ts";
 import type { EngineRow, MigrateAsk, Migrated, NodeRow, WhyNot } from "./shapes.ts";
@@ -19,6 +20,14 @@ export interface PeerControl {
   migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;
   /** Any other question, by the name that it has on that node's own socket. @throws TeselaError what that node says */
   question(what: string, body: unknown, caller: Caller, signal?: AbortSignal): Promise<unknown>;
+  /** The entries of its record; none when it has this digest. They are to be verified. */
+  record(digest: string, signal: AbortSignal): Promise<unknown[]>;
+  /** A certificate for the key of this request, PEM. @throws TeselaError E_MISSING, E_REFUSED */
+  renew(csr: Uint8Array, signal: AbortSignal): Promise<string>;
+  /** Has this node written down as one that has left. @throws TeselaError E_MISSING */
+  leave(signal: AbortSignal): Promise<unknown[]>;
+  /** Tells what is new about the membership. */
+  news(entries: readonly Entry[]): void;
   close(): void;
 }
 

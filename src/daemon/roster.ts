@@ -19,6 +19,8 @@ export class Roster {
   readonly record: MemberRecord;
   private readonly paths: Paths;
   private readonly log: Log;
+  /** Called with what is new, when it is written down. */
+  onNews: (news: readonly Entry[]) => void = () => undefined;
 
   /** @throws E_CONFIG */
   constructor(paths: Paths, cluster: string, ca: string, log: Log) {
@@ -56,6 +58,14 @@ export class Roster {
     return entry;
   }
 
+  /** Without a peer's row: the node as its entry has it, or as `peers.json` does. @throws E_NONODE */
+  find(text: string): Peer {
+    const all: readonly Peer[] = [...this.readPeers(), ...this.record.all()];
+    const found = all.find((p) => String(p.id) === text || p.name === text || p.address === text);
+    if (found === undefined) throw new TeselaError("E_NONODE", `there is no node ${text}`);
+    return found;
+  }
+
   /** @throws E_MISSING, E_CONFIG, E_IDENTITY */
   ca(): ClusterCa {
     try {
@@ -72,6 +82,7 @@ export class Roster {
     for (const { id: node, name, standing } of news)
       this.log.info(`node ${node} is a ${standing === "member" ? "member" : "former member"} now`, { node, name, standing });
     this.apply(news, true);
+    this.onNews(news);
   }
 
   /** Rows of `peers.json` follow from entries; a row that is there may be fresher than an old entry. */

@@ -24,6 +24,7 @@ import { findPlaces, GuestGroup, type Place } from "./guest-group.ts";
 import { readGuestLimits } from "./guest-limits.ts";
 import { Home } from "./home.ts";
 import { Hosting } from "./hosting.ts";
+import { MembershipWatch } from "./membership-watch.ts";
 import { type NodeFacts, readNodeFacts } from "./node-facts.ts";
 import { endOrphans } from "./orphans.ts";
 import { guestRow, homeRow, type Row, UserNames } from "./rows.ts";
@@ -58,6 +59,8 @@ export class Engine implements AsyncDisposable {
   private hosting: Hosting;
   private readonly transport: Transport;
   private readonly facts: NodeFacts;
+  private readonly tls: TlsTransport;
+  private readonly membership: MembershipWatch;
   /** Links that homes have opened. */
   private readonly homes = new Set<Channel>();
 
@@ -81,7 +84,10 @@ export class Engine implements AsyncDisposable {
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log, limits, group));
     const cache = this.stack.use(new FileCache());
     const [deadMs, limitMs] = [number("TESELA_DEAD_MS", DEAD_MS), number("TESELA_RESUME_MS", RESUME_MS)];
-    this.transport = new SessionTransport(new TlsTransport({ credentials, version, port: this.config.port, log, deadMs, descriptors }), {
+    this.membership = new MembershipWatch(paths, credentials, log);
+    const { refuses } = this.membership;
+    this.tls = new TlsTransport({ credentials, version, port: this.config.port, log, deadMs, descriptors, refuses });
+    this.transport = new SessionTransport(this.tls, {
       alpn: [ALPN.ENGINE],
       silenceMs: Math.min(deadMs, SILENCE_MS),
       limitMs,
@@ -126,10 +132,26 @@ export class Engine implements AsyncDisposable {
     );
     if (existsSync(this.paths.enginePid)) void this.beginAnew();
     await this.serve();
-    const tick = setInterval(() => this.hosting.usage(), USAGE_MS);
+    const tick = setInterval(() => {
+      this.hosting.usage();
+      this.followMembership();
+    }, USAGE_MS);
     this.stack.defer(() => clearInterval(tick));
     giveBackSoon();
     this.log.info("tesela-engine runs", { node: this.config.id, port: this.config.port, pid: process.pid });
+  }
+
+  /** Who was removed is cut off, sessions too: they would wait for it to come back. */
+  private followMembership(): void {
+    const renewed = this.membership.renewed();
+    if (renewed !== null) this.tls.use(renewed);
+    if (!this.membership.look()) return;
+    const cut = this.tls.cutRefused();
+    for (const channel of [...this.homes, ...this.home.links.all().map((l) => l.channel)]) {
+      const { node } = channel.peer;
+      if (cut.has(node) || this.membership.isGone(node))
+        channel.close(new TeselaError("E_IDENTITY", `node ${node} is no member any more`, { node }));
+    }
   }
 
   /** An engine before this one has died: whoever keeps guests for it learns that it need not wait. */

@@ -55,8 +55,14 @@ export function keyHash(certificate: Pick<X509Certificate, "publicKey">): string
     .digest("base64url");
 }
 
-/** Throws E_IDENTITY when `refuses` has something against the certificate. */
-export function refuseRevoked(node: NodeId, certificate: X509Certificate | undefined, refuses: Refuses | undefined): void {
-  const why = certificate === undefined ? null : (refuses?.(node, keyHash(certificate)) ?? null);
+/**
+ * The hash of a proven node's key.
+ * @throws E_IDENTITY when `refuses` has something against the certificate
+ */
+export function acceptedKey(node: NodeId, certificate: X509Certificate | undefined, refuses: Refuses | undefined): string {
+  if (certificate === undefined) throw new TeselaError("E_IDENTITY", `node ${node} has no certificate`);
+  const key = keyHash(certificate);
+  const why = refuses?.(node, key) ?? null;
   if (why !== null) throw new TeselaError("E_IDENTITY", `node ${node} is refused: ${why}`, { node });
+  return key;
 }

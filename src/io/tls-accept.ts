@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type NodeId, TeselaError } from "../base/mod.ts";
-import { type Credentials, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
+import { type Credentials, provenNode, type Refuses, acceptedKey } from "./credentials.ts";
 import { closeSoon, greet } from "./greet.ts";
 import { KEEPALIVE_MS } from "./tls-dial.ts";
 import { Handshakes } from "./tls-handshakes.ts";
@@ -22,6 +22,8 @@ export interface AcceptContext {
 export interface Accepted {
   readonly stream: TLSSocket;
   readonly peer: Peer;
+  /** keyHash() of its certificate. */
+  readonly key: string;
   readonly alpn: string;
   readonly route: string;
   readonly rest: Buffer;
@@ -59,12 +61,12 @@ export class TlsAcceptor implements Disposable {
       if (typeof alpn !== "string" || !this.context.alpn.includes(alpn))
         throw new TeselaError("E_PROTOCOL", "a peer named no protocol (ALPN)");
       const node: NodeId = provenNode(socket.getPeerX509Certificate(), credentials.cluster);
-      refuseRevoked(node, socket.getPeerX509Certificate(), this.context.refuses);
+      const key = acceptedKey(node, socket.getPeerX509Certificate(), this.context.refuses);
       socket.setNoDelay(true);
       socket.setKeepAlive(true, KEEPALIVE_MS);
       const self = { node: credentials.node, name: credentials.name, version };
       const { peer, rest } = await greet(socket, node, protocol === undefined ? self : { ...self, protocol }, signal);
-      return { stream: socket, peer, alpn, route: routeOf(String(socket.servername || "")), rest };
+      return { stream: socket, peer, key, alpn, route: routeOf(String(socket.servername || "")), rest };
     } catch (e) {
       closeSoon(socket);
       throw e;

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import type { TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from "node:tls";
 import { TeselaError } from "../base/mod.ts";
-import { type Credentials, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
+import { type Credentials, provenNode, type Refuses, acceptedKey } from "./credentials.ts";
 import { closeSoon, greet } from "./greet.ts";
 import { ROUTE, serverName } from "./tls-options.ts";
 import type { ConnectOptions, Peer, PeerAddress } from "./transport.ts";
@@ -20,13 +20,13 @@ export interface DialContext {
   readonly refuses?: Refuses;
 }
 
-/** An authenticated stream whose ends have said hello; `rest` is what came behind the peer's. */
+/** An authenticated stream whose ends have said hello; `key` is keyHash() of its certificate, `rest` what came behind the peer's hello. */
 export async function dial(
   from: DialContext,
   to: PeerAddress,
   alpn: string,
   options: ConnectOptions,
-): Promise<{ stream: TLSSocket; peer: Peer; rest: Buffer }> {
+): Promise<{ stream: TLSSocket; peer: Peer; key: string; rest: Buffer }> {
   const { credentials } = from;
   const route = options.route ?? "";
   if (route !== "" && !ROUTE.test(route)) throw new TeselaError("E_INTERNAL", `route '${route}': want 1 to 32 of a-z, 0-9 and '-'`);
@@ -36,13 +36,22 @@ export async function dial(
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
   const where = `node ${to.node} at ${to.address}:${to.port}`;
   signal.throwIfAborted();
+  let key = "";
   const socketOptions: ConnectionOptions & TcpNetConnectOpts = {
     host: to.address,
     port: to.port,
     secureContext: from.secureContext,
     servername: serverName(to.node, route),
     ALPNProtocols: [alpn],
-    checkServerIdentity: (_name, cert) => checkPeer(cert.raw, from, to),
+    checkServerIdentity: (_name, cert) => {
+      try {
+        // Now or never: a client's TLS socket does not keep the certificate.
+        key = checkPeer(cert.raw, from, to);
+        return undefined;
+      } catch (e) {
+        return e as Error;
+      }
+    },
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEPALIVE_MS,
@@ -54,7 +63,7 @@ export async function dial(
     secure = true;
     const self = { node: credentials.node, name: credentials.name, version: from.version };
     const { peer, rest } = await greet(stream, to.node, from.protocol === undefined ? self : { ...self, protocol: from.protocol }, signal);
-    return { stream, peer, rest };
+    return { stream, peer, key, rest };
   } catch (e) {
     closeSoon(stream);
     if (options.signal?.aborted) throw options.signal.reason;
@@ -80,15 +89,10 @@ export function established(stream: TLSSocket, signal: AbortSignal): Promise<voi
   });
 }
 
-function checkPeer(raw: Buffer, { credentials, refuses }: DialContext, to: PeerAddress): Error | undefined {
-  try {
-    const certificate = new X509Certificate(raw);
-    provenNode(certificate, credentials.cluster, to.node);
-    refuseRevoked(to.node, certificate, refuses);
-    return undefined;
-  } catch (e) {
-    return e as Error;
-  }
+function checkPeer(raw: Buffer, { credentials, refuses }: DialContext, to: PeerAddress): string {
+  const certificate = new X509Certificate(raw);
+  provenNode(certificate, credentials.cluster, to.node);
+  return acceptedKey(to.node, certificate, refuses);
 }
 
 /** Said here, clearly, rather than found out from a connection that the peer drops. */

@@ -1,8 +1,8 @@
 import type { TLSSocket } from "node:tls";
-import { DEFAULT_PORT, type Log, TeselaError } from "../base/mod.ts";
+import { DEFAULT_PORT, type Log, type NodeId, TeselaError } from "../base/mod.ts";
 import { type ChannelOptions, FrameChannel } from "./channel.ts";
 import { type Clock, realClock } from "./clock.ts";
-import { type Credentials, keyHash, provenNode, type Refuses, refuseRevoked } from "./credentials.ts";
+import type { Credentials, Refuses } from "./credentials.ts";
 import type { Descriptors } from "./thread-door.ts";
 import { HANDSHAKE_MS } from "./tls-accept.ts";
 import { type DialContext, dial } from "./tls-dial.ts";
@@ -47,7 +47,7 @@ export class TlsTransport implements Transport {
   private options: TlsTransportOptions;
   private dialContext: DialContext;
   private listener: TlsListener | null = null;
-  private readonly live = new Set<TLSSocket>();
+  private readonly live = new Map<TLSSocket, { readonly node: NodeId; readonly key: string }>();
   private readonly channelOptions: ChannelOptions;
 
   constructor(options: TlsTransportOptions) {
@@ -76,32 +76,24 @@ export class TlsTransport implements Transport {
   /** Ends the connections whose certificates are refused by now. @returns the nodes at their other ends */
   cutRefused(): Set<number> {
     const cut = new Set<number>();
-    const { refuses, credentials, log } = this.options;
-    for (const socket of this.live) {
-      const certificate = socket.getPeerX509Certificate();
-      if (certificate === undefined || refuses === undefined) continue;
-      const node = provenNode(certificate, credentials.cluster);
-      const why = refuses(node, keyHash(certificate));
+    for (const [socket, { node, key }] of this.live) {
+      const why = this.options.refuses?.(node, key) ?? null;
       if (why === null) continue;
-      log?.warn("a connection is cut", { node, reason: why });
+      this.options.log?.warn("a connection is cut", { node, reason: why });
       socket.destroy(new TeselaError("E_IDENTITY", `node ${node} is refused: ${why}`, { node }));
       cut.add(node);
     }
     return cut;
   }
 
-  private keep(socket: TLSSocket): void {
-    const { refuses, credentials } = this.options;
-    const certificate = socket.getPeerX509Certificate();
-    try {
-      // It may have been revoked since the handshake.
-      if (certificate !== undefined) refuseRevoked(provenNode(certificate, credentials.cluster), certificate, refuses);
-    } catch (e) {
-      socket.destroy();
-      throw e;
-    }
-    this.live.add(socket);
+  private keep(socket: TLSSocket, node: NodeId, key: string): void {
+    this.live.set(socket, { node, key });
     socket.once("close", () => this.live.delete(socket));
+    // It may have been revoked since the handshake.
+    const why = this.options.refuses?.(node, key) ?? null;
+    if (why === null) return;
+    socket.destroy();
+    throw new TeselaError("E_IDENTITY", `node ${node} is refused: ${why}`, { node });
   }
 
   async listen(acceptors: Readonly<Record<string, Acceptor>>): Promise<Listener> {
@@ -111,8 +103,8 @@ export class TlsTransport implements Transport {
       port: port ?? DEFAULT_PORT,
       log,
       handshakeMs: handshakeMs ?? HANDSHAKE_MS,
-      accepted: ({ stream, peer, alpn, route, rest }, acceptor) => {
-        this.keep(stream);
+      accepted: ({ stream, peer, key, alpn, route, rest }, acceptor) => {
+        this.keep(stream, peer.node, key);
         this.widen(stream, alpn);
         if (acceptor.kind === "channel") acceptor.open(new FrameChannel(stream, peer, alpn, rest, this.patience(acceptor)));
         else if (acceptor.kind === "stream") {
@@ -125,15 +117,15 @@ export class TlsTransport implements Transport {
   }
 
   async connect(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<Channel> {
-    const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
-    this.keep(stream);
+    const { stream, peer, key, rest } = await dial(this.dialContext, to, alpn, options);
+    this.keep(stream, peer.node, key);
     this.widen(stream, alpn);
     return new FrameChannel(stream, peer, alpn, rest, this.patience(options));
   }
 
   async connectRaw(to: PeerAddress, alpn: string, options: ConnectOptions = {}): Promise<PeerStream> {
-    const { stream, peer, rest } = await dial(this.dialContext, to, alpn, options);
-    this.keep(stream);
+    const { stream, peer, key, rest } = await dial(this.dialContext, to, alpn, options);
+    this.keep(stream, peer.node, key);
     if (rest.length > 0) stream.unshift(rest);
     return { stream, peer, alpn, route: options.route ?? "" };
   }

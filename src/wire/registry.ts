@@ -98,8 +98,6 @@ export const MESSAGES = defineMessages({
     flags: list(str(16), 32),
     /** Bits of GLIBC_FEATURES. */
     cpu: opt(u32),
-    /** Of what the node's record says of all nodes: who knows otherwise asks for it. */
-    record: opt(str(64)),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */
@@ -120,9 +118,9 @@ export const MESSAGES = defineMessages({
   join: msg(80, { token: bytes(8), proof: bytes(32) }),
   /** Payload: JSON, what the new node needs. */
   joined: msg(81, {}),
-  /** On control streams: what the asked node's record says of all nodes. */
-  ctlRecordAsk: msg(82, { seq: u32 }),
-  /** Payload: JSON, the entries. */
+  /** On control streams: what the asked node's record says of all nodes, when it has another digest. */
+  ctlRecordAsk: msg(82, { seq: u32, digest: opt(str(64)) }),
+  /** Payload: JSON, the entries; none when the digest is the same. */
   ctlRecord: msg(83, { seq: u32 }),
   /** The asking node wants a certificate anew; payload: its request, DER. */
   ctlRenew: msg(84, { seq: u32 }),
@@ -130,6 +128,8 @@ export const MESSAGES = defineMessages({
   ctlRenewed: msg(85, { seq: u32 }),
   /** The asking node leaves the cluster; the answer is `ctlRecord` with its entry. */
   ctlLeave: msg(86, { seq: u32 }),
+  /** Entries that are new, told without being asked. Payload: JSON. */
+  ctlNews: msg(87, {}),
 });
 
 /** Ids that were released and are used no more: id to former name. */

@@ -1,0 +1,146 @@
+/** Machines that join, leave and are removed: three hosts whose identities are wiped first. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { NodeRow } from "../../src/daemon/mod.ts";
+import { cannot, startCluster, type TestCluster } from "./harness.ts";
+
+const skip = await cannot();
+/** Everybody knows of who came or went within this. */
+const SOON_MS = 5000;
+/** Services that ended are started again by the hosts' init, later and later. */
+const START_MS = 30_000;
+let cluster: TestCluster | null = null;
+after(async () => cluster?.[Symbol.asyncDispose]());
+
+const WIPE = `
+  for s in teselad tesela-engine; do touch /run/services/$s.down; done
+  for s in teselad tesela-engine; do read -r pid </run/services/$s.pid && kill $pid; done
+  while [ -e /run/services/teselad.pid ] || [ -e /run/services/tesela-engine.pid ]; do sleep 0.05; done
+  rm -rf /var/lib/tesela/*`;
+
+/** Three hosts that are no nodes, with their services at rest. */
+async function bare(): Promise<TestCluster> {
+  cluster ??= await startCluster({ n: 3 });
+  const c = cluster;
+  await Promise.all([1, 2, 3].map((h) => c.sh(h, WIPE)));
+  return c;
+}
+async function begin(c: TestCluster, ...hosts: number[]): Promise<void> {
+  for (const h of hosts) for (const service of ["tesela-engine", "teselad"]) await c.start(h, service);
+}
+
+async function states(c: TestCluster, host: number): Promise<string> {
+  try {
+    const rows = await c.tesela<NodeRow[]>(host, "nodes");
+    return rows.map((r) => `${r.id}:${r.name}:${r.state}`).join(" ");
+  } catch (e) {
+    return (e as Error).message;
+  }
+}
+async function see(c: TestCluster, hosts: readonly number[], wanted: string, ms: number): Promise<number> {
+  const start = performance.now();
+  for (;;) {
+    const seen = await Promise.all(hosts.map((h) => states(c, h)));
+    const took = performance.now() - start;
+    if (seen.every((s) => s === wanted)) return took;
+    assert.ok(took < ms, `after ${Math.round(took)} ms hosts ${hosts} see ${JSON.stringify(seen)}, want '${wanted}'`);
+    await sleep(50);
+  }
+}
+const token = async (c: TestCluster, ...options: string[]): Promise<string> =>
+  (await c.tesela<{ token: string }>(1, "token", ...options)).token;
+const join = (c: TestCluster, host: number, word: string, ...options: string[]): Promise<{ id: number; name: string }> =>
+  c.tesela(host, "join", "--token", word, ...options);
+const fails = (code: string, pattern: RegExp) => (e: unknown) => {
+  const { code: got, message } = e as { code?: string; message: string };
+  assert.equal(got, code, message);
+  assert.match(message, pattern);
+  return true;
+};
+
+test("init, token, join, leave, remove: whoever belongs is known to all, whoever does not is out", { skip }, async () => {
+  const c = await bare();
+  await c.tesela(1, "init", "--name", "lab", "--address", "10.88.0.1");
+  await begin(c, 1);
+  await see(c, [1], "1:h1:up", START_MS);
+  const first = await token(c, "--ttl", "10m");
+  assert.deepEqual(await join(c, 2, first), { id: 2, name: "h2", address: "10.88.0.2", port: 4660, cluster: "lab" });
+  await begin(c, 2);
+  await see(c, [1, 2], "1:h1:up 2:h2:up", START_MS);
+
+  // Tokens that are not good for this.
+  await assert.rejects(join(c, 3, first), fails("E_REFUSED", /no token is open there|used already/));
+  const short = await token(c, "--ttl", "1s");
+  await sleep(2100);
+  await assert.rejects(join(c, 3, short), fails("E_REFUSED", /no token is open there|expired/));
+  const open = await token(c, "--id", "30");
+  await assert.rejects(join(c, 3, first), fails("E_REFUSED", /did not accept the token: it was used already/));
+  await assert.rejects(join(c, 3, short), fails("E_REFUSED", /did not accept the token: it expired/));
+  await assert.rejects(c.tesela(3, "join", "10.88.0.2", "--token", open), fails("E_REFUSED", /no token is open/));
+  assert.match(c.log(1, "teselad"), /was refused.*was used already/);
+  assert.match(c.log(1, "teselad"), /was refused.*expired at/);
+  await assert.rejects(c.tesela(2, "token"), fails("E_MISSING", /does not hold the cluster's CA key/));
+
+  assert.equal((await join(c, 3, open)).id, 30);
+  await begin(c, 3);
+  await see(c, [1, 2, 3], "1:h1:up 2:h2:up 30:h3:up", START_MS);
+  // Programs move to and from the new node.
+  const worker = await c.spawn(3, ["awk", "BEGIN { while (i < 4e8) i++; print i }"], { stdio: ["ignore", "pipe", "inherit"] });
+  await sleep(200);
+  await c.tesela(3, "migrate", String(worker.pid), "2");
+  await assert.rejects(c.tesela(1, "node", "remove", "30"), fails("E_BUSY", /1 processes run on node 30 \(h3\) or come from it: 30:/));
+  await assert.rejects(c.tesela(3, "leave"), fails("E_BUSY", /move them home/));
+  await c.tesela(3, "migrate", String(worker.pid), "home");
+  process.kill(worker.outerPid, "SIGKILL");
+  await worker.ended;
+
+  await assert.rejects(c.tesela(2, "node", "remove", "30"), fails("E_MISSING", /does not hold the cluster's CA key/));
+  await c.tesela(1, "node", "remove", "h3");
+  await see(c, [1, 2], "1:h1:up 2:h2:up", SOON_MS);
+  // It still thinks that it belongs; nobody lets it in, not even over connections that it had.
+  const alone = (await states(c, 3)).split(" ").filter((s) => s.endsWith(":up"));
+  assert.deepEqual(alone, ["30:h3:up"]);
+  for (const h of [1, 2]) for (const service of ["teselad", "tesela-engine"]) await c.kill(h, service, "SIGTERM");
+  await see(c, [1, 2], "1:h1:up 2:h2:up", START_MS);
+  assert.match(c.log(2, "tesela-engine"), /node 30 is refused: it was removed/);
+
+  // Its number is its own: another machine gets it only by name.
+  await c.sh(3, WIPE);
+  assert.equal((await join(c, 3, await token(c), "--node-name", "other")).id, 3);
+  await begin(c, 3);
+  await see(c, [1, 2, 3], "1:h1:up 2:h2:up 3:other:up", START_MS);
+  assert.deepEqual(await c.tesela(3, "leave"), { id: 3, name: "other", cluster: "lab", told: true });
+  await see(c, [1, 2], "1:h1:up 2:h2:up", SOON_MS);
+  assert.equal(await c.sh(3, "ls /var/lib/tesela"), "");
+  // And back, as itself.
+  assert.deepEqual((await join(c, 3, await token(c), "--id", "3")).name, "other");
+  await see(c, [1, 2, 3], "1:h1:up 2:h2:up 3:other:up", START_MS);
+});
+
+test("certificates that end soon are renewed while the nodes work, and the nodes outlive them", { skip }, async () => {
+  const c = await bare();
+  const seconds = 45;
+  await c.tesela(1, "init", "--name", "brief", "--address", "10.88.0.1", "--days", String(seconds / 86_400));
+  await begin(c, 1);
+  await see(c, [1], "1:h1:up", START_MS);
+  for (const h of [2, 3]) {
+    await join(c, h, await token(c));
+    await begin(c, h);
+  }
+  const all = "1:h1:up 2:h2:up 3:h3:up";
+  await see(c, [1, 2, 3], all, START_MS);
+  const end = performance.now() + seconds * 1000 * 1.5;
+  const was = await c.sh(2, "cat /var/lib/tesela/identity/node.pem");
+  while (performance.now() < end) await sleep(1000);
+  await see(c, [1, 2, 3], all, SOON_MS);
+  assert.notEqual(await c.sh(2, "cat /var/lib/tesela/identity/node.pem"), was);
+  for (const h of [1, 2, 3]) assert.match(c.log(h, "teselad"), /this node's certificate is renewed/);
+  // A fresh connection between engines needs certificates that are valid now.
+  const worker = await c.spawn(2, ["awk", "BEGIN { while (i < 4e8) i++; print i }"], { stdio: ["ignore", "pipe", "inherit"] });
+  await sleep(200);
+  await c.tesela(2, "migrate", String(worker.pid), "3");
+  await c.tesela(2, "migrate", String(worker.pid), "home");
+  process.kill(worker.outerPid, "SIGKILL");
+  await worker.ended;
+});
