@@ -58,8 +58,8 @@ export class Inbox {
   }
 
   /** Waits for another message, time and again so long while this holds. @throws TeselaError E_TIMEOUT */
-  async any(stepMs: number, holds: () => boolean): Promise<void> {
-    while (!(await this.more(stepMs)) && !this.ended) if (!holds()) throw this.late("its next message", stepMs);
+  async any(what: string, stepMs: number, holds: () => boolean): Promise<void> {
+    while (!(await this.more(stepMs)) && !this.ended) if (!holds()) throw this.late(what, stepMs);
   }
 
   /** @throws what the peer reported, E_LINK, E_TIMEOUT, E_PROTOCOL for another message than these */
@@ -272,14 +272,21 @@ export interface Sink {
   finish(): Promise<void>;
 }
 
-/** The receiving end of {@link sendFrozen}. `onContent` takes what comes before the image: files, and memory that a group shares. */
+/**
+ * The receiving end of {@link sendFrozen}. `onContent` takes what comes before the image: files, and memory that a group shares.
+ * @param holds whether to wait on for that, since others may have to be stopped first
+ */
 export async function receiveFrozen(
   inbox: Inbox,
   sink: Sink,
   o: CarryOptions,
   onContent: (m: Extract<Message, { type: "file" | "shared" }>) => void,
+  holds = (): boolean => false,
 ): Promise<{ image: Image; bytes: number }> {
-  const next = () => inbox.next("the process", o.stepMs * PATIENCE, "image", "file", "shared");
+  const next = async (): Promise<Extract<Message, { type: "image" | "file" | "shared" }>> => {
+    await inbox.any("the process", o.stepMs * PATIENCE, holds);
+    return await inbox.next("the process", 0, "image", "file", "shared");
+  };
   let first = await next();
   while (first.type !== "image") {
     onContent(first);

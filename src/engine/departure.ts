@@ -17,7 +17,7 @@ import type { HomeProcess } from "./home-process.ts";
 import { landingsOf } from "./landing.ts";
 import type { Phase } from "./home-types.ts";
 import type { Link } from "./links.ts";
-import { all, letRun, mayMove, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
+import { all, fewAtOnce, letRun, mayMove, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
 import { refusals, refuse } from "./refusals.ts";
 import { letAllGo, seizeAndFreeze } from "./seize.ts";
@@ -94,12 +94,10 @@ class Departure {
     }
     const ready = await this.capture(sharers);
     const [first] = ready;
-    const bytes = await all(
-      ready.map(({ traveller, image, layout }) => {
-        const objects = traveller === first?.traveller ? (this.group?.objects ?? []) : [];
-        return sendFrozen(traveller.inbox, traveller.source, { image, layout, objects }, carry);
-      }),
-    );
+    const bytes = await fewAtOnce(ready, ({ traveller, image, layout }) => {
+      const objects = traveller === first?.traveller ? (this.group?.objects ?? []) : [];
+      return sendFrozen(traveller.inbox, traveller.source, { image, layout, objects }, carry);
+    });
     await step(carry.faults, "go");
     for (const { home } of ready) home.mustLive();
     for (const { home, traveller } of ready) {

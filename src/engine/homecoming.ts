@@ -10,13 +10,10 @@ import type { HomeProcess } from "./home-process.ts";
 import type { Landing } from "./landing.ts";
 import { HomeSink } from "./home-sink.ts";
 import type { Link } from "./links.ts";
-import { all, type Moved, OPEN_MS, type Request } from "./mover.ts";
+import { all, CARRIED_AT_ONCE, type Moved, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
 import { fitHere } from "./own-xstate.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
-
-/** Connections of one homecoming. */
-const MOST_LINES = 4;
 
 /** One of those that come home together. */
 interface Comer {
@@ -96,7 +93,7 @@ async function receiveAll(request: Request, link: Link, lines: Inbox[], comers: 
     lines.push(line);
     return line;
   };
-  const some = Array.from({ length: Math.min(MOST_LINES, comers.length) }, (_, i) => lines[i]);
+  const some = Array.from({ length: Math.min(CARRIED_AT_ONCE, comers.length) }, (_, i) => lines[i]);
   await all(some.map((line) => work(line ? Promise.resolve(line) : another())));
   return bytes;
 }

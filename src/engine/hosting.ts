@@ -91,7 +91,7 @@ export class Hosting {
     try {
       do {
         // A home has its connection before it stops what shall come on it, which takes a while where that is much.
-        await inbox.any(this.parts.carry.stepMs, () => this.homes.has(inbox.channel.peer.node));
+        await inbox.any("the first message", this.parts.carry.stepMs, () => this.homes.has(inbox.channel.peer.node));
         const first = await inbox.next("the first message", 0, "offer", "fetch", "fetchShared");
         if (first.type === "offer") await this.receive(inbox, first.head);
         else if (first.type === "fetch") await this.sendHome(inbox, first.head);
@@ -127,7 +127,8 @@ export class Hosting {
     );
     const files = new IncomingFiles(cache);
     try {
-      await receiveFrozen(inbox, sink, carry, (m) => (m.type === "file" ? files.take(m) : sink.share(m)));
+      const take = (m: Message & { type: "file" | "shared" }): void => (m.type === "file" ? files.take(m) : sink.share(m));
+      await receiveFrozen(inbox, sink, carry, take, () => this.homes.has(head.home));
       const build = sink.release();
       const key = arrivalKey(head.home, head.ticket, inbox.channel.peer.node);
       this.forget(key);

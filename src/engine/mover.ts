@@ -107,7 +107,33 @@ export async function letRun(
     const { fds, kept } = home.guard;
     processes.push({ ticket: home.ticket, round: home.round, ...area, watched, news, guarded: [...fds], guardedExec: kept });
   }
-  await link.asks.ask("go", { from, processes, cpus: parts.facts.cpus, ...(keep !== null && { keep }) }, parts.carry.stepMs);
+  await link.asks.ask(
+    "go",
+    { from, processes, cpus: parts.facts.cpus, ...(keep !== null && { keep }) },
+    timeFor(homes.length, parts.carry.stepMs),
+  );
+}
+
+/** So many of a group do within the time of a step what is done to each of them. */
+export const AT_ONCE = 32;
+export const timeFor = (processes: number, stepMs: number): number => stepMs * Math.ceil(processes / AT_ONCE);
+
+/** Processes of a group that are carried at the same time: of hundreds each would wait for all the others, and has no longer for a step. */
+export const CARRIED_AT_ONCE = 4;
+/** Does it for all of them, in order and few at a time; none is begun after an error. @throws the first error, once nothing is under way */
+export async function fewAtOnce<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const left = [...items.entries()];
+  const results: R[] = [];
+  const worker = async (): Promise<void> => {
+    try {
+      for (let next = left.shift(); next; next = left.shift()) results[next[0]] = await work(next[1]);
+    } catch (e) {
+      left.length = 0;
+      throw e;
+    }
+  };
+  await all(Array.from({ length: CARRIED_AT_ONCE }, worker));
+  return results;
 }
 
 /** All of them, even when one fails. @throws the first error */

@@ -1,7 +1,7 @@
 import type { PeerAddress } from "../io/mod.ts";
 import { step } from "./faults.ts";
 import type { HomeProcess } from "./home-process.ts";
-import { all, letRun, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
+import { fewAtOnce, letRun, type Moved, movedAway, OPEN_MS, type Request } from "./mover.ts";
 import { forget } from "./reclaim.ts";
 import { freezeGuests, hostOf, stayAway, takeOver } from "./together.ts";
 
@@ -23,7 +23,7 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
   try {
     homes = await takeOver(request, home);
     await freezeGuests(source, homes, carry.stepMs);
-    const sent = homes.map((one) => {
+    const sent = await fewAtOnce(homes, (one) => {
       const objects = one === home ? (group?.objects ?? []).map((o) => o.name) : [];
       return source.asks.ask(
         "send",
@@ -31,7 +31,7 @@ export async function moveOn(request: Request, to: PeerAddress): Promise<Moved> 
         SEND_MS,
       );
     });
-    bytes = (await all(sent)).reduce<number>((sum, n) => sum + Number(n), 0);
+    bytes = sent.reduce<number>((sum, n) => sum + Number(n), 0);
     await step(carry.faults, "go");
     for (const one of homes) one.host = link;
     await letRun(

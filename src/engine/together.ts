@@ -3,13 +3,11 @@ import { TeselaError, toTeselaError } from "../base/mod.ts";
 import { whatHappened, within } from "./guard.ts";
 import type { HomeProcess, Told } from "./home-process.ts";
 import type { Link } from "./links.ts";
-import { all, mayMove, type Request } from "./mover.ts";
+import { all, AT_ONCE, mayMove, type Request, timeFor } from "./mover.ts";
 
 /** Processes that are away together, before they move on or home: all of them stand, and nothing of them is under way. */
 
 const BIRTH_POLL_MS = 1;
-/** So many of a group do within the time of a step what is done to each of them. */
-const AT_ONCE = 32;
 
 /** The deputies of a process, and of those that share its memory, are taken over for a move. @throws TeselaError */
 export async function takeOver(request: Request, home: HomeProcess): Promise<HomeProcess[]> {
@@ -35,7 +33,7 @@ export async function takeOver(request: Request, home: HomeProcess): Promise<Hom
         if (p === home || whatHappened(e, p.pid).code !== "E_GONE") throw e;
       });
     try {
-      await within(stepMs * Math.ceil(fresh.length / AT_ONCE), all(fresh.map(unlessGone)), `process ${home.pid} does not stop`);
+      await within(timeFor(fresh.length, stepMs), all(fresh.map(unlessGone)), `process ${home.pid} does not stop`);
     } catch (e) {
       abandoned = true;
       throw e;

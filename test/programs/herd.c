@@ -1,5 +1,5 @@
 /*
- *     herd CHILDREN
+ *     herd CHILDREN [STEP_MS]
  *
  * Children count in memory that all share, each for itself, and know how far they are; somebody kills them one by one. The parent sees
  * that no count goes back, and says in the end how they ended.
@@ -7,10 +7,11 @@
 #include "common.h"
 #include <sys/mman.h>
 
-#define MAX 32
+#define MAX 512
 
 int main(int argc, char **argv) {
     int children = number(argc, argv, 1, 6);
+    long step_ms = number(argc, argv, 2, 1);
     CHECK(children > 0 && children <= MAX);
     volatile uint64_t *count = mmap(NULL, MAX * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(count != MAP_FAILED);
@@ -21,7 +22,7 @@ int main(int argc, char **argv) {
             for (uint64_t mine = 0;; mine++) {
                 if (count[i * 512] != mine) _exit(9);
                 count[i * 512] = mine + 1;
-                sleep_ms(1);
+                sleep_ms(step_ms);
             }
         }
     }
