@@ -195,7 +195,7 @@ export class Daemon implements AsyncDisposable {
 
   private sample(): NodeSample {
     const engine = this.engineStatus?.pid;
-    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]) });
+    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid) });
   }
 
   private async askEngine(): Promise<void> {
@@ -227,7 +227,7 @@ export class Daemon implements AsyncDisposable {
 
   private nodeStatus(): NodeStatus {
     const { guests = 0, away = 0 } = this.engineStatus ?? {};
-    const { cpus, speed, cpu, load, memTotal, memFree } = this.sampled;
+    const { cpus, speed, cpu, load, memTotal, memFree, own } = this.sampled;
     return {
       cpus,
       speed,
@@ -235,6 +235,7 @@ export class Daemon implements AsyncDisposable {
       load,
       memTotal,
       memFree,
+      own,
       guests,
       away,
       flags: [...this.policies.list(), ...(this.engineStatus ? [] : ["noengine"])],

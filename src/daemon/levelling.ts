@@ -112,9 +112,26 @@ export class Levelling {
 
 function viewOf(id: number, s: NodeStatus): NodeView {
   const { cpus, speed, load, memTotal, memFree, cpu } = s;
-  const accepts = !s.flags.some((f) => f === "block" || f === "quiet" || f === "noengine");
+  // Where only a flag says that the owner works there, all that is known of may be the owner's.
+  const ownLoad = s.own ?? (s.flags.includes("owner") ? load : 0);
+  const up = !s.flags.includes("noengine");
+  const accepts = up && !s.flags.some((f) => f === "block" || f === "quiet");
   const features = cpu === undefined ? {} : { cpuFeatures: cpu };
-  return { id: nodeId(id), cpus, speed, load, memTotal, memFree, ageMs: 0, accepts, bandwidth: BANDWIDTH, rttMs: RTT_MS, ...features };
+  return {
+    id: nodeId(id),
+    cpus,
+    speed,
+    load,
+    memTotal,
+    memFree,
+    ageMs: 0,
+    accepts,
+    up,
+    ownLoad,
+    bandwidth: BANDWIDTH,
+    rttMs: RTT_MS,
+    ...features,
+  };
 }
 
 function memberView({ peer, state, status, heard }: Member): NodeView[] {

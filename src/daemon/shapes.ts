@@ -104,6 +104,8 @@ export interface NodeRow {
   readonly flags: readonly string[];
   /** CPU features that glibc chooses by, as bits in the order of GLIBC_FEATURES; missing where they are not known. */
   readonly cpu?: number | undefined;
+  /** The part of `load` that is its owner's own work: what does not move by itself. */
+  readonly own?: number | undefined;
 }
 
 /** GET /status of the engine. */

@@ -74,7 +74,9 @@ class Node implements AsyncDisposable {
   constructor(dir: string, id: number) {
     const base = join(dir, `h${id}`);
     this.id = id;
-    this.env = { ...process.env, TESELA_RUN: join(base, "run"), TESELA_STATE: join(base, "state"), TESELA_LOG: base };
+    // What this machine does otherwise would be its owner's work on each of the nodes, from which guests would be sent home.
+    const level = { TESELA_LEVEL: "off" };
+    this.env = { ...process.env, ...level, TESELA_RUN: join(base, "run"), TESELA_STATE: join(base, "state"), TESELA_LOG: base };
     this.paths = nodePaths(this.env);
     this.client = new DaemonClient(this.paths);
   }

@@ -100,6 +100,6 @@ test("what descends from Tesela's own are guests, and not the owner's", () => {
   });
   const sampler = new LoadSampler({ root: root.path });
   const s = sampler.sample({ ours: new Set([70]) });
-  assert.deepEqual([s.runnable, s.own, s.toldOwn], [2, 0.5, 0.5]);
+  assert.deepEqual([s.runnable, s.own], [2, 0.5]);
   assert.deepEqual([...sampler.processes.keys()].sort(), [71, 72, 73]);
 });

@@ -23,10 +23,11 @@ export interface NodeSample extends MemorySample {
   readonly load: number;
   /** For own decisions: rises slowly and falls at once. */
   readonly local: number;
-  /** The part of `local` that is of processes which do not move by themselves: the owner's own work. */
+  /**
+   * The part of `local` that is of processes which do not move by themselves: the owner's own work. Others are told the same, or a command that
+   * took a second would keep guests away for ten.
+   */
   readonly own: number;
-  /** The same part of `load`, for the others. */
-  readonly toldOwn: number;
   /** Part of its CPUs that was used, 0 to 1. */
   readonly util: number;
   /** Null where the kernel tells nothing of it. */
@@ -53,7 +54,6 @@ interface Averages {
   readonly local: number;
   readonly told: number;
   readonly own: number;
-  readonly toldOwn: number;
 }
 
 /** Generations of processes that are looked up. */
@@ -120,7 +120,6 @@ export class LoadSampler {
       load: round(averages.told),
       local: round(averages.local),
       own: round(Math.min(averages.own, averages.local)),
-      toldOwn: round(Math.min(averages.toldOwn, averages.told)),
       util: round(Math.min(1, used / cpus)),
       ...this.memory.sample(now, quota),
       psi: this.pressure.sample(now),
@@ -142,12 +141,11 @@ export class LoadSampler {
   }
 
   private average(now: number, own: number): Averages {
-    const old = this.averages ?? { local: now, told: now, own, toldOwn: own };
+    const old = this.averages ?? { local: now, told: now, own };
     this.averages = {
       local: localLoad(old.local, now),
       told: toldLoad(old.told, now),
       own: localLoad(old.own, own),
-      toldOwn: toldLoad(old.toldOwn, own),
     };
     return this.averages;
   }

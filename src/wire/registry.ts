@@ -98,6 +98,8 @@ export const MESSAGES = defineMessages({
     flags: list(str(16), 32),
     /** Bits of GLIBC_FEATURES. */
     cpu: opt(u32),
+    /** The part of `load` that is its owner's own work. */
+    own: opt(num),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */
