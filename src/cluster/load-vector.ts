@@ -64,6 +64,12 @@ export class LoadVector {
     return k === undefined || ageMs > this.maxAgeMs ? null : { entry: k.entry, ageMs };
   }
 
+  /** All that is known and still good, its own entry included. */
+  *known(): Iterable<{ readonly id: number; readonly entry: LoadEntry; readonly ageMs: number }> {
+    const now = this.clock.now();
+    for (const [id, { born, entry }] of this.kept) if (now - born <= this.maxAgeMs) yield { id, entry, ageMs: now - born };
+  }
+
   forget(id: number): void {
     this.kept.delete(id);
   }

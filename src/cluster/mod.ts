@@ -35,7 +35,7 @@ export { GOSSIP_KEY_BYTES, gossipKeyText, loadGossipKeys, makeGossipKey, parseGo
 export { Keyring } from "./seal.ts";
 export { type Drop, type LinkOptions, SEAL_BYTES, SealedLink } from "./sealed-link.ts";
 export { DATAGRAM_BYTES, type GossipKnobs, LAN, LOCAL, PRESETS } from "./gossip-knobs.ts";
-export type { MemberState, Where } from "./gossip-message.ts";
+export { LOAD_BYTES, type MemberState, MESSAGE_BYTES, type Where } from "./gossip-message.ts";
 export { LOAD_FLAGS, type LoadEntry } from "./load-entry.ts";
 export { type LoadItem, LoadVector } from "./load-vector.ts";
 export { type Change, type Contact, Membership, type MembershipOptions, type MemberView, type Sender } from "./membership.ts";
