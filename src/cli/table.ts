@@ -305,6 +305,23 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/cluster.ts"),
   },
   {
+    name: "sim",
+    classic: [],
+    summary: "a cluster in virtual time: what the policies make of a scenario",
+    forms: ["[options] [SCENARIO]"],
+    operands: [0, 1],
+    json: true,
+    options: [
+      { long: "seed", value: "N", help: "another run of the same scenario; the same seed gives the same run" },
+      { long: "nodes", value: "N", help: "so many nodes, each kind in its proportion" },
+      { long: "policies", value: "LIST", help: "tesela,omniscient,static unless given; also home" },
+      { long: "gossip", value: "KIND", help: "members: all of it; vectors: load alone, as usual above 300 nodes" },
+    ],
+    notes: ["SCENARIO is heavy-tail unless given, one of those that docs/sim.md lists, or a file of the format described there."],
+    examples: ["tesela sim --nodes 1000", "tesela sim make --json"],
+    load: () => import("./commands/sim.ts"),
+  },
+  {
     name: "demo",
     classic: [],
     summary: "see it work: real programs move around three local hosts",

@@ -1,0 +1,241 @@
+import {
+  balance,
+  type Decision,
+  lookAgainMs,
+  lowMark,
+  type NodeView,
+  place,
+  type ProcessView,
+  usher,
+  type UsherState,
+} from "../balance/mod.ts";
+import { type NodeId, nodeId } from "../base/mod.ts";
+import type { LoadEntry } from "../cluster/mod.ts";
+import type { Random, Timer } from "../io/mod.ts";
+import { localLoad, smoothShare, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
+import type { Knowledge, Known } from "./knowledge.ts";
+import type { Machine } from "./machine.ts";
+import { Sent } from "./sent.ts";
+import type { Task } from "./task.ts";
+import type { Job } from "./workload.ts";
+import type { World } from "./world.ts";
+
+export const ROUND_MS = 1000;
+/** A node that has refused is asked again after so long, and one that came back so soon has bounced: as the daemon has both. */
+const CLOSED_MS = 5000;
+const QUICK_MS = 60_000;
+
+const idOf = (node: number): NodeId => nodeId(node + 1);
+
+export interface AgentParts {
+  readonly world: World;
+  readonly random: Random;
+  readonly knowledge: () => Knowledge;
+}
+
+/** One node's own decisions: what teselad does each second, in virtual time. */
+export class Agent {
+  private readonly m: Machine;
+  private readonly p: AgentParts;
+  private readonly sent = new Sent();
+  private readonly closed = new Map<NodeId, number>();
+  private readonly moving = new Map<NodeId, number>();
+  private told = 0;
+  private local = 0;
+  private demanded = 0;
+  private lastDeparture = Number.NEGATIVE_INFINITY;
+  private memory = { at: 0, free: 0, growth: 0 };
+  private again: Timer | null = null;
+
+  constructor(machine: Machine, parts: AgentParts) {
+    this.m = machine;
+    this.p = parts;
+    this.memory.free = machine.memory;
+    const { clock } = parts.world;
+    clock.after(parts.random.float() * ROUND_MS, () => {
+      this.demanded = machine.demanded;
+      this.round();
+      clock.every(ROUND_MS, () => this.round());
+    });
+  }
+
+  /** What it tells of itself. */
+  entry(): LoadEntry {
+    const { cpus, speed, memory, tasks, index } = this.m;
+    const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
+    return { cpus, speed, load: this.told, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [] };
+  }
+
+  /** Where a process that is about to begin here is placed best. */
+  place(job: Job): number {
+    const now = this.now();
+    // Programs begin faster than an average rises.
+    const self = { ...this.self(), load: this.m.load };
+    const wants = { cpu: 1, rss: job.memory, home: idOf(this.m.index) };
+    const state = { self, others: this.others(), inFlight: new Set<NodeId>() };
+    const to = place(state, wants, this.p.world.scenario.knobs.place, this.p.random);
+    if (to === null) return this.m.index;
+    this.sent.add(to, { tasks: 1, rss: job.memory }, now);
+    return to - 1;
+  }
+
+  private now(): number {
+    return this.p.world.clock.now();
+  }
+
+  private free(): number {
+    return Math.max(0, this.m.memory - this.m.used());
+  }
+
+  private round(): void {
+    this.sample();
+    if (this.forMemory()) return;
+    const { balance: knobs } = this.p.world.scenario.knobs;
+    const nowMs = this.now();
+    if (this.m.tasks.length === 0 || nowMs - this.lastDeparture < knobs.departurePauseMs) return;
+    const self = this.self();
+    // Nodes that are not overloaded look only at the homes of their guests: balance() weighs no others then.
+    const crowded = Math.max(self.load, (self.load * self.speed) / STANDARD_SPEED) > knobs.overload;
+    const others = crowded ? this.others() : this.homes();
+    if (others.length === 0) return;
+    const state = { self, others, processes: this.processes(), nowMs, lastDepartureMs: this.lastDeparture, inFlight: this.inFlight() };
+    this.carryOut(balance(state, knobs, this.p.random));
+  }
+
+  private sample(): void {
+    const { m } = this;
+    const now = this.now();
+    m.advance(now);
+    const load = ((m.demanded - this.demanded) * 1000) / ROUND_MS / (m.factor * m.cpus);
+    this.demanded = m.demanded;
+    this.told = toldLoad(this.told, load);
+    this.local = localLoad(this.local, load);
+    for (const t of m.tasks) {
+      const used = t.cpuSeconds();
+      t.cpu = smoothShare(t.cpu, ((used - t.looked) * 1000) / ROUND_MS);
+      t.looked = used;
+    }
+  }
+
+  /** Whether something was sent away to keep memory free. */
+  private forMemory(): boolean {
+    this.again?.cancel();
+    this.again = null;
+    this.m.advance(this.now());
+    const { usher: knobs } = this.p.world.scenario.knobs;
+    const growth = this.grows();
+    const free = this.free();
+    if (this.m.tasks.length === 0 || (growth <= knobs.noise && free > 2 * lowMark(this.m.memory, knobs))) return false;
+    const state: UsherState = {
+      self: this.self(),
+      others: this.others(),
+      processes: this.processes(),
+      nowMs: this.now(),
+      growth,
+      inFlight: this.inFlight(),
+    };
+    const sent = this.carryOut(usher(state, knobs, this.p.random));
+    const next = lookAgainMs(state, knobs);
+    if (next < ROUND_MS) this.again = this.p.world.clock.after(next, () => void this.forMemory());
+    return sent;
+  }
+
+  private grows(): number {
+    const { at, free: before, growth: old } = this.memory;
+    const now = this.now();
+    const free = this.free();
+    const rate = now > at ? ((before - free) * 1000) / (now - at) : 0;
+    // As the daemon: a rise is believed at once.
+    const growth = Math.max(rate, smoothShare(old, rate));
+    this.memory = { at: now, free, growth };
+    return growth;
+  }
+
+  private carryOut(decisions: readonly Decision[]): boolean {
+    let any = false;
+    for (const { pid, to } of decisions) {
+      if (to === null) continue;
+      const task = this.m.tasks.find((t) => t.job.pid === pid);
+      if (task === undefined) continue;
+      any = true;
+      this.send(task, to);
+    }
+    return any;
+  }
+
+  private send(task: Task, to: NodeId): void {
+    const { world } = this.p;
+    const rss = task.rss();
+    this.lastDeparture = this.now();
+    const carried = world.carry(task, to - 1, () => {
+      this.moving.set(to, (this.moving.get(to) ?? 1) - 1);
+      this.sent.add(to, { tasks: 1, rss }, this.now());
+      const before = task.departures.findLast((d) => d.node === to - 1);
+      const soon = before !== undefined && this.now() - before.at < QUICK_MS;
+      task.bounces = soon ? before.bounces + 1 : 0;
+      task.since = this.now();
+    });
+    if (carried) this.moving.set(to, (this.moving.get(to) ?? 0) + 1);
+    else this.closed.set(to, this.now() + CLOSED_MS);
+  }
+
+  private inFlight(): ReadonlySet<NodeId> {
+    return new Set([...this.moving].filter(([, n]) => n > 0).map(([id]) => id));
+  }
+
+  private self(): NodeView {
+    const { cpus, speed, memory, index } = this.m;
+    const { bandwidth, rttMs } = this.p.world;
+    return {
+      id: idOf(index),
+      cpus,
+      speed,
+      load: this.local,
+      memTotal: memory,
+      memFree: this.free(),
+      ageMs: 0,
+      accepts: true,
+      bandwidth,
+      rttMs,
+    };
+  }
+
+  private others(): NodeView[] {
+    const out: NodeView[] = [];
+    for (const known of this.p.knowledge().all(this.m.index)) out.push(this.view(known));
+    return out;
+  }
+
+  private homes(): NodeView[] {
+    const homes = new Set(this.m.tasks.map((t) => t.job.home).filter((home) => home !== this.m.index));
+    return [...homes].flatMap((home) => {
+      const known = this.p.knowledge().one(this.m.index, home);
+      return known === null ? [] : [this.view(known)];
+    });
+  }
+
+  private view({ node, entry, ageMs }: Known): NodeView {
+    const { cpus, speed, load, memTotal, memFree } = entry;
+    const { bandwidth, rttMs } = this.p.world;
+    return this.sent.added({ id: idOf(node), cpus, speed, load, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs }, this.now());
+  }
+
+  private processes(): ProcessView[] {
+    const now = this.now();
+    const allowed = (node: NodeId): boolean => now >= (this.closed.get(node) ?? 0);
+    return this.m.tasks.map((t) => ({
+      pid: t.job.pid,
+      home: idOf(t.job.home),
+      cpu: t.cpu,
+      cpuMs: t.cpuSeconds() * 1000,
+      rss: t.rss(),
+      growth: t.rss() < t.job.peak ? t.job.growth * t.cpu : 0,
+      calls: t.job.calls * t.cpu,
+      sinceMoveMs: now - t.since,
+      bounces: t.bounces,
+      fixed: [],
+      allowed,
+      demand: 1,
+    }));
+  }
+}

@@ -1,0 +1,97 @@
+import { assert } from "../base/mod.ts";
+import type { NodeGroup } from "./scenario.ts";
+import type { Task } from "./task.ts";
+
+const STANDARD_SPEED = 10_000;
+/** What a node that swaps gets done, against one that does not. */
+const SWAPPING = 0.1;
+/** CPU seconds by which sums of doubles may miss. */
+const SLACK = 1e-9;
+
+/** A node: its runnable processes share its CPUs equally, none getting more than one. Event driven: between two changes all goes on evenly. */
+export class Machine {
+  readonly index: number;
+  readonly cpus: number;
+  readonly speed: number;
+  readonly memory: number;
+  /** Of the standard processor. */
+  readonly factor: number;
+  readonly tasks: Task[] = [];
+  /** CPU seconds that each process that runs here has got since the beginning. */
+  service = 0;
+  /** Process seconds so far: their difference over a time is how many wanted a CPU. */
+  demanded = 0;
+  /** Bytes that are on their way here. */
+  reserved = 0;
+  /** Its memory does not hold what runs here. */
+  swaps = false;
+  /** Until when its link is busy, sending and receiving, milliseconds. */
+  sendsUntil = 0;
+  receivesUntil = 0;
+  private at = 0;
+
+  constructor(index: number, { cpus, speed, memory }: NodeGroup) {
+    this.index = index;
+    this.cpus = cpus;
+    this.speed = speed;
+    this.memory = memory;
+    this.factor = speed / STANDARD_SPEED;
+  }
+
+  /** Runnable processes for each standard processor, now. */
+  get load(): number {
+    return this.tasks.length / (this.factor * this.cpus);
+  }
+
+  /** CPUs that one of `n` processes gets. */
+  share(n = this.tasks.length): number {
+    return n === 0 ? 0 : Math.min(1, this.cpus / n) * (this.swaps ? SWAPPING : 1);
+  }
+
+  /** Brings the figures up to a moment, milliseconds. */
+  advance(now: number): void {
+    const seconds = (now - this.at) / 1000;
+    if (seconds <= 0) return;
+    this.service += this.share() * seconds;
+    this.demanded += this.tasks.length * seconds;
+    this.at = now;
+  }
+
+  add(task: Task, now: number): void {
+    this.advance(now);
+    task.machine = this;
+    task.from = this.service;
+    task.slot = this.tasks.push(task) - 1;
+  }
+
+  remove(task: Task, now: number): void {
+    this.advance(now);
+    assert(task.machine === this && this.tasks[task.slot] === task, "a process is where it says");
+    task.settle();
+    const last = this.tasks.pop();
+    if (last !== undefined && last !== task) {
+      this.tasks[task.slot] = last;
+      last.slot = task.slot;
+    }
+    task.machine = null;
+  }
+
+  /** When the next process ends, milliseconds; Infinity when none runs. */
+  nextEnd(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const t of this.tasks) least = Math.min(least, t.left());
+    return least === Number.POSITIVE_INFINITY ? least : this.at + (Math.max(0, least) / this.share()) * 1000;
+  }
+
+  /** Those that have had all that they need. */
+  ended(): Task[] {
+    return this.tasks.filter((t) => t.left() <= SLACK).sort((a, b) => a.job.pid - b.job.pid);
+  }
+
+  /** Bytes in use, those on their way here included. */
+  used(): number {
+    let bytes = this.reserved;
+    for (const t of this.tasks) bytes += t.rss();
+    return bytes;
+  }
+}

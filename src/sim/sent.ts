@@ -1,0 +1,42 @@
+import type { NodeView } from "../balance/mod.ts";
+import type { NodeId } from "../base/mod.ts";
+import { STANDARD_SPEED } from "../load/mod.ts";
+
+/** For so long a node's own word may not count yet what has been sent there: its sample, its average, the way of the news. */
+const UNHEARD_MS = 3000;
+
+interface Sending {
+  readonly tasks: number;
+  readonly rss: number;
+  readonly at: number;
+}
+
+/** What a node has lately sent to others, which they have not told of yet: as the daemon keeps it. */
+export class Sent {
+  private readonly by = new Map<NodeId, Sending[]>();
+
+  add(node: NodeId, what: { readonly tasks: number; readonly rss: number }, at: number): void {
+    this.by.set(node, [...this.recent(node, at), { ...what, at }]);
+  }
+
+  /** A node as it will say that it is. */
+  added(node: NodeView, now: number): NodeView {
+    if (this.by.size === 0) return node;
+    const sent = this.recent(node.id, now);
+    if (sent.length === 0) {
+      this.by.delete(node.id);
+      return node;
+    }
+    const tasks = sent.reduce((sum, s) => sum + s.tasks, 0);
+    const rss = sent.reduce((sum, s) => sum + s.rss, 0);
+    return {
+      ...node,
+      load: node.load + (tasks * STANDARD_SPEED) / (node.speed * node.cpus),
+      memFree: Math.max(0, node.memFree - rss),
+    };
+  }
+
+  private recent(node: NodeId, now: number): Sending[] {
+    return (this.by.get(node) ?? []).filter((s) => now - s.at < UNHEARD_MS);
+  }
+}
