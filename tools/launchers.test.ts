@@ -95,6 +95,9 @@ test("classic names mean commands", () => {
   assert.deepEqual(run(join(bin, "mosrun"), ["-n", "2", "bc"]).argv.slice(2), ["run", "-n", "2", "bc"]);
   assert.deepEqual(run(join(bin, "migrate"), ["1:7", "home"]).argv, ["migrate", "1:7", "home"]);
   assert.deepEqual(run(join(bin, "mps"), []).argv, ["ps"]);
+  assert.deepEqual(run(join(bin, "omdiscd"), ["-i", "eth1"]).argv, ["discover", "-i", "eth1"]);
+  assert.deepEqual(run(join(bin, "setpe"), ["-off"]).argv, ["map", "-off"]);
+  assert.deepEqual(run(join(bin, "showmap"), []).argv, ["showmap"]);
   const elsewhere = join(pack.base, "mosrun");
   symlinkSync(join(bin, "tesela"), elsewhere);
   assert.deepEqual(run(elsewhere, ["x"]).argv.slice(2), ["run", "x"]);

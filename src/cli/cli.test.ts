@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -179,4 +179,48 @@ test("init makes a node, token a token, and join says what is wrong", () => {
   assert.equal(existsSync(join(second, "state/node.json")), false);
   rmSync(join(identity, "ca.key"));
   assert.equal(JSON.parse(cli(first, ["token", "--json"]).stdout).error, "E_MISSING");
+});
+
+test("a static map is written, printed and taken away again", () => {
+  using dir = new Dir();
+  assert.equal(cli(dir.path, ["showmap"]).status, 1, "no node yet");
+  cli(dir.path, ["init", "--id", "2", "--node-name", "two", "--address", "10.0.0.2"]);
+  const peers = (): string[] =>
+    (JSON.parse(readFileSync(join(dir.path, "state/peers.json"), "utf8")) as { id: number; name: string; address: string }[]).map(
+      (p) => `${p.id} ${p.name} ${p.address}`,
+    );
+  const map = "1 10.1.0.1 3 # three\n2 192.168.7.2 ALIAS\n";
+  assert.equal(cli(dir.path, ["map", "-w", "-f", "-"], map).stdout, "3 nodes are in the map\n");
+  assert.deepEqual(peers(), ["1 n1 10.1.0.1", "2 two 10.1.0.2", "3 n3 10.1.0.3"]);
+  assert.equal(cli(dir.path, ["map", "-r"]).stdout, "1 10.1.0.1 3\n2 192.168.7.2 ALIAS\n");
+  assert.match(cli(dir.path, ["showmap"]).stdout, /^This is node 2\nBASE +ADDRESS +COUNT\n +1 +10.1.0.1 +3\n +2 +192.168.7.2 +ALIAS\n$/);
+  assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "7 10.1.0.1 3\n").stderr, /this node, 2 \(two\), is not in the map/);
+  assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "x\n").stderr, /stdin:1: want ID ADDRESS RANGE/);
+  assert.equal(cli(dir.path, ["map", "-p7", "-r"]).status, 1);
+  assert.deepEqual([cli(dir.path, ["map", "-w"]).status, cli(dir.path, ["map", "-w", "-r"]).status], [2, 2]);
+  assert.equal(cli(dir.path, ["map", "-off"]).stdout, "the map is off: 1 nodes are known\n");
+  assert.deepEqual(peers(), ["2 two 10.1.0.2"]);
+});
+
+test("discovery is set up, and its settings are kept", () => {
+  using dir = new Dir();
+  const json = (...args: string[]): unknown => JSON.parse(cli(dir.path, ["discover", "--json", ...args]).stdout);
+  const off = { on: true, interfaces: null, seeds: [], ttl: 1, heard: null };
+  assert.deepEqual(json(), off);
+  assert.deepEqual(json("-i", "eth1,eth2", "-m", "3", "-s", "10.0.0.1"), {
+    on: true,
+    interfaces: ["eth1", "eth2"],
+    seeds: ["10.0.0.1"],
+    ttl: 3,
+    heard: null,
+  });
+  assert.deepEqual(json("--off", "-n"), { on: false, interfaces: ["eth1", "eth2"], seeds: ["10.0.0.1"], ttl: 3, heard: null });
+  assert.deepEqual(json("-i", "all", "-s", "none", "-m", "1"), off);
+  for (const args of [
+    ["-m", "0"],
+    ["-m", "x"],
+    ["-i", "a b"],
+    ["-s", ","],
+  ])
+    assert.equal(cli(dir.path, ["discover", ...args]).status, 2, args.join(" "));
 });

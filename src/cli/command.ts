@@ -35,6 +35,8 @@ export interface Command {
   readonly json?: boolean;
   /** Commands for its own use, not in the overview. */
   readonly hidden?: boolean;
+  /** Words of the classics that are read as others: `-off` as `--off`. */
+  readonly spellings?: Readonly<Record<string, string>>;
   readonly notes?: readonly string[];
   readonly examples?: readonly string[];
   readonly load: () => Promise<CommandModule>;

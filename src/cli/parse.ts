@@ -22,7 +22,7 @@ export function parse(command: Command, args: readonly string[]): Invocation {
   const switches = new Set<string>();
   const values = new Map<string, string[]>();
   const operands: string[] = [];
-  const rest = [...args];
+  const rest = args.map((a) => command.spellings?.[a] ?? a);
 
   const take = (option: Option, shown: string, attached: string | undefined): void => {
     if (option.lacks) throw usage(command, `${shown} needs ${option.lacks}, which this version does not have`);

@@ -13,6 +13,8 @@ export interface Peer {
 /** `node.json`: this node. */
 export interface NodeConfig extends Peer {
   readonly cluster: string;
+  /** The address was given, and stays also when the machine has none like it (a router translates it). Otherwise it follows the machine's. */
+  readonly fixed?: boolean;
 }
 
 /** As DNS labels, so that a name is good as a host name, in URLs and on the command line; a number is no name. */
@@ -23,7 +25,8 @@ export function readNodeConfig(paths: Paths): NodeConfig {
   const value = readJson(paths.nodeJson, "run `tesela init` or `tesela join` first");
   const cluster = (value as { cluster?: unknown } | null)?.cluster;
   if (typeof cluster !== "string" || cluster === "") throw wrong(paths.nodeJson, `cluster is ${JSON.stringify(cluster)}: want a name`);
-  return { ...checkPeer(paths.nodeJson, value), cluster };
+  const { fixed } = value as { fixed?: unknown };
+  return { ...checkPeer(paths.nodeJson, value), cluster, ...(fixed === true && { fixed }) };
 }
 
 /** @throws TeselaError E_CONFIG */

@@ -23,8 +23,10 @@ export {
   writePeers,
   writeWhole,
 } from "./config.ts";
+export { type Announcement, Announcer, type Heard, MAX_ADDRESSES } from "./announcement.ts";
 export { admit, type JoinRequest, readRequest, readWelcome, type Welcome } from "./enrol.ts";
 export { checkIdentity, holdsCa, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveCertificate, saveIdentity } from "./files.ts";
+export { formatMap, type MapLine, type MappedNode, nodesOfMap, parseMap, readMap } from "./map.ts";
 export { checkEntry, type Entry, MemberRecord, signEntry, type Standing, type Unsigned } from "./record.ts";
 export { readRecord, writeRecord } from "./record-file.ts";
 export { makeRequest, newKey, requestedKey } from "./request.ts";

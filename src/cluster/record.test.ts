@@ -39,6 +39,16 @@ test("what is newer counts, and what the CA did not say does not", async () => {
   ];
   for (const wrong of forged) assert.throws(() => record.merge([wrong]), isError("E_PROTOCOL"), JSON.stringify(wrong));
   assert.equal(record.refuses(1, K1), null);
+  // A bad one among good ones costs the good ones nothing; a heap of them is not worth looking at.
+  const why: string[] = [];
+  const told = (e: TeselaError): void => void why.push(e.code);
+  assert.deepEqual(
+    record.merge([forged[0], entry(5, 1, "member"), null, entry(6, 1, "member")], told).map((e) => e.id),
+    [5, 6],
+  );
+  assert.deepEqual(why, ["E_PROTOCOL", "E_CONFIG"]);
+  assert.equal(record.merge([...Array.from({ length: 100 }, () => forged[0]), entry(7, 1, "member")], told).length, 0);
+  assert.ok(why.length < 30, `${why.length}`);
 });
 
 test("records that heard the same in any order say the same", () => {

@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { MAX_NODE_ID, TeselaError } from "../base/mod.ts";
+import { MAX_NODE_ID, TeselaError, toTeselaError } from "../base/mod.ts";
 import type { ClusterCa } from "./ca.ts";
 import { checkPeer, type Peer } from "./config.ts";
 
@@ -23,6 +23,12 @@ export type Unsigned = Omit<Entry, "sig">;
 const RANK: Readonly<{ [S in Standing]: number }> = { member: 0, left: 1, removed: 2 };
 const MAX_EPOCH = 2 ** 32;
 const DSA = "ieee-p1363";
+/** A signature takes a tenth of a millisecond to find wrong. */
+const MAX_REFUSED = 16;
+
+function rethrow(e: TeselaError): never {
+  throw e;
+}
 
 /** Nothing else that the CA signs begins like this: certificates are DER. */
 function signedText(cluster: string, e: Unsigned): Buffer {
@@ -69,26 +75,35 @@ export class MemberRecord {
   }
 
   /**
-   * Takes over what is newer there.
+   * Takes over what is newer there. What is no entry, or not the CA's word, is told to `refused`, and the others are taken; after MAX_REFUSED
+   * of these the rest is not looked at.
    * @returns the entries that are new here
-   * @throws E_PROTOCOL at an entry that the CA did not sign; those before it are taken
    */
-  merge(entries: readonly unknown[]): Entry[] {
+  merge(entries: readonly unknown[], refused: (why: TeselaError) => void = rethrow): Entry[] {
     const news: Entry[] = [];
-    try {
-      for (const value of entries.slice(0, MAX_NODE_ID)) {
-        const entry = checkEntry(value);
-        const old = this.entries.get(entry.id);
-        if (old !== undefined && !isNewer(entry, old)) continue;
-        if (!this.isSigned(entry))
-          throw new TeselaError("E_PROTOCOL", `what is said of node ${entry.id} is not signed by the cluster's CA`);
+    let left = MAX_REFUSED;
+    for (const value of entries.slice(0, MAX_NODE_ID)) {
+      try {
+        const entry = this.newer(value);
+        if (entry === null) continue;
         this.entries.set(entry.id, entry);
+        this.known = null;
         news.push(entry);
+      } catch (e) {
+        refused(toTeselaError(e));
+        if (--left === 0) break;
       }
-    } finally {
-      if (news.length > 0) this.known = null;
     }
     return news;
+  }
+
+  /** Null when the entry says nothing new. @throws E_CONFIG, E_PROTOCOL */
+  private newer(value: unknown): Entry | null {
+    const entry = checkEntry(value);
+    const old = this.entries.get(entry.id);
+    if (old !== undefined && !isNewer(entry, old)) return null;
+    if (!this.isSigned(entry)) throw new TeselaError("E_PROTOCOL", `what is said of node ${entry.id} is not signed by the cluster's CA`);
+    return entry;
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { Paths } from "../base/mod.ts";
 import { ask, type Far } from "./client.ts";
 import type { Entry } from "../cluster/mod.ts";
+import type { HeardRow } from "./discovery.ts";
 import type {
   BestAsk,
   ControlAsk,
@@ -64,6 +65,9 @@ export class DaemonClient {
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });
+  }
+  discovered(): Promise<HeardRow[]> {
+    return ask(this.far, { method: "GET", path: "/discovery", timeoutMs: QUICK_MS });
   }
   remove(node: string, force: boolean): Promise<Entry> {
     return ask(this.far, { method: "POST", path: "/remove", body: { node, force }, timeoutMs: QUICK_MS });

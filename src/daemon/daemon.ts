@@ -1,11 +1,12 @@
-import { type Log, nodeId, type Paths, TeselaError } from "../base/mod.ts";
-import { type Channel, type Credentials, systemRandom } from "../io/mod.ts";
+import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import { type Channel, type Credentials, MulticastCaller, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample } from "../load/mod.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
 import { Controls } from "./controls.ts";
+import { DISCOVERY_PORT, Discovery, GROUP } from "./discovery.ts";
 import { departures } from "./departures.ts";
 import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
@@ -37,6 +38,8 @@ import type {
 const SAMPLE_MS = 1000;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
+/** A node that was found is asked for its certificate. */
+const PROVE_MS = 3000;
 /** A command becomes its program by one execve, or by few (env, a wrapper). */
 const MAX_EXECS = 8;
 const SOCKET_MODE_ALL = 0o666;
@@ -46,6 +49,8 @@ export interface DaemonOptions {
   readonly paths: Paths;
   readonly config: NodeConfig;
   readonly roster: Roster;
+  /** Calls out for others; tests of one node on a machine do not. */
+  readonly discover?: boolean;
   /** There is a new certificate for this node. */
   readonly renewed: (credentials: Credentials) => void;
   readonly version: string;
@@ -65,6 +70,7 @@ export class Daemon implements AsyncDisposable {
   private readonly levelled: Levelled;
   private readonly enrolment: Enrolment;
   private readonly belonging: Belonging;
+  private discovery: Discovery | null = null;
   private readonly policies: Policies;
   private readonly levelling: Levelling;
   private readonly controls: Controls;
@@ -119,11 +125,15 @@ export class Daemon implements AsyncDisposable {
   private async begin(): Promise<void> {
     const { paths, log } = this.o;
     const door = peerDoor(
-      (channel) => this.serve(channel),
+      (channel, from) => {
+        if (from !== null) this.discovery?.met(channel.peer, from);
+        this.serve(channel);
+      },
       (stream, about) => void this.enrolment.serve(stream, about),
       log,
     );
     this.open.use(await listenUnix(door, paths.peerSocket, SOCKET_MODE_OWNER));
+    if (this.o.discover) await this.beginDiscovery();
     this.readMembership();
     await this.tick();
     const timer = setInterval(() => void this.tick(), SAMPLE_MS);
@@ -141,6 +151,7 @@ export class Daemon implements AsyncDisposable {
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
       "POST /best": (body) => this.best(body),
       ...this.everywhere(),
+      "GET /discovery": () => Promise.resolve(this.discovery?.heard() ?? []),
       ...departures({ ...this.o, belonging: this.belonging, ps: () => this.ps() }),
     };
   }
@@ -157,6 +168,21 @@ export class Daemon implements AsyncDisposable {
     const handler = Object.hasOwn(this.everywhere(), what) ? this.everywhere()[what] : undefined;
     if (!handler) throw new TeselaError("E_USAGE", `node ${this.o.config.id} does not know '${what}'`);
     return handler(body, caller);
+  }
+
+  /** Without it the node has the peers that it knows. */
+  private async beginDiscovery(): Promise<void> {
+    const { paths, config, roster, log } = this.o;
+    try {
+      const skipped = (address: string, error: string): void => log.warn("no calls to find others from here", { address, error });
+      const caller = await MulticastCaller.open(GROUP, DISCOVERY_PORT, skipped);
+      this.open.use(caller);
+      const isUp = (id: number): boolean => this.members.list().some((m) => m.peer.id === id && m.state === "up");
+      const prove = async (at: Peer): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(PROVE_MS))).close();
+      this.discovery = new Discovery({ paths, config, roster, caller, random: systemRandom, isUp, prove, log });
+    } catch (e) {
+      log.warn("other nodes are not looked for", { error: toTeselaError(e).message });
+    }
   }
 
   private serve(channel: Channel): void {
@@ -177,6 +203,7 @@ export class Daemon implements AsyncDisposable {
     this.levelled.sample();
     this.readMembership();
     this.belonging.tick();
+    this.discovery?.tick();
     await this.askEngine();
     await this.level();
   }
@@ -245,7 +272,7 @@ export class Daemon implements AsyncDisposable {
   private async nodes(): Promise<NodeRow[]> {
     // It may have come up since the last look, and whoever asks wants to know of now.
     if (this.engineStatus === null) await this.askEngine();
-    const own = nodeRow(this.o.config, "up", this.nodeStatus());
+    const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.nodeStatus());
     return [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))].sort((a, b) => a.id - b.id);
   }
 

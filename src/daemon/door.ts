@@ -8,7 +8,11 @@ const MAX_LINE = 1 * KiB;
 const LINE_MS = 2000;
 
 /** Accepts the streams that the engine passes on to this socket: control streams of other nodes, and machines that want to join. */
-export function peerDoor(open: (channel: Channel) => void, join: (stream: Socket, about: JoinAbout) => void, log: Log): Server {
+export function peerDoor(
+  open: (channel: Channel, from: string | null) => void,
+  join: (stream: Socket, about: JoinAbout) => void,
+  log: Log,
+): Server {
   return createServer((socket) => {
     socket.on("error", (e) => log.debug("control stream", { error: e.message }));
     firstLine(socket)
@@ -17,7 +21,7 @@ export function peerDoor(open: (channel: Channel) => void, join: (stream: Socket
         const about = readJoin(line);
         if (about !== null) return join(socket, about);
         const peer = readPeer(line);
-        open(channelOver({ stream: socket, peer, alpn: ALPN.CONTROL, route: "" }));
+        open(channelOver({ stream: socket, peer, alpn: ALPN.CONTROL, route: "" }), readFrom(line));
       })
       .catch((e: unknown) => {
         log.warn("the engine passed on a stream that does not say whose it is", { error: e });
@@ -34,6 +38,12 @@ function readJoin(line: string): JoinAbout | null {
   if (typeof binding !== "string" || !/^[0-9a-f]{64}$/.test(binding))
     throw new TeselaError("E_PROTOCOL", "a joining machine's stream without its binding");
   return { binding: Buffer.from(binding, "hex"), from: String(from) };
+}
+
+/** The address that the node's connection comes from, in the line about it. */
+function readFrom(line: string): string | null {
+  const { from } = JSON.parse(line) as { from?: unknown };
+  return typeof from === "string" && from !== "" ? from.replace(/^::ffff:/, "") : null;
 }
 
 /** `{"node":2,"name":"h2","version":"0.1.0"}`; only the number is needed. */

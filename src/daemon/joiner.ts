@@ -62,12 +62,12 @@ export async function enrolWith(token: Token, wish: JoinWish): Promise<Joined> {
 }
 
 /** Makes this machine the node: `node.json` comes last, so that a half-written one is none. */
-export function settle(paths: Paths, { welcome, ca, key }: Joined): void {
+export function settle(paths: Paths, { welcome, ca, key }: Joined, fixed = false): void {
   const { node, cluster, cert, gossip, peers, record } = welcome;
   saveIdentity(paths.identity, { cluster, node: nodeId(node.id), name: node.name, ca, cert, key });
   saveGossipKey(paths.identity, gossip);
   writeRecord(paths, { cluster, all: () => record });
-  writeMembership(paths, { ...node, cluster }, peers);
+  writeMembership(paths, { ...node, cluster, ...(fixed && { fixed }) }, peers);
 }
 
 /** A node says nothing to who cannot prove a token that is open. */

@@ -44,6 +44,7 @@ async function run(log: Log): Promise<void> {
     paths,
     config,
     ...identity,
+    discover: process.env["TESELA_DISCOVER"] !== "off",
     version: VERSION,
     engine: new HttpEngine(paths),
     log,

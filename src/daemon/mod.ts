@@ -2,5 +2,7 @@
 export { type Ask, ask, type Far, isErrorShape } from "./client.ts";
 export { NODE_NAME, type NodeConfig, type Peer, readNodeConfig, readPeers } from "./config.ts";
 export { DaemonClient } from "./daemon-client.ts";
+export type { HeardRow } from "./discovery.ts";
+export { type DiscoverySettings, readDiscovery, writeDiscovery } from "./discovery-settings.ts";
 export { enrolWith, type JoinWish, type Joined, settle } from "./joiner.ts";
 export * from "./shapes.ts";

@@ -8,8 +8,9 @@ import {
   signEntry,
   type Standing,
   writeRecord,
+  writeWhole,
 } from "../cluster/mod.ts";
-import { type Peer, readPeers, writePeers } from "./config.ts";
+import { type NodeConfig, type Peer, readPeers, Watched, writePeers } from "./config.ts";
 
 /** A node that no entry is known of has some key; nobody compares that of one that is no member. */
 const NO_KEY = "A".repeat(43);
@@ -19,6 +20,8 @@ export class Roster {
   readonly record: MemberRecord;
   private readonly paths: Paths;
   private readonly log: Log;
+  private readonly file: Watched;
+  private rows: readonly Peer[] = [];
   /** Called with what is new, when it is written down. */
   onNews: (news: readonly Entry[]) => void = () => undefined;
 
@@ -26,8 +29,9 @@ export class Roster {
   constructor(paths: Paths, cluster: string, ca: string, log: Log) {
     this.paths = paths;
     this.log = log;
+    this.file = new Watched(paths.peersJson);
     this.record = readRecord(paths, cluster, ca);
-    this.apply(this.record.all(), false);
+    this.apply(this.record.all(), new Set());
   }
 
   /**
@@ -35,15 +39,12 @@ export class Roster {
    * @returns what is new here
    */
   merge(entries: readonly unknown[], from: string): Entry[] {
-    let news: Entry[] = [];
-    const before = this.record.digest;
-    try {
-      news = this.record.merge(entries);
-    } catch (e) {
-      this.log.warn("what is said of the membership is not believed", { from, error: toTeselaError(e).message });
-    }
-    if (this.record.digest === before) return [];
-    this.keep(news);
+    const known = this.known();
+    const news = this.record.merge(entries, (e) =>
+      this.log.warn("what is said of the membership is not believed", { from, error: e.message }),
+    );
+    if (news.length === 0) return [];
+    this.keep(news, known);
     return news;
   }
 
@@ -54,7 +55,8 @@ export class Roster {
     const { id, name, address, port } = node;
     const key = node.key ?? old?.key ?? NO_KEY;
     const entry = signEntry(ca, { id, name, address, port, key, standing, epoch: (old?.epoch ?? 0) + 1 });
-    this.keep(this.record.merge([entry]));
+    const known = this.known();
+    this.keep(this.record.merge([entry]), known);
     return entry;
   }
 
@@ -77,25 +79,66 @@ export class Roster {
     }
   }
 
-  private keep(news: readonly Entry[]): void {
+  /** The nodes and where they are, as `peers.json` has them. */
+  peers(): readonly Peer[] {
+    if (this.file.changed()) this.rows = this.readPeers();
+    return this.rows;
+  }
+
+  /** Nothing is known against it. */
+  mayBe(id: number): boolean {
+    return (this.record.get(id)?.standing ?? "member") === "member";
+  }
+
+  /** A node has proven where it is. */
+  found(at: Peer): void {
+    if (!this.mayBe(at.id)) return;
+    const rows = new Map(this.readPeers().map((p) => [p.id, p]));
+    rows.set(at.id, { ...at, name: this.freeName(rows.get(at.id)?.name ?? at.name, at.id, rows) });
+    this.writePeers(rows);
+  }
+
+  /** This node has another address. */
+  moved(config: NodeConfig, address: string): void {
+    const rows = new Map(this.readPeers().map((p) => [p.id, p]));
+    const { id, name, port, cluster } = config;
+    rows.set(id, { id, name, port, address });
+    this.writePeers(rows);
+    writeWhole(this.paths.nodeJson, { id, name, address, port, cluster });
+  }
+
+  private writePeers(rows: ReadonlyMap<number, Peer>): void {
+    writePeers(
+      this.paths,
+      [...rows.values()].sort((a, b) => a.id - b.id),
+    );
+  }
+
+  private known(): Set<number> {
+    return new Set(this.record.all().map((e) => e.id));
+  }
+
+  private keep(news: readonly Entry[], known: ReadonlySet<number>): void {
     writeRecord(this.paths, this.record);
     for (const { id: node, name, standing } of news)
       this.log.info(`node ${node} is a ${standing === "member" ? "member" : "former member"} now`, { node, name, standing });
-    this.apply(news, true);
+    this.apply(news, known);
     this.onNews(news);
   }
 
-  /** Rows of `peers.json` follow from entries; a row that is there may be fresher than an old entry. */
-  private apply(entries: readonly Entry[], fresh: boolean): void {
+  /**
+   * Rows of `peers.json` follow from entries. A row that is there may be fresher than an entry, unless that one takes the place of another.
+   * @param known nodes that there were entries of before
+   */
+  private apply(entries: readonly Entry[], known: ReadonlySet<number>): void {
     if (entries.length === 0) return;
     const rows = new Map(this.readPeers().map((p) => [p.id, p]));
     const before = JSON.stringify([...rows.values()]);
     for (const { id, name, address, port, standing } of entries) {
       if (standing !== "member") rows.delete(id);
-      else if (fresh || !rows.has(id)) rows.set(id, { id, name: this.freeName(name, id, rows), address, port });
+      else if (known.has(id) || !rows.has(id)) rows.set(id, { id, name: this.freeName(name, id, rows), address, port });
     }
-    const peers = [...rows.values()].sort((a, b) => a.id - b.id);
-    if (JSON.stringify(peers) !== before) writePeers(this.paths, peers);
+    if (JSON.stringify([...rows.values()]) !== before) this.writePeers(rows);
   }
 
   private readPeers(): Peer[] {

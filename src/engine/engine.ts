@@ -1,5 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity, type NodeConfig, readNodeConfig, readPeers, TokenStore, Watched } from "../cluster/mod.ts";
@@ -119,7 +119,8 @@ export class Engine implements AsyncDisposable {
         }),
         [ALPN.BULK]: channels((c) => void this.hosting.bulk(c)),
         [ALPN.CONTROL]: streams(({ stream, peer }) => {
-          this.handToDaemon(stream, { node: peer.node, name: peer.name, version: peer.version });
+          const from = stream instanceof Socket ? stream.remoteAddress : undefined;
+          this.handToDaemon(stream, { node: peer.node, name: peer.name, version: peer.version, from });
         }),
         [ALPN.JOIN]: joiners(
           () => this.tokens.any(),

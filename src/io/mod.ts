@@ -8,6 +8,7 @@ export { readDirectly } from "./direct-read.ts";
 export { CLEAR, type DatagramCounts, DatagramNetwork, MemoryDatagrams, type Weather } from "./memory-datagrams.ts";
 export { closeSoon, errorFrame, errorOf, readFirst } from "./greet.ts";
 export { MemoryNetwork, MemoryTransport, type MemoryTransportOptions } from "./memory-transport.ts";
+export { type Caller, type CallInterface, MulticastCaller } from "./multicast.ts";
 export * from "./random.ts";
 export { RESUME_LIMIT_MS, SILENCE_MS } from "./session-channel.ts";
 export { SessionTransport, type SessionOptions } from "./session-transport.ts";

@@ -35,7 +35,8 @@ export async function run(call: Invocation): Promise<number> {
   saveGossipKey(paths.identity, makeGossipKey());
   const first = signEntry(ca, { ...node, epoch: 1, standing: "member", key: certificateKeyHash(identity.cert) });
   writeRecord(paths, { cluster, all: () => [first] });
-  writeMembership(paths, { ...node, cluster }, [node]);
+  const fixed = lastValue(call, "address") !== undefined;
+  writeMembership(paths, { ...node, cluster, ...(fixed && { fixed }) }, [node]);
   if (call.json) printJson({ ...node, cluster });
   else print(`cluster '${cluster}' has its first node: ${id} (${name}) at ${node.address}:${node.port}`);
   return DONE;

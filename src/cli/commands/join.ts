@@ -22,7 +22,7 @@ export async function run(call: Invocation): Promise<number> {
     ...(name !== undefined && { name }),
     ...(address !== undefined && { address }),
   });
-  settle(paths, joined);
+  settle(paths, joined, address !== undefined);
   const { node, cluster } = joined.welcome;
   if (call.json) printJson({ ...node, cluster });
   else print(`this machine is node ${node.id} (${node.name}) of cluster '${cluster}' now`);
