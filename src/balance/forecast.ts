@@ -1,6 +1,6 @@
 import { lowMark } from "./cost.ts";
 import type { UsherKnobs } from "./knobs.ts";
-import type { BalanceState } from "./views.ts";
+import type { BalanceState, NodeView } from "./views.ts";
 
 /** What usher() looks at. */
 export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
@@ -16,6 +16,11 @@ export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
   readonly departing?: { readonly bytes: number; readonly growth: number };
 }
 
+/** What a forecast needs to know. */
+export interface MemoryState extends Pick<UsherState, "growth" | "lowMark" | "departing"> {
+  readonly self: Pick<NodeView, "memTotal" | "memFree">;
+}
+
 /** Where memory goes if nothing is done. Bytes, bytes a second. */
 export interface Forecast {
   readonly free: number;
@@ -23,7 +28,7 @@ export interface Forecast {
   readonly mark: number;
 }
 
-export function forecast(state: UsherState, k: UsherKnobs): Forecast {
+export function forecast(state: MemoryState, k: UsherKnobs): Forecast {
   const { bytes = 0, growth = 0 } = state.departing ?? {};
   return {
     free: state.self.memFree + bytes,
@@ -55,7 +60,7 @@ export const without = (f: Forecast, rss: number, growth: number): Forecast => (
 export const holds = ({ free, growth, mark }: Forecast, seconds: number): boolean => free - growth * seconds >= mark;
 
 /** Milliseconds after which to look again: a quarter of what is left, so that a fast program is met in time; at most a second. */
-export function lookAgainMs(state: UsherState, k: UsherKnobs): number {
+export function lookAgainMs(state: MemoryState, k: UsherKnobs): number {
   const left = secondsLeft(forecast(state, k), k.noise) * 1000;
   return Math.min(SLOWEST_LOOK_MS, Math.max(FASTEST_LOOK_MS, left / 4));
 }

@@ -35,6 +35,16 @@ export interface Scene {
   readonly level: boolean;
 }
 
+interface Leaving {
+  readonly to: NodeId;
+  readonly rss: number;
+  readonly growth: number;
+  readonly since: number;
+}
+
+/** So long the growth of a process that leaves is still part of what is measured of the node. */
+const GROWTH_MS = 2000;
+
 /** Carries a decision out. @throws TeselaError; the process then runs where it was */
 export type Carry = (row: EngineRow, to: NodeId) => Promise<void>;
 
@@ -59,7 +69,7 @@ export class Balancer {
   readonly decisions = new DecisionLog();
   private lastDeparture = Number.NEGATIVE_INFINITY;
   /** Moves under way, by process. */
-  private readonly moving = new Map<string, NodeId>();
+  private readonly moving = new Map<string, Leaving>();
 
   constructor(options: BalancerOptions) {
     this.o = options;
@@ -73,9 +83,9 @@ export class Balancer {
     const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
     const others = scene.others.map((node) => this.arrivals.added(node, now));
     const common = { self: scene.self, others, processes, nowMs: now };
-    const inFlight = new Set(this.moving.values());
+    const inFlight = new Set([...this.moving.values()].map(({ to }) => to));
     const { balanceKnobs = BALANCE_KNOBS, usherKnobs = USHER_KNOBS, random } = this.o;
-    const forMemory = usher({ ...common, growth: scene.memoryGrowth, inFlight }, usherKnobs, random);
+    const forMemory = usher({ ...common, growth: scene.memoryGrowth, departing: this.departing(now), inFlight }, usherKnobs, random);
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
     for (const d of urgent) this.begin(scene, d, now);
@@ -83,6 +93,17 @@ export class Balancer {
     const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, balanceKnobs, random);
     this.decisions.add(forLoad);
     for (const d of forLoad.filter(({ to }) => to !== null)) this.begin(scene, d, now);
+  }
+
+  /** What will be free, and grows no more, when the moves under way are done. */
+  private departing(now: number): { bytes: number; growth: number } {
+    let [bytes, growth] = [0, 0];
+    for (const m of this.moving.values()) {
+      bytes += m.rss;
+      // It stands still soon, and then its growth is no part any more of what is measured.
+      if (now - m.since < GROWTH_MS) growth += m.growth;
+    }
+    return { bytes, growth };
   }
 
   private view(scene: Scene, row: EngineRow, now: number): ProcessView {
@@ -109,8 +130,9 @@ export class Balancer {
     const { to } = decision;
     if (!row || to === null) return;
     this.lastDeparture = now;
-    this.moving.set(row.cpid, to);
-    const cpu = scene.figures.get(row.cpid)?.cpu ?? row.cpu;
+    const figure = scene.figures.get(row.cpid);
+    this.moving.set(row.cpid, { to, rss: row.rss, growth: Math.max(0, figure?.growth ?? 0), since: now });
+    const cpu = figure?.cpu ?? row.cpu;
     this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
     this.o
       .carry(row, to)

@@ -36,6 +36,8 @@ import type {
 } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
+/** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
+const MEMORY_MS = 200;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
 /** A node that was found is asked for its certificate. */
@@ -79,6 +81,8 @@ export class Daemon implements AsyncDisposable {
   private readonly channels = new Set<Channel>();
   private readonly open = new AsyncDisposableStack();
   private sampled: NodeSample;
+  /** A round is under way. */
+  private inRound = false;
   private engineStatus: EngineStatus | null = null;
 
   private constructor(o: DaemonOptions) {
@@ -137,6 +141,8 @@ export class Daemon implements AsyncDisposable {
     this.readMembership();
     await this.tick();
     const timer = setInterval(() => void this.tick(), SAMPLE_MS);
+    const watch = setInterval(() => void this.watchMemory(), MEMORY_MS);
+    this.open.defer(() => clearInterval(watch));
     this.open.defer(() => clearInterval(timer));
     this.open.use(await listenUnix(jsonServer(this.routes(), log), paths.teseladSocket, SOCKET_MODE_ALL));
   }
@@ -211,18 +217,27 @@ export class Daemon implements AsyncDisposable {
   /** A round of the balancer. Without an engine nothing can move. */
   private async level(): Promise<void> {
     const { engineStatus } = this;
-    if (!engineStatus) return;
+    if (!engineStatus || this.inRound) return;
+    this.inRound = true;
     try {
       const own = { ...this.nodeStatus(), local: this.sampled.local };
       this.levelling.round(await this.ownRows(), own, engineStatus.pid, performance.now());
     } catch (e) {
       this.o.log.error("a round of load levelling failed", { error: e });
+    } finally {
+      this.inRound = false;
     }
   }
 
   private sample(): NodeSample {
     const engine = this.engineStatus?.pid;
     return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid) });
+  }
+
+  /** Between the rounds: memory can run out in less than a second. */
+  private async watchMemory(): Promise<void> {
+    this.sampled = { ...this.sampled, ...this.sampler.sampleMemory() };
+    if (this.levelling.presses(this.sampled)) await this.level();
   }
 
   private async askEngine(): Promise<void> {

@@ -1,3 +1,4 @@
+import { smoothGrowth } from "../load/mod.ts";
 import type { EngineRow } from "./shapes.ts";
 
 /** How a process has fared lately, where it runs. */
@@ -50,7 +51,7 @@ function next(row: EngineRow, before: Seen | undefined, at: number): Seen {
     cpuMs,
     rss,
     cpu: smooth(before.cpu, rate(cpuMs, before.cpuMs) / 1000),
-    growth: smooth(before.growth, (rss - before.rss) / seconds),
+    growth: smoothGrowth(before.growth, (rss - before.rss) / seconds),
     calls: smooth(before.calls, rate(total, before.total)),
   };
 }

@@ -1,6 +1,7 @@
 import { type Log, type NodeId, nodeId } from "../base/mod.ts";
-import { type NodeView, place, PLACE_KNOBS } from "../balance/mod.ts";
+import { lookAgainMs, type NodeView, place, PLACE_KNOBS, USHER_KNOBS } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
+import type { NodeSample } from "../load/mod.ts";
 import { ROOT } from "./authorize.ts";
 import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -15,6 +16,8 @@ import { isSystem } from "./system.ts";
 /** Until a move has measured it: a Gbit/s network, and what a kernel and a switch take. */
 const BANDWIDTH = 100e6;
 const RTT_MS = 0.3;
+/** Memory that asks to be looked at sooner than this does not wait for the round of each second. */
+const PRESSING_MS = 1000;
 /** Bytes a second, smoothed as MOSIX does its figures. */
 const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;
 
@@ -66,6 +69,11 @@ export class Levelling {
       level: policies.level && !policies.has("quiet"),
     };
     this.balancer.round(scene, now);
+  }
+
+  /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
+  presses(memory: Pick<NodeSample, "memTotal" | "memFree" | "memGrowth">): boolean {
+    return lookAgainMs({ self: memory, growth: memory.memGrowth }, USHER_KNOBS) < PRESSING_MS;
   }
 
   /** Where a process is best placed now; without one, a program that computes and is about to begin here. */

@@ -47,6 +47,7 @@ export const PROGRAMS = {
   "files-musl": { source: "files.c", compiler: "musl", flags: ["-static"] },
   fpe: { source: "fpe.c", flags: ["-lm"] },
   group: { source: "group.c" },
+  grows: { source: "grows.c" },
   herd: { source: "herd.c" },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },

@@ -56,6 +56,7 @@ class Running implements AsyncDisposable {
 
 const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["memfill", ["16", "3"]],
+  ["grows", ["16", "500", "0"]],
   ["memfill-static", ["16", "3"]],
   ["spin", ["3"]],
   ["spin-nopie", ["3"]],

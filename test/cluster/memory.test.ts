@@ -1,0 +1,55 @@
+/** Memory ushering on real hosts: a program that outgrows its node is somewhere else before that is full. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MiB } from "../../src/base/mod.ts";
+import type { WhyMoved } from "../../src/daemon/mod.ts";
+import { program } from "../programs/build.ts";
+import { cannot, startCluster, type TestCluster } from "./harness.ts";
+
+const skip = await cannot();
+const HOST_MIB = 1024;
+const HELD_MIB = 250;
+const GROWN_MIB = 800;
+const PAGES_A_MIB = 256;
+/** Slower than a sample can miss, and as fast as a node of this size has a chance. MiB a second. */
+const RATES = [40, 200, 480];
+
+let cluster: TestCluster;
+before(async () => {
+  if (!skip) cluster = await startCluster({ n: 2, pin: true, memory: HOST_MIB * MiB, env: { TESELA_LEVEL: "on" } });
+});
+after(async () => cluster?.[Symbol.asyncDispose]());
+
+test("a program that outgrows its node moves before memory runs out, and nobody is killed", { skip, timeout: 600_000 }, async () => {
+  // Not under load levelling: it stays, and there is no room for both.
+  const holder = await cluster.spawn(1, [program("grows"), String(HELD_MIB), "1000", "3600"], { stdio: ["ignore", "ignore", "inherit"] });
+  await sleep(3000);
+  for (const rate of RATES) {
+    const grown = cluster.exec(1, ["tesela", "run", program("grows"), String(GROWN_MIB), String(rate), "2"], { timeoutMs: 300_000 });
+    let why: WhyMoved["decisions"] = [];
+    let ended = false;
+    void grown.then(() => {
+      ended = true;
+    });
+    while (!ended) {
+      await sleep(500);
+      const rows = JSON.parse((await cluster.exec(1, ["tesela", "ps", "--json"])).stdout) as { pid: number; command: string }[];
+      const row = rows.find((r) => r.command.includes("grows"));
+      const said = row && (await cluster.exec(1, ["tesela", "why", String(row.pid), "--json"]));
+      if (said?.status === 0) why = (JSON.parse(said.stdout) as WhyMoved).decisions;
+    }
+    assert.deepEqual(
+      await grown,
+      { status: 0, signal: null, stdout: `grown\n${GROWN_MIB * PAGES_A_MIB} pages\n`, stderr: "" },
+      `${rate} MiB/s`,
+    );
+    assert.ok(
+      why.some((d) => d.motive === "memory" && d.from === 1 && d.to === 2),
+      `${rate} MiB/s: ${JSON.stringify(why)}`,
+    );
+  }
+  assert.deepEqual([holder.child.exitCode, holder.child.signalCode], [null, null], "the one that stayed is alive");
+  process.kill(holder.outerPid, "SIGKILL");
+  assert.equal((await holder.ended).signal, "SIGKILL");
+});
