@@ -103,7 +103,9 @@ export class Daemon implements AsyncDisposable {
     });
     this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
     const shared = { engine: o.engine, members: this.members, policies: this.policies, log: o.log };
-    this.levelling = new Levelling({ ...shared, self: o.config, levelled: this.levelled });
+    this.levelling = this.open.use(
+      new Levelling({ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` }),
+    );
     this.controls = new Controls({ ...shared, self: o.config.id });
     this.peersFile = new Watched(o.paths.peersJson);
     this.sampled = this.sample();

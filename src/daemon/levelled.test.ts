@@ -34,3 +34,33 @@ test("remembers living processes over a restart, and forgets the others", async 
     rmSync(dir, { recursive: true });
   }
 });
+
+test("children belong to it, found at once or in time, those whose parent has ended too, and inherit the lock", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-"));
+  // The middle one ends; its child is an orphan of the same group.
+  const shell = spawn("sh", ["-c", "(sleep 1000 & echo $!); sleep 1000 & echo $!; wait"], {
+    detached: true,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    let said = "";
+    shell.stdout.on("data", (part: Buffer) => {
+      said += part.toString();
+    });
+    while (said.split("\n").length < 3) await new Promise((r) => setTimeout(r, 5));
+    const [orphan = 0, child = 0] = said.split("\n").map(Number);
+    const levelled = new Levelled(join(dir, "levelled.json"), 1);
+    assert.equal(levelled.discover(child), false, "nobody is levelled yet");
+    levelled.add(shell.pid ?? 0, true);
+    assert.equal(levelled.discover(child), true);
+    assert.ok(levelled.isLocked(child));
+    levelled.sample(0);
+    assert.deepEqual(new Set(levelled.rows().map((r) => r.pid)), new Set([shell.pid, child, orphan]));
+    assert.ok(levelled.rows().every((r) => r.lock));
+    assert.equal(levelled.discover(process.pid), false);
+    assert.equal(levelled.discover(4_000_000), false);
+  } finally {
+    process.kill(-(shell.pid ?? 0), "SIGKILL");
+    rmSync(dir, { recursive: true });
+  }
+});

@@ -16,6 +16,8 @@ interface Entry {
 
 const PPID = 4;
 const PGRP = 5;
+/** Between a process and one of its forebears. */
+const MOST_GENERATIONS = 64;
 
 /**
  * The processes that `tesela run` started here, and all that descend from them, as long as they live. Kept in a file, since teselad may
@@ -43,6 +45,26 @@ export class Levelled {
   has(pid: number): boolean {
     return this.entries.has(pid);
   }
+  get size(): number {
+    return this.entries.size;
+  }
+
+  /** Whether a process is one of them, or descends from one: then it is from now on. */
+  discover(pid: number): boolean {
+    const line: { pid: number; stat: proc.Stat }[] = [];
+    for (let at = pid; !this.entries.has(at); ) {
+      const stat = at > 1 && line.length < MOST_GENERATIONS ? statOf(at) : null;
+      if (stat === null) return false;
+      line.push({ pid: at, stat });
+      const group = Number(stat.field(PGRP));
+      at = this.entries.has(group) && group !== at ? group : Number(stat.field(PPID));
+      const known = this.entries.get(at);
+      if (!known) continue;
+      for (const one of line) this.entries.set(one.pid, { pid: one.pid, start: String(one.stat.startTime), lock: known.lock });
+    }
+    return true;
+  }
+
   isLocked(pid: number): boolean {
     return this.entries.get(pid)?.lock ?? false;
   }

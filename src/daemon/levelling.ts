@@ -1,15 +1,16 @@
-import { type Log, type NodeId, nodeId } from "../base/mod.ts";
+import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
 import { lookAgainMs, type NodeView, place, PLACE_KNOBS, USHER_KNOBS } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
 import { ROOT } from "./authorize.ts";
 import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
+import { ExecPlacement } from "./exec-placement.ts";
 import { Figures } from "./figures.ts";
 import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
 import type { NodeStatus } from "./peer.ts";
-import type { Policies } from "./policies.ts";
+import type { Flag, Policies } from "./policies.ts";
 import type { EngineRow } from "./shapes.ts";
 import { isSystem } from "./system.ts";
 
@@ -29,6 +30,8 @@ export interface LevellingParts {
   readonly policies: Policies;
   readonly log: Log;
   readonly random?: Random;
+  /** Where is kept what executables usually do. */
+  readonly habitsFile: string;
 }
 
 /** What a node says of itself for its own decisions, beside what it tells the others. */
@@ -42,6 +45,8 @@ export class Levelling {
   readonly balancer: Balancer;
   private readonly p: LevellingParts;
   private readonly figures = new Figures();
+  readonly placement: ExecPlacement;
+  private own: OwnFigures | null = null;
   private memory: { at: number; free: number; growth: number } | null = null;
 
   constructor(parts: LevellingParts) {
@@ -52,11 +57,29 @@ export class Levelling {
       random: parts.random ?? systemRandom,
       log: parts.log,
     });
+    const { self, levelled, policies, log, random = systemRandom, engine } = parts;
+    this.placement = new ExecPlacement({
+      ...{ self: self.id, levelled, random, log, habitsFile: parts.habitsFile },
+      view: () => this.view(),
+      open: () => this.own !== null && policies.level && !["stay", "lstay", "quiet"].some((f) => policies.has(f as Flag)),
+      send: async (pid, to) => void (await engine.migrate({ pid, target: to, uid: ROOT })),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.placement[Symbol.dispose]();
+  }
+
+  private view(): { self: NodeView; others: NodeView[] } {
+    if (!this.own) throw new TeselaError("E_INTERNAL", "a program is placed before the node knows itself");
+    return { self: { ...viewOf(this.p.self.id, this.own), load: this.own.local }, others: this.others() };
   }
 
   /** @param rows what the engine and /proc say of the processes of this node, and of its guests */
   round(rows: readonly EngineRow[], own: OwnFigures, enginePid: number, now: number): void {
     const { self, levelled, policies } = this.p;
+    this.own = own;
+    this.placement.tick(rows, now);
     const here = rows.filter((r) => r.node === self.id && (r.role === "guest" || levelled.has(r.pid)));
     const scene: Scene = {
       self: { ...viewOf(self.id, own), load: own.local },

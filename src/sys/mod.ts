@@ -1,4 +1,5 @@
 export * from "./error.ts";
+export * from "./exec-watch.ts";
 export * from "./fanotify.ts";
 export * from "./fd.ts";
 export { giveBackMemory } from "./footprint.unsafe.ts";

@@ -1,7 +1,11 @@
 /** Load levelling on real hosts: jobs spread by themselves, and the owner of each node has the last word. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { writeProject } from "../../bench/project.ts";
 import type { Controlled, ProcessRow, WhyMoved } from "../../src/daemon/mod.ts";
 import { cannot, type Done, startCluster, type TestCluster } from "./harness.ts";
 
@@ -95,4 +99,29 @@ test("a node that expels its guests is empty, and takes none; one that brings it
   const refused = await cluster.exec(1, ["tesela", "ctl", "dance"]);
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /'dance': want one of stay nostay/);
+});
+
+test("a make of many compilers uses other nodes as well, and builds the same", { skip, timeout: 600_000 }, async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "tesela-make-"));
+  try {
+    writeProject(cwd, { files: 16, functions: 120, flags: "-O2" });
+    const build = async (...before: string[]): Promise<string> => {
+      await cluster.output(1, ["make", "-s", "clean"], { cwd });
+      const [file = "make", ...args] = [...before, "make", "-s", "-j6", "CC=gcc"];
+      const done = await cluster.exec(1, [file, ...args], { cwd, timeoutMs: 300_000 });
+      assert.deepEqual([done.status, done.stderr], [0, ""]);
+      return await cluster.output(1, ["sh", "-c", "cat *.o program | sha256sum"], { cwd });
+    };
+    const want = await build();
+    // The first one learns what a compiler takes.
+    for (let i = 0; i < 2; i++) assert.equal(await build("tesela", "run"), want);
+    const engine = await cluster.output(1, ["cat", "/var/log/tesela/tesela-engine.log"]);
+    const away = new Set(engine.split("\n").flatMap((line) => (line.includes('"message":"moved"') ? [/"to":(\d+)/.exec(line)?.[1]] : [])));
+    assert.ok(away.has("2") && away.has("3"));
+    const habits = new Map(JSON.parse(await cluster.output(1, ["cat", "/var/lib/tesela/habits.json"])) as [string, { cpu: number }][]);
+    const of = (name: string): number => [...habits].find(([path]) => path.endsWith(name))?.[1].cpu ?? Number.NaN;
+    assert.ok(of("/cc1") > of("/as"), "a compiler is worth sending, an assembler is not");
+  } finally {
+    rmSync(cwd, { recursive: true, force: true });
+  }
 });

@@ -1,0 +1,201 @@
+import { readFileSync } from "node:fs";
+import { type Log, type NodeId, nodeId, PAGE } from "../base/mod.ts";
+import { type NodeView, place, PLACE_KNOBS } from "../balance/mod.ts";
+import type { Random } from "../io/mod.ts";
+import { ExecWatch, proc } from "../sys/mod.ts";
+import { STANDARD_SPEED, toldLoad } from "../load/mod.ts";
+import { Habits } from "./habits.ts";
+import type { Levelled } from "./levelled.ts";
+import { type Look, Programs } from "./programs.ts";
+import type { EngineRow } from "./shapes.ts";
+
+/** How often it is asked which programs have begun: a program waits for nobody, so later is only less gain. */
+const TAKE_MS = 5;
+/** How often running ones are looked at: what one has used in its last moments is not learnt. */
+const LOOK_MS = 100;
+/** A program that usually takes less CPU time than this many seconds is not worth a move. */
+export const WORTH_SECONDS = 0.25;
+/** What a call that goes home costs it, in seconds. */
+const CALL_SECONDS = 0.0003;
+/** One in so many stays at home though it is worth sending, so that what it takes is measured again. */
+const STAYS_ONE_IN = 16;
+/** Nodes take their averages once a second; rounds may follow one another faster. */
+const SAMPLE_MS = 900;
+
+export interface PlacementParts {
+  readonly self: number;
+  readonly levelled: Levelled;
+  readonly random: Random;
+  readonly log: Log;
+  readonly habitsFile: string;
+  /** The node and the others, as they are known now. */
+  readonly view: () => { readonly self: NodeView; readonly others: readonly NodeView[] };
+  /** Whether programs may be sent away now. */
+  readonly open: () => boolean;
+  /** Moves a process that has just become a program. @throws TeselaError */
+  readonly send: (pid: number, to: NodeId) => Promise<void>;
+}
+
+/**
+ * Sends programs to other nodes as they begin, where their habit says that it pays: so `make -j` uses all nodes though each compiler lives
+ * a second only. The kernel tells of every exec (src/sys/exec-watch.ts); nobody waits for an answer.
+ */
+export class ExecPlacement implements Disposable {
+  private readonly p: PlacementParts;
+  private readonly habits: Habits;
+  private readonly programs: Programs;
+  private watch: ExecWatch | null = null;
+  private lame = false;
+  private lookedAt = 0;
+  private averagedAt = Number.NEGATIVE_INFINITY;
+  private away: ReadonlyMap<number, EngineRow> = new Map();
+  /** What of each node's told load is our own programs, averaged as that node does. */
+  private readonly ours = new Map<number, number>();
+
+  constructor(parts: PlacementParts) {
+    this.p = parts;
+    this.habits = new Habits(parts.habitsFile);
+    this.programs = new Programs(this.habits);
+    const timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
+    this.timer = timer;
+  }
+  private readonly timer: NodeJS.Timeout;
+
+  /** In each round. @param rows what the engine says of own processes; @param now milliseconds of a clock that never steps back */
+  tick(rows: readonly EngineRow[], now: number): void {
+    this.away = new Map(rows.filter((r) => r.role === "home" && r.node !== this.p.self).map((r) => [r.pid, r]));
+    this.guarded(() => this.openOrClose());
+    if (now - this.averagedAt < SAMPLE_MS) return;
+    this.averagedAt = now;
+    for (const { id, cpus, speed } of this.p.view().others) {
+      const load = (this.programs.countHeavy(id) * STANDARD_SPEED) / (speed * cpus);
+      this.ours.set(id, toldLoad(this.ours.get(id) ?? 0, load));
+    }
+    this.habits.save();
+  }
+
+  /** Nobody is watched while nothing can be sent. */
+  private openOrClose(): void {
+    const wanted = this.p.levelled.size > 0 && this.p.open();
+    if (wanted === (this.watch !== null) || this.lame) return;
+    if (!wanted) {
+      this.watch?.[Symbol.dispose]();
+      this.watch = null;
+      return;
+    }
+    const watch = new ExecWatch();
+    for (const path of mountsWithPrograms(readFileSync("/proc/self/mountinfo", "utf8"))) {
+      try {
+        watch.addMount(path);
+      } catch (e) {
+        this.p.log.debug("a mount is not watched for programs that begin", { path, error: String(e) });
+      }
+    }
+    this.watch = watch;
+  }
+
+  private guarded(work: () => void): void {
+    try {
+      work();
+    } catch (e) {
+      // Without the right, or on a kernel that cannot: programs then begin at home, and may move later.
+      if (!this.lame) this.p.log.info("programs are not placed as they begin", { error: String(e) });
+      this.lame = true;
+      this.watch?.[Symbol.dispose]();
+      this.watch = null;
+    }
+  }
+
+  private take(): void {
+    if (!this.watch) return;
+    for (const { pid, path } of this.watch.take()) this.begins(pid, path);
+    const now = performance.now();
+    if (now - this.lookedAt < LOOK_MS) return;
+    this.lookedAt = now;
+    this.programs.look((pid) => this.look(pid));
+  }
+
+  private begins(pid: number, path: string): void {
+    const { levelled, log } = this.p;
+    // Its loader is opened to be executed, too.
+    if (pid <= 0 || isLoader(path) || !levelled.discover(pid)) return;
+    const look = this.look(pid);
+    if (!look) return;
+    const { to, heavy } = this.choose(pid, path);
+    this.programs.begin({ pid, start: look.start, path, before: look.cpuMs, cpuMs: 0, rss: 0, calls: null, node: to, heavy });
+    if (to === null) return;
+    this.p.send(pid, to).catch((e: unknown) => {
+      log.debug("a program begins at home after all", { pid, path, error: String(e) });
+      const program = this.programs.get(pid);
+      if (program?.path === path) this.programs.begin({ ...program, node: null });
+    });
+  }
+
+  private choose(pid: number, path: string): { to: NodeId | null; heavy: boolean } {
+    const habit = this.habits.of(path);
+    const heavy = habit !== null && habit.cpu >= WORTH_SECONDS;
+    const pays = heavy && habit.cpu - (habit.calls ?? 0) * CALL_SECONDS >= WORTH_SECONDS;
+    if (!pays || this.p.levelled.isLocked(pid) || this.p.random.int(STAYS_ONE_IN) === 0) return { to: null, heavy };
+    const { self, others } = this.p.view();
+    const here = this.programs.countHeavy(null);
+    const state = {
+      self: { ...self, load: (here * STANDARD_SPEED) / (self.speed * self.cpus) },
+      others: others.map((n) => this.withoutOurs(n)),
+      inFlight: new Set<NodeId>(),
+    };
+    return { to: place(state, { cpu: 1, rss: habit.rss, home: nodeId(this.p.self) }, PLACE_KNOBS, this.p.random), heavy };
+  }
+
+  /** What others told of themselves counts our programs of the last seconds: in their place those count that run there now. */
+  private withoutOurs(n: NodeView): NodeView {
+    const foreign = Math.max(0, n.load - (this.ours.get(n.id) ?? 0));
+    return { ...n, load: foreign + (this.programs.countHeavy(n.id) * STANDARD_SPEED) / (n.speed * n.cpus) };
+  }
+
+  private look(pid: number): Look | null {
+    try {
+      const stat = proc.readStat(pid);
+      if (stat.state === "Z") return null;
+      const start = String(stat.startTime);
+      const away = this.away.get(pid);
+      if (away) return { start, cpuMs: away.cpuMs ?? 0, rss: away.rss, calls: away.calls ?? 0 };
+      return { start, cpuMs: (stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND, rss: stat.rssPages * PAGE, calls: null };
+    } catch (e) {
+      if (["ENOENT", "ESRCH"].includes((e as NodeJS.ErrnoException).code ?? "")) return null;
+      throw e;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.timer);
+    this.watch?.[Symbol.dispose]();
+  }
+}
+
+const isLoader = (path: string): boolean => /\/ld(-linux[^/]*|-musl[^/]*|-[\d.]+)\.so[^/]*$/.test(path);
+
+/** File systems that programs are run from. What the kernel makes up holds none. */
+const NONE: ReadonlySet<string> = new Set([
+  "proc",
+  "sysfs",
+  "devpts",
+  "cgroup",
+  "cgroup2",
+  "mqueue",
+  "devtmpfs",
+  "securityfs",
+  "debugfs",
+  "tracefs",
+  "bpf",
+]);
+
+/** Mount points of a mountinfo text (proc_pid_mountinfo(5)) on which programs may lie. */
+export function mountsWithPrograms(text: string): string[] {
+  return text.split("\n").flatMap((line) => {
+    const fields = line.split(" ");
+    const [path, options, type] = [fields[4], fields[5], fields[fields.indexOf("-") + 1]];
+    if (path === undefined || options === undefined || type === undefined || NONE.has(type) || options.split(",").includes("noexec"))
+      return [];
+    return [path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))];
+  });
+}
