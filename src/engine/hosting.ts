@@ -21,7 +21,7 @@ import { offerOf } from "./guest-offer.ts";
 import { guestView } from "./guest-view.ts";
 import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
-import { acceptable, type NodeFacts, roomFor } from "./node-facts.ts";
+import { acceptable, type NodeFacts, roomFor, takesGuests } from "./node-facts.ts";
 import { giveBackSoon } from "./spare-memory.ts";
 import { usageOf } from "./rows.ts";
 import { siginfoOf } from "./signals.ts";
@@ -318,6 +318,7 @@ export class Hosting {
     const from = p.from === undefined ? home : numberOf(p, "from");
     const list = Array.isArray(p.processes) ? (p.processes as Params[]) : [];
     if (list.length === 0) throw new TeselaError("E_PROTOCOL", "nobody is named who shall run");
+    takesGuests(this.parts.facts);
     const all = list.map((one) => {
       const ticket = numberOf(one, "ticket");
       const here = this.arrived.get(arrivalKey(home, ticket, from));

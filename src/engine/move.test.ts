@@ -102,6 +102,20 @@ test("a move that fails at any point leaves the process whole where it was", opt
   assert.equal(FAULT_POINTS.length, 11, "this test knows all points");
 });
 
+test("a node that comes to take no guests in the middle of a move has none afterwards", options, async () => {
+  await using n = await TestNodes.start(2);
+  using busy = await TestProgram.start(n.tracees, program("busy"), "200");
+  n.node(1).faults.arm("go", "wait", 100);
+  const move = n.home.migrate(busy.pid, 2);
+  const refused = assert.rejects(move, (e) => toTeselaError(e).code === "E_REFUSED");
+  while (n.node(1).faults.reached !== "go") await sleep(1);
+  n.node(2).facts.blocked = true;
+  await refused;
+  assert.equal(n.node(2).hosting.count, 0);
+  busy.signal(SIGTERM);
+  assert.match(await busy.end(), /status 0\n$/);
+});
+
 test("a sleep goes on where a failed freeze met it", options, async () => {
   await using n = await TestNodes.start(2);
   using sleeper = await TestProgram.start(n.tracees, "sh -c 'echo ready; exec sleep 2'");

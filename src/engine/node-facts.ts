@@ -42,9 +42,17 @@ interface Room {
   readonly memory: number;
 }
 
+/**
+ * Asked at the offer, and again before a guest begins: whoever has told the node to take none and sends its guests away sees all of them.
+ * @throws TeselaError E_REFUSED
+ */
+export function takesGuests({ blocked, node }: NodeFacts): void {
+  if (blocked) throw new TeselaError("E_REFUSED", `node ${node} takes no guests`, { node });
+}
+
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
 export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): void {
-  if (facts.blocked) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no guests`, { node: facts.node });
+  takesGuests(facts);
   if (!room.process) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests`, { reasons: ["guest_limit"] });
   if (offer.boot !== facts.boot && !canShiftClocks()) {
     throw new TeselaError("E_CANTMOVE", `node ${facts.node} has other monotonic clocks and no time namespaces`, {

@@ -12,7 +12,7 @@ import { Deputy } from "./deputy.ts";
 import { Home } from "./home.ts";
 import { HomeProcess } from "./home-process.ts";
 import { Hosting } from "./hosting.ts";
-import { readNodeFacts } from "./node-facts.ts";
+import { type NodeFacts, readNodeFacts } from "./node-facts.ts";
 import { seizeAndFreeze } from "./seize.ts";
 import { readsSignals } from "./signals-at-home.ts";
 import { Zygote } from "./zygote.ts";
@@ -137,6 +137,7 @@ export interface TestNode {
   readonly id: NodeId;
   readonly hosting: Hosting;
   readonly transport: MemoryTransport;
+  readonly facts: NodeFacts;
   readonly faults: Faults;
   /** Engines' links that others have opened. */
   readonly links: Channel[];
@@ -186,7 +187,7 @@ export class TestNodes implements AsyncDisposable {
     const zygote = this.stack.use(Zygote.start(tracees, `${dir}/empty`, log));
     const hosting = new Hosting({ ...shared, peers: () => this.addresses, zygote, cache: this.stack.use(new FileCache()) });
     const links: Channel[] = [];
-    const node: TestNode = { id, hosting, transport, faults, links, gate: Promise.resolve() };
+    const node: TestNode = { id, hosting, transport, facts, faults, links, gate: Promise.resolve() };
     const listener = await transport.listen({
       [ALPN.ENGINE]: channels((c) => {
         links.push(c);
