@@ -204,6 +204,25 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/join.ts"),
   },
   {
+    name: "up",
+    classic: [],
+    summary: "make other machines nodes over ssh: copies Tesela there, joins and starts it",
+    forms: ["[options] HOST..."],
+    operands: [1, ANY],
+    json: true,
+    options: [
+      { long: "dir", value: "DIR", help: "where it goes there: /opt/tesela unless given" },
+      { long: "ssh", value: "COMMAND", help: "instead of ssh: 'ssh -p 2222 -i KEY'" },
+      { long: "address", value: "IP", help: "where they reach this node, when that is not where the others do" },
+    ],
+    notes: [
+      "It works on nodes that hold the CA key: where 'tesela init' ran. HOST is what ssh takes; the user there has to be root.",
+      "A machine that has this version already is only joined. What goes wrong with one does not keep the others back.",
+    ],
+    examples: ["tesela up root@10.0.0.2 root@10.0.0.3"],
+    load: () => import("./commands/up.ts"),
+  },
+  {
     name: "leave",
     classic: [],
     summary: "take this machine out of its cluster",
