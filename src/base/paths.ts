@@ -2,6 +2,8 @@ import { TeselaError } from "./errors.ts";
 
 /** TCP port of a node's one listener, as openMosix's migration port. */
 export const DEFAULT_PORT = 4660;
+/** UDP port of its gossip, as openMosix's information port. */
+export const DEFAULT_GOSSIP_PORT = 5428;
 /** sizeof(sun_path) less its closing NUL, unix(7). */
 export const MAX_SOCKET_PATH = 107;
 

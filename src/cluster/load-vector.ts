@@ -77,12 +77,14 @@ export class LoadVector {
   /** Its own entry and `most - 1` random ones of the freshest half. Lets go of old ones. */
   pick(most: number): LoadItem[] {
     const now = this.clock.now();
+    const me = this.kept.get(this.self);
+    const own: LoadItem[] = me === undefined ? [] : [{ id: this.self, life: me.life, seq: me.seq, ageMs: now - me.born, entry: me.entry }];
+    if (most <= own.length) return own.slice(0, most);
     const others: LoadItem[] = [];
-    const own: LoadItem[] = [];
     for (const [id, k] of this.kept) {
       const ageMs = now - k.born;
-      if (id === this.self) own.push({ id, life: k.life, seq: k.seq, ageMs, entry: k.entry });
-      else if (ageMs > this.maxAgeMs) this.kept.delete(id);
+      if (id === this.self) continue;
+      if (ageMs > this.maxAgeMs) this.kept.delete(id);
       else others.push({ id, life: k.life, seq: k.seq, ageMs, entry: k.entry });
     }
     others.sort((a, b) => a.ageMs - b.ageMs);

@@ -90,6 +90,8 @@ export class Membership implements Disposable {
   private leaving = false;
   private readonly members = new Map<number, Member>();
   private readonly banned = new Set<number>();
+  /** Whose place is known from elsewhere. */
+  private readonly placed = new Set<number>();
   private readonly live: LiveSet;
   private readonly dead: LiveSet;
   private readonly rumours = new Rumours();
@@ -128,6 +130,7 @@ export class Membership implements Disposable {
       send: (to, type, seq, about = 0) => this.send(to, type, seq, about),
       failed: (id) => this.failed(id),
     });
+    this.takeOwn();
     this.setSeeds(o.seeds ?? []);
     this.tell(this.own());
     this.repeat(knobs.gossipMs, () => this.gossip());
@@ -152,7 +155,10 @@ export class Membership implements Disposable {
     return this.members.has(id) ? this.view(id) : null;
   }
 
-  /** Nodes that belong to the cluster, whether heard of or not. Those that are known keep what is known of them. */
+  /**
+   * Nodes that belong to the cluster, whether heard of or not. Those that are known keep what is known of them; where they are is as it is said here, and
+   * no rumour changes it.
+   */
   setSeeds(seeds: readonly Contact[]): void {
     for (const { id, name, address, port, gossip } of seeds) {
       if (id === this.self.id) continue;
@@ -160,13 +166,15 @@ export class Membership implements Disposable {
       const where = { name, address, port, gossip };
       const m = this.members.get(id);
       if (m === undefined) this.add(id, where, "down", 0, 0);
-      else if (m.state === "down" || m.state === "left") m.where = where;
+      else m.where = where;
+      this.placed.add(id);
     }
   }
 
   /** It is no member any more: it is neither listed nor listened to until it is a seed again. */
   remove(id: number): void {
     this.banned.add(id);
+    this.placed.delete(id);
     this.members.get(id)?.suspicion?.[Symbol.dispose]();
     this.members.delete(id);
     this.sorted = null;
@@ -297,7 +305,7 @@ export class Membership implements Disposable {
     const restarted = isLive(was) && r.state === "up" && r.life !== m.life;
     m.suspicion?.[Symbol.dispose]();
     m.suspicion = null;
-    Object.assign(m, { state: r.state, incarnation: r.incarnation, life: r.life, where: r.where ?? m.where });
+    Object.assign(m, { state: r.state, incarnation: r.incarnation, life: r.life, where: this.placed.has(r.id) ? m.where : (r.where ?? m.where) });
     if (was !== r.state || restarted) m.since = this.o.clock.now();
     this.place(r.id, m.state);
     if (m.state === "suspect") m.suspicion = this.suspect(r, m);
@@ -344,11 +352,16 @@ export class Membership implements Disposable {
     for (const id of this.live.draw(fanout)) this.send(id, "news", 0);
   }
 
-  private tellLoad(): void {
+  /** Tells its load now, and some members of it: something has changed that is not to wait. */
+  tellLoad(): void {
+    this.takeOwn();
+    for (const id of this.live.draw(this.knobs.loadFanout)) this.send(id, "news", 0, 0, [], true);
+  }
+
+  private takeOwn(): void {
     const entry = this.o.entry();
     if (entry === null) this.vector.forget(this.self.id);
     else this.vector.setOwn(entry);
-    for (const id of this.live.draw(this.knobs.loadFanout)) this.send(id, "news", 0, 0, [], true);
   }
 
   /** Nobody else would find out that a network is whole again. */
@@ -406,7 +419,9 @@ export class Membership implements Disposable {
       .pick(load ? left / 2 : left, times, member?.state === "up")
       .filter((r) => (r.id !== to || r.state !== "up") && !certain.some((c) => c.id === r.id));
     left -= news.reduce((n, r) => n + rumourBytes(r), 0);
-    const loads = load ? this.vector.pick(Math.floor(left / LOAD_BYTES)) : [];
+    // Whoever is in touch anyway hears at once how busy the other is.
+    const most = load ? Math.floor(left / LOAD_BYTES) : Math.min(1, Math.floor(left / LOAD_BYTES));
+    const loads = most > 0 ? this.vector.pick(most) : [];
     this.put(to, { type, seq, about, rumours: [...certain, ...news], loads });
   }
 

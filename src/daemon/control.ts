@@ -117,9 +117,11 @@ export class ChannelPeer implements PeerControl {
   private seq = 0;
   /** Why there will be no more answers. */
   private ended: unknown = null;
+  readonly closed: Promise<unknown>;
 
   constructor(channel: Channel) {
     this.channel = channel;
+    this.closed = channel.closed;
     channel.onMessage((m) => this.receive(m));
     channel.closed.then((reason) =>
       this.rejectAll(reason ?? new TeselaError("E_LINK", `node ${channel.peer.node} closed its control stream`)),

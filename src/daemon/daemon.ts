@@ -1,5 +1,6 @@
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
-import { type Channel, type Credentials, MulticastCaller, systemRandom } from "../io/mod.ts";
+import type { Keyring } from "../cluster/mod.ts";
+import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample } from "../load/mod.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
@@ -11,6 +12,7 @@ import { departures } from "./departures.ts";
 import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
+import { Gossip } from "./gossip.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import { Levelled } from "./levelled.ts";
 import { Levelling } from "./levelling.ts";
@@ -58,6 +60,9 @@ export interface DaemonOptions {
   readonly version: string;
   readonly engine: EngineClient;
   readonly dial: DialPeer;
+  readonly keys: Keyring;
+  /** Bound to the gossip port; ends with the daemon. */
+  readonly datagrams: Datagrams;
   readonly log: Log;
   /** Whether processes move by themselves as long as nobody has said: they do unless given. */
   readonly level?: boolean;
@@ -67,6 +72,8 @@ export interface DaemonOptions {
 export class Daemon implements AsyncDisposable {
   private readonly o: DaemonOptions;
   private readonly started = performance.now();
+  /** Who is there and how busy, for whoever decides. */
+  readonly gossip: Gossip;
   private readonly members: Members;
   private readonly moves: Moves;
   private readonly levelled: Levelled;
@@ -87,7 +94,10 @@ export class Daemon implements AsyncDisposable {
 
   private constructor(o: DaemonOptions) {
     this.o = o;
-    this.members = this.open.use(new Members(o.config.id, o.dial, o.log));
+    this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
+    this.sampled = this.sample();
+    this.gossip = this.open.use(this.begunGossip());
+    this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
     this.moves = new Moves(o.config, this.members, o.engine);
     this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
     const { paths, roster, log } = o;
@@ -101,14 +111,12 @@ export class Daemon implements AsyncDisposable {
       renewed: o.renewed,
       log,
     });
-    this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
     const shared = { engine: o.engine, members: this.members, policies: this.policies, log: o.log };
     this.levelling = this.open.use(
       new Levelling({ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` }),
     );
     this.controls = new Controls({ ...shared, self: o.config.id });
     this.peersFile = new Watched(o.paths.peersJson);
-    this.sampled = this.sample();
   }
 
   /** Resolves when both sockets answer. */
@@ -140,7 +148,8 @@ export class Daemon implements AsyncDisposable {
     );
     this.open.use(await listenUnix(door, paths.peerSocket, SOCKET_MODE_OWNER));
     if (this.o.discover) await this.beginDiscovery();
-    this.readMembership();
+    // The first that the others hear of this node is to be of the engine too.
+    await this.askEngine();
     await this.tick();
     const timer = setInterval(() => void this.tick(), SAMPLE_MS);
     const watch = setInterval(() => void this.watchMemory(), MEMORY_MS);
@@ -206,6 +215,12 @@ export class Daemon implements AsyncDisposable {
     serveControl(channel, service);
   }
 
+  private begunGossip(): Gossip {
+    const { config: self, keys, datagrams, roster, log } = this.o;
+    const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
+    return new Gossip({ self, keys, datagrams, status: () => this.nodeStatus(), admits, lost: (id) => this.members.lost(id), log });
+  }
+
   private async tick(): Promise<void> {
     this.sampled = this.sample();
     this.levelled.sample();
@@ -246,10 +261,12 @@ export class Daemon implements AsyncDisposable {
     const before = this.engineStatus;
     try {
       this.engineStatus = await this.o.engine.status();
+      if (before === null) this.gossip.tell();
       if (this.engineStatus.pid !== before?.pid) await this.controls.tellEngine();
     } catch (e) {
       if (this.engineStatus !== null) this.o.log.warn("the engine does not answer", { error: (e as Error).message });
       this.engineStatus = null;
+      if (before !== null) this.gossip.tell();
     }
   }
 

@@ -1,11 +1,12 @@
 /** teselad: the control plane of a node. Started by its launcher, stopped by SIGTERM or SIGINT; tells on stderr what it does. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
-import { loadIdentity } from "../cluster/mod.ts";
+import { loadGossipKeys, loadIdentity } from "../cluster/mod.ts";
 import { ALPN, TlsTransport } from "../io/mod.ts";
 import { type NodeConfig, readNodeConfig } from "./config.ts";
 import { ChannelPeer } from "./control.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
+import { openGossip } from "./gossip.ts";
 import { HttpEngine } from "./engine-client.ts";
 import type { DialPeer } from "./peer.ts";
 import { Roster } from "./roster.ts";
@@ -47,6 +48,8 @@ async function run(log: Log): Promise<void> {
     discover: process.env["TESELA_DISCOVER"] !== "off",
     version: VERSION,
     engine: new HttpEngine(paths),
+    keys: loadGossipKeys(paths.identity),
+    datagrams: await openGossip(config),
     log,
     level: levelByDefault(),
   });

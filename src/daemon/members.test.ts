@@ -1,86 +1,129 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Log, TeselaError } from "../base/mod.ts";
+import { TeselaError } from "../base/mod.ts";
 import { Members } from "./members.ts";
-import { strangeToAll } from "./test-peers.ts";
-import type { NodeStatus, PeerControl } from "./peer.ts";
+import type { PeerControl } from "./peer.ts";
+import type { NodeState } from "./shapes.ts";
+import { FakeWatcher, fakePeer } from "./test-members.ts";
 
-const quiet = new Log({ level: "error" });
-const status: NodeStatus = { cpus: 2, speed: 10_000, load: 0.5, memTotal: 8, memFree: 4, guests: 1, away: 0, flags: [] };
-const times = { intervalMs: 10, answerMs: 30, dialMs: 30 };
+const ROOT = { uid: 0, gid: 0, via: null };
 const peer = (id: number, port = 4660) => ({ id, name: `h${id}`, address: "10.0.0.1", port });
+const link = (e: unknown): boolean => e instanceof TeselaError && e.code === "E_LINK";
 
-async function until(what: string, yes: () => boolean): Promise<void> {
-  const end = Date.now() + 5000;
-  while (!yes()) {
-    if (Date.now() > end) assert.fail(`never: ${what}`);
-    await new Promise((r) => setTimeout(r, 3));
+/** Members 2 and 3 of node 1, and what is dialled. */
+class World {
+  readonly watcher = new FakeWatcher();
+  readonly dialled: string[] = [];
+  readonly streams: { readonly control: PeerControl; readonly close: () => void }[] = [];
+  answer: (signal: AbortSignal | undefined) => Promise<unknown> = () => Promise.resolve("fine");
+  refuses = false;
+  readonly members: Members;
+
+  constructor(idleMs = 10_000) {
+    this.members = new Members(1, (p) => this.dial(p), this.watcher, { dialMs: 1000, idleMs });
+    this.members.set([peer(1), peer(2), peer(3)]);
+    this.set(2, "up");
+    this.set(3, "up");
+  }
+  set(id: number, state: NodeState): void {
+    this.watcher.states.set(id, state);
+  }
+  /** Streams that are open. */
+  get open(): number {
+    return this.streams.length;
+  }
+  ask(id: number): Promise<unknown> {
+    return this.members.control(id).question("x", null, ROOT);
+  }
+  private dial(p: { id: number; port: number }): Promise<PeerControl> {
+    this.dialled.push(`${p.id}:${p.port}`);
+    if (this.refuses) return Promise.reject(new TeselaError("E_NODE_DOWN", "refused"));
+    const end = Promise.withResolvers<void>();
+    const close = (): void => {
+      const at = this.streams.findIndex((s) => s.close === close);
+      if (at >= 0) this.streams.splice(at, 1);
+      end.resolve();
+    };
+    const lost = end.promise.then(() => Promise.reject(new TeselaError("E_LINK", "closed")));
+    lost.catch(() => undefined);
+    const control: PeerControl = { ...fakePeer, question: () => Promise.race([this.answer(undefined), lost]), close, closed: end.promise };
+    this.streams.push({ control, close });
+    return Promise.resolve(control);
   }
 }
 
-test("a peer is up while it answers, down when it is silent or gone, and up again", async () => {
-  let mood: "answers" | "silent" | "refuses" = "refuses";
-  let open = 0;
-  const dial = (): Promise<PeerControl> => {
-    if (mood !== "answers") return Promise.reject(new TeselaError("E_NODE_DOWN", "refused"));
-    open++;
-    return Promise.resolve({
-      ...strangeToAll,
-      status: (signal) =>
-        mood === "answers"
-          ? Promise.resolve(status)
-          : new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true })),
-      processes: () => Promise.resolve([]),
-      migrate: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
-      question: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
-      close: () => {
-        open--;
-      },
-    });
-  };
-  await using members = new Members(1, dial, quiet, times);
-  members.set([peer(1), peer(2)]);
+test("states are the watcher's; who is down is not asked, and no stream is opened before there is a question", async () => {
+  const w = new World();
+  w.set(3, "down");
   assert.deepEqual(
-    members.list().map((m) => [m.peer.id, m.state, m.status]),
-    [[2, "down", null]],
+    w.members.list().map((m) => [m.peer.id, m.state]),
+    [
+      [2, "up"],
+      [3, "down"],
+    ],
   );
-  assert.throws(() => members.control(2), /node 2 \(h2, 10.0.0.1\) is down/);
-  mood = "answers";
-  await until("up", () => members.find("h2")?.state === "up");
-  assert.equal(members.list()[0]?.status, status);
-  assert.equal(members.controls().length, 1);
-  mood = "silent";
-  await until("down by silence", () => members.find("2")?.state === "down");
-  assert.equal(open, 0, "the silent stream is closed");
-  mood = "answers";
-  await until("up again", () => members.find("2")?.state === "up");
+  assert.equal(w.members.find("h2")?.state, "up");
+  assert.throws(() => w.members.control(3), /node 3 \(h3, 10.0.0.1\) is down/);
+  assert.throws(() => w.members.control(9), /no node 9/);
+  assert.equal(w.members.controls().length, 1);
+  assert.deepEqual(w.dialled, []);
+  assert.deepEqual(await Promise.all([w.ask(2), w.ask(2)]), ["fine", "fine"]);
+  assert.deepEqual([w.dialled, w.open], [["2:4660"], 1]);
+  await w.members[Symbol.asyncDispose]();
+  await new Promise(setImmediate);
+  assert.equal(w.open, 0);
+});
+
+test("a stream that broke, could not be opened, or was idle, is opened anew by the next question", async () => {
+  const w = new World(20);
+  const cut = async (): Promise<void> => {
+    w.streams[0]?.close();
+    await new Promise(setImmediate);
+  };
+  await w.ask(2);
+  await cut();
+  await w.ask(2);
+  assert.equal(w.dialled.length, 2);
+  await cut();
+  w.refuses = true;
+  await assert.rejects(w.ask(2), (e) => e instanceof TeselaError && e.code === "E_NODE_DOWN");
+  w.refuses = false;
+  await w.ask(2);
+  assert.equal(w.dialled.length, 4);
+  while (w.open > 0) await new Promise((r) => setTimeout(r, 5));
+  const slow = Promise.withResolvers<string>();
+  w.answer = () => slow.promise;
+  const asked = w.ask(2);
+  await new Promise((r) => setTimeout(r, 60));
+  assert.equal(w.open, 1, "a stream with a question open is not idle");
+  slow.resolve("at last");
+  assert.equal(await asked, "at last");
+  await w.members[Symbol.asyncDispose]();
+});
+
+test("who waits for a node that is lost is told, and it may be asked again", async () => {
+  const w = new World();
+  w.answer = () => new Promise(() => undefined);
+  const asked = assert.rejects(w.ask(2), link);
+  await new Promise(setImmediate);
+  w.members.lost(2);
+  await asked;
+  w.answer = () => Promise.resolve("fine");
+  assert.equal(await w.ask(2), "fine");
+  await w.members[Symbol.asyncDispose]();
 });
 
 test("membership follows the list: who left is let go, who moved is dialled anew", async () => {
-  const dialled: string[] = [];
-  let open = 0;
-  const dial = (p: { id: number; port: number }): Promise<PeerControl> => {
-    dialled.push(`${p.id}:${p.port}`);
-    open++;
-    return Promise.resolve({
-      ...strangeToAll,
-      status: () => Promise.resolve(status),
-      processes: () => Promise.resolve([]),
-      migrate: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
-      question: () => Promise.reject(new TeselaError("E_INTERNAL", "not here")),
-      close: () => {
-        open--;
-      },
-    });
-  };
-  const members = new Members(1, dial, quiet, times);
-  members.set([peer(2), peer(3)]);
-  await until("both up", () => members.controls().length === 2);
-  members.set([peer(2, 5000), peer(3)]);
-  await until("both up", () => members.controls().length === 2);
-  assert.deepEqual(dialled, ["2:4660", "3:4660", "2:5000"]);
-  members.set([peer(3)]);
-  assert.throws(() => members.control(2), /no node 2/);
-  await members[Symbol.asyncDispose]();
-  await until("all closed", () => open === 0);
+  const w = new World();
+  await Promise.all([w.ask(2), w.ask(3)]);
+  w.members.set([peer(2, 5000), peer(3)]);
+  await Promise.all([w.ask(2), w.ask(3)]);
+  assert.deepEqual(w.dialled, ["2:4660", "3:4660", "2:5000"]);
+  assert.equal(w.open, 2);
+  w.members.set([peer(3)]);
+  assert.throws(() => w.members.control(2), /no node 2/);
+  assert.deepEqual(w.watcher.peers, [3]);
+  await w.members[Symbol.asyncDispose]();
+  await new Promise(setImmediate);
+  assert.equal(w.open, 0);
 });

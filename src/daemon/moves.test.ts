@@ -2,19 +2,18 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { Log, TeselaError } from "../base/mod.ts";
+import { TeselaError } from "../base/mod.ts";
 import type { Caller } from "./authorize.ts";
 import type { EngineClient, EngineMigrate } from "./engine-client.ts";
 import { Members } from "./members.ts";
 import { Moves } from "./moves.ts";
-import { strangeToAll } from "./test-peers.ts";
 import type { PeerControl } from "./peer.ts";
+import { FakeWatcher, fakePeer } from "./test-members.ts";
 import type { EngineRow, MigrateAsk, Migrated } from "./shapes.ts";
 
 const ROOT: Caller = { uid: 0, gid: 0, via: null };
 const STRANGER: Caller = { uid: 54321, gid: 54321, via: null };
 const moved: Migrated = { pid: 1, from: 1, to: 2, bytes: 1, freezeMs: 1, totalMs: 1 };
-const quiet = new Log({ level: "error" });
 const refusesWith = (code: string, text: RegExp) => (e: unknown) => e instanceof TeselaError && e.code === code && text.test(e.message);
 
 /** A node 1 with an engine that only notes what it is asked, and peers 2 (up) and 3 (down). */
@@ -41,19 +40,15 @@ class World implements AsyncDisposable {
       accept: () => Promise.resolve(),
     };
     const control: PeerControl = {
-      ...strangeToAll,
-      status: () => Promise.resolve({ cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: [] }),
-      processes: () => Promise.resolve([]),
+      ...fakePeer,
       migrate: (ask, caller) => {
         this.relayed.push({ ask, caller });
         return Promise.resolve(moved);
       },
-      question: () => Promise.reject(new TeselaError("E_USAGE", "not asked here")),
-      close: () => undefined,
     };
-    const dial = (peer: { id: number }): Promise<PeerControl> =>
-      peer.id === 2 ? Promise.resolve(control) : Promise.reject(new TeselaError("E_NODE_DOWN", "cut"));
-    this.members = new Members(1, dial, quiet, { intervalMs: 20, answerMs: 20, dialMs: 20 });
+    const watcher = new FakeWatcher();
+    watcher.states.set(2, "up");
+    this.members = new Members(1, () => Promise.resolve(control), watcher);
     this.members.set([1, 2, 3].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
     this.moves = new Moves({ id: 1, name: "h1" }, this.members, engine);
   }
@@ -66,14 +61,10 @@ class World implements AsyncDisposable {
   }
 }
 
-async function up(): Promise<World> {
-  const world = new World();
-  while (world.members.find("2")?.state !== "up") await new Promise((r) => setTimeout(r, 5));
-  return world;
-}
+const up = (): World => new World();
 
 test("a move is handed to the engine once everything is in order", async () => {
-  await using w = await up();
+  await using w = up();
   assert.equal(await w.moves.migrate({ pid: w.pid, target: "2" }, ROOT), moved);
   await w.moves.migrate({ pid: `1:${w.pid}`, target: "h2" }, ROOT);
   await w.moves.migrate({ pid: w.pid, target: "10.88.0.2" }, { uid: process.getuid?.() ?? 0, gid: 1, via: null });
@@ -85,7 +76,7 @@ test("a move is handed to the engine once everything is in order", async () => {
 });
 
 test("what is not in order is refused by name, and the engine never hears of it", async () => {
-  await using w = await up();
+  await using w = up();
   const refused = (pid: string, target: string, caller: Caller, code: string, text: RegExp): Promise<void> =>
     assert.rejects(w.moves.migrate({ pid, target }, caller), refusesWith(code, text));
   await refused("bc", "2", ROOT, "E_USAGE", /PID 'bc': want a number/);
@@ -103,7 +94,7 @@ test("what is not in order is refused by name, and the engine never hears of it"
 });
 
 test("one that is away goes home or on, not to where it is", async () => {
-  await using w = await up();
+  await using w = up();
   const pid = w.child.pid ?? 0;
   const base = { user: "root", lock: false, cantmove: [], command: "sleep", state: "S", cpu: 0, rss: 0, nmigs: 1 };
   w.rows = [
@@ -116,7 +107,7 @@ test("one that is away goes home or on, not to where it is", async () => {
 });
 
 test("a process of another home is that node's to decide, and only root is trusted across nodes", async () => {
-  await using w = await up();
+  await using w = up();
   await w.moves.migrate({ pid: "2:77", target: "1" }, STRANGER);
   assert.deepEqual(w.relayed, [{ ask: { pid: "2:77", target: "1" }, caller: STRANGER }]);
   const via = { uid: process.getuid?.() ?? 0, gid: 0, via: 2 };
@@ -129,7 +120,7 @@ test("a process of another home is that node's to decide, and only root is trust
 });
 
 test("run: at home nothing is asked of the engine, elsewhere it is", async () => {
-  await using w = await up();
+  await using w = up();
   const pid = w.child.pid ?? 0;
   assert.deepEqual(await w.moves.run({ pid, target: null }, ROOT), { pid, target: null });
   assert.deepEqual(await w.moves.run({ pid, target: "h1" }, ROOT), { pid, target: null });

@@ -29,6 +29,8 @@ export interface PeerControl {
   /** Tells what is new about the membership. */
   news(entries: readonly Entry[]): void;
   close(): void;
+  /** Resolves when the stream is closed, by whomever. */
+  readonly closed: Promise<unknown>;
 }
 
 /** Opens a control stream. @throws TeselaError E_LINK, E_VERSION, E_PROTOCOL */

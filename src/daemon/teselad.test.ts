@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Log, nodeId, nodePaths, type Paths, TeselaError } from "../base/mod.ts";
-import { createCluster, issueNode, saveIdentity } from "../cluster/mod.ts";
+import { createCluster, issueNode, makeGossipKey, saveGossipKey, saveIdentity } from "../cluster/mod.ts";
 import { ALPN, type Listener, type PeerStream, streams, TlsTransport } from "../io/mod.ts";
 import { DaemonClient } from "./daemon-client.ts";
 import { jsonServer } from "./http.ts";
@@ -80,10 +80,11 @@ class Node implements AsyncDisposable {
     this.paths = nodePaths(this.env);
     this.client = new DaemonClient(this.paths);
   }
-  async listen(ca: Awaited<ReturnType<typeof createCluster>>): Promise<void> {
+  async listen(ca: Awaited<ReturnType<typeof createCluster>>, gossipKey: string): Promise<void> {
     mkdirSync(this.paths.state, { recursive: true });
     const credentials = await issueNode(ca, nodeId(this.id), `h${this.id}`);
     saveIdentity(this.paths.identity, credentials);
+    saveGossipKey(this.paths.identity, gossipKey);
     const transport = new TlsTransport({ credentials, version: "0", host: "127.0.0.1", port: 0, log });
     this.port = (await this.engine.start(this.paths, this.id, transport)).port;
   }
@@ -140,7 +141,8 @@ test("two nodes know each other, list processes, relay moves; one may die and co
   open.defer(() => rmSync(dir, { recursive: true, force: true }));
   const [a, b] = [open.use(new Node(dir, 1)), open.use(new Node(dir, 2))];
   const ca = await createCluster("test");
-  for (const n of [a, b]) await n.listen(ca);
+  const gossipKey = makeGossipKey();
+  for (const n of [a, b]) await n.listen(ca, gossipKey);
   for (const n of [a, b]) n.join([a, b]);
   await Promise.all([a.start(), b.start()]);
   await until("both up", async () => (await a.state(2)) === "up" && (await b.state(1)) === "up");

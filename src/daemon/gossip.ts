@@ -1,0 +1,133 @@
+import { DEFAULT_GOSSIP_PORT, DEFAULT_PORT, type Log, type NodeId, nodeId } from "../base/mod.ts";
+import {
+  type Contact,
+  type GossipKnobs,
+  type Keyring,
+  LAN,
+  type LoadEntry,
+  type MemberState,
+  Membership,
+  type MemberView,
+  SealedLink,
+} from "../cluster/mod.ts";
+import { type Datagrams, type Endpoint, realClock, systemRandom, UdpDatagrams } from "../io/mod.ts";
+import type { NodeConfig, Peer } from "./config.ts";
+import type { Seen, Watcher } from "./members.ts";
+import type { NodeStatus } from "./peer.ts";
+
+/** A member whose load is not known yet counts as up all the same after this: in a large cluster not everybody tells everybody. */
+const INTRODUCED_MS = 5000;
+
+export interface GossipOptions {
+  readonly self: NodeConfig;
+  readonly keys: Keyring;
+  /** Ends with the gossip. */
+  readonly datagrams: Datagrams;
+  /** What this node tells of itself. */
+  readonly status: () => NodeStatus;
+  /** Whether a node may belong: those that left or were removed may not, though they hold the key. */
+  readonly admits: (id: number) => boolean;
+  /** A node is down, or was in between. */
+  readonly lost: (id: number) => void;
+  readonly log: Log;
+  readonly knobs?: GossipKnobs;
+}
+
+/** Beside TCP port 4660 it is UDP port 5428, as openMosix had them; a node with another TCP port uses the UDP port of that number. */
+export const gossipPort = (port: number): number => (port === DEFAULT_PORT ? DEFAULT_GOSSIP_PORT : port);
+
+const contactOf = ({ id, name, address, port }: Peer): Contact => ({ id, name, address, port, gossip: gossipPort(port) });
+
+/** Where this node's gossip goes in and out: every address of its own, of the family that it is known by. @throws TeselaError E_CONFIG */
+export function openGossip({ address, port }: Pick<Peer, "address" | "port">): Promise<Datagrams> {
+  return UdpDatagrams.open({ address: address.includes(":") ? "::" : "0.0.0.0", port: gossipPort(port) });
+}
+
+/** Gossip of this node: membership over sealed UDP. */
+export class Gossip implements Watcher, AsyncDisposable {
+  private readonly o: GossipOptions;
+  private readonly link: SealedLink;
+  private readonly membership: Membership;
+  private readonly last = new Map<number, { readonly status: LoadEntry; readonly heard: number }>();
+  private peers = new Set<number>();
+
+  constructor(o: GossipOptions) {
+    this.o = o;
+    const { datagrams } = o;
+    const clock = realClock;
+    const random = systemRandom;
+    const self = nodeId(o.self.id);
+    this.link = new SealedLink({ self, keys: o.keys, datagrams, clock, random, answerAt: (node, from) => this.answerAt(node, from) });
+    this.membership = new Membership({
+      self: contactOf(o.self),
+      clock,
+      random,
+      knobs: o.knobs ?? LAN,
+      entry: o.status,
+      send: ({ id, address, gossip: port }, message) => this.link.send({ id: nodeId(id), address, port }, message),
+    });
+    this.link.onMessage((message, id, from) => this.membership.receive(message, { id, ...from }));
+    this.membership.onChange((m, was, restarted) => this.changed(m, was, restarted));
+  }
+
+  /** Nodes that are in no list any more are neither heard nor heard of. */
+  setPeers(peers: readonly Peer[]): void {
+    const now = new Set(peers.map((p) => p.id));
+    for (const id of this.peers) {
+      if (now.has(id)) continue;
+      this.membership.remove(id);
+      this.link.forget(id as NodeId);
+      this.last.delete(id);
+    }
+    this.peers = now;
+    this.membership.setSeeds(peers.map(contactOf));
+  }
+
+  /** Something changed in what this node tells of itself that is not to wait. */
+  tell(): void {
+    this.membership.tellLoad();
+  }
+
+  /** All members with what is known of their load, and how old that is: what decisions are made from. */
+  members(): MemberView[] {
+    return this.membership.list().filter((m) => this.peers.has(m.id));
+  }
+
+  seen(id: number): Seen {
+    const m = this.membership.get(id);
+    const now = performance.now();
+    if (m?.entry) this.last.set(id, { status: m.entry, heard: now - m.ageMs });
+    const { status = null, heard = null } = this.last.get(id) ?? {};
+    const since = Date.now() - (m?.sinceMs ?? 0);
+    const up = m !== null && isUp(m.state) && (status !== null || m.sinceMs > INTRODUCED_MS);
+    return { state: up ? "up" : "down", status, heard, since };
+  }
+
+  /** Says goodbye. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.membership.leave();
+    await this.o.datagrams.close();
+  }
+
+  /** Where it is known to be; one that is not up may have moved. */
+  private answerAt(node: NodeId, from: Endpoint): Endpoint | null {
+    if (!this.o.admits(node) || !this.membership.admits(node)) return null;
+    const m = this.membership.get(node);
+    return m !== null && isUp(m.state) ? { address: m.address, port: m.gossip } : from;
+  }
+
+  private changed(m: MemberView, was: MemberState | null, restarted: boolean): void {
+    const before = was !== null && isUp(was);
+    if (before && (restarted || !isUp(m.state))) {
+      this.log(m, "down", restarted ? "it was started anew" : m.state === "left" ? "it said so" : "it does not answer");
+      this.o.lost(m.id);
+    }
+    if (isUp(m.state) && (restarted || !before)) this.log(m, "up");
+  }
+
+  private log({ id, name }: MemberView, state: "up" | "down", why?: string): void {
+    if (this.peers.has(id)) this.o.log.info(`node ${id} is ${state}`, { node: id, name, ...(why !== undefined && { why }) });
+  }
+}
+
+const isUp = (state: MemberState): boolean => state === "up" || state === "suspect";
