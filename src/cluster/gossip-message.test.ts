@@ -30,6 +30,7 @@ const entry = record({
   away: u16,
   flags: fc.subarray([...LOAD_FLAGS]),
   cpu: u32,
+  own: fc.integer({ min: 0, max: 100_000 }).map((n) => n / 1000),
   util: fc.integer({ min: 0, max: 255 }).map((n) => n / 255),
 });
 const state = fc.constantFrom(...STATES);

@@ -17,6 +17,8 @@ export interface LoadEntry {
   readonly cpu?: number | undefined;
   /** Share of its CPUs that is in use, 0 to 1. */
   readonly util?: number | undefined;
+  /** The part of `load` that is its owner's own work. */
+  readonly own?: number | undefined;
 }
 
 /** Words that travel as bits, in this order: append only. */
@@ -24,10 +26,10 @@ export const LOAD_FLAGS = ["noengine", "stay", "lstay", "block", "quiet", "expel
 
 /**
  * An entry as bytes, big endian: f32 cpus, f32 load, u32 speed, u48 memTotal, u48 memFree, u16 guests, u16 away, u16 flags, u32 cpu, u8 known
- * (1: cpu, 2: util), u8 util in 1/255.
+ * (1: cpu, 2: util, 4: own), u8 util in 1/255, f32 own.
  */
-export const ENTRY_BYTES = 36;
-const KNOWN = { cpu: 1, util: 2 } as const;
+export const ENTRY_BYTES = 40;
+const KNOWN = { cpu: 1, util: 2, own: 4 } as const;
 const MAX_U48 = 2 ** 48 - 1;
 
 const clamp = (n: number, most: number): number => Math.min(most, Math.max(0, Math.round(n) || 0));
@@ -47,14 +49,16 @@ export function writeEntry(to: Buffer, at: number, e: LoadEntry): void {
     at + 28,
   );
   to.writeUInt32BE((e.cpu ?? 0) >>> 0, at + 30);
-  to[at + 34] = (e.cpu === undefined ? 0 : KNOWN.cpu) | (e.util === undefined ? 0 : KNOWN.util);
+  to[at + 34] = (e.cpu === undefined ? 0 : KNOWN.cpu) | (e.util === undefined ? 0 : KNOWN.util) | (e.own === undefined ? 0 : KNOWN.own);
   to[at + 35] = clamp((e.util ?? 0) * 255, 255);
+  to.writeFloatBE(e.own ?? 0, at + 36);
 }
 
 /** Null for numbers that make no sense. */
 export function readEntry(from: Buffer, at: number): LoadEntry | null {
   const [cpus, load] = [thousandths(from.readFloatBE(at)), thousandths(from.readFloatBE(at + 4))];
-  if (!Number.isFinite(cpus) || !Number.isFinite(load) || cpus < 0 || load < 0) return null;
+  const own = thousandths(from.readFloatBE(at + 36));
+  if (![cpus, load, own].every((n) => Number.isFinite(n) && n >= 0)) return null;
   const bits = from.readUInt16BE(at + 28);
   const known = from[at + 34] ?? 0;
   return {
@@ -68,5 +72,6 @@ export function readEntry(from: Buffer, at: number): LoadEntry | null {
     flags: LOAD_FLAGS.filter((_, i) => (bits & (1 << i)) !== 0),
     ...((known & KNOWN.cpu) !== 0 && { cpu: from.readUInt32BE(at + 30) }),
     ...((known & KNOWN.util) !== 0 && { util: (from[at + 35] ?? 0) / 255 }),
+    ...((known & KNOWN.own) !== 0 && { own }),
   };
 }

@@ -95,11 +95,11 @@ export class Daemon implements AsyncDisposable {
   private constructor(o: DaemonOptions) {
     this.o = o;
     this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
+    this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
     this.sampled = this.sample();
     this.gossip = this.open.use(this.begunGossip());
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
     this.moves = new Moves(o.config, this.members, o.engine);
-    this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
     const { paths, roster, log } = o;
     this.enrolment = new Enrolment({ paths, cluster: o.config.cluster, roster, log });
     this.belonging = new Belonging({
