@@ -305,7 +305,12 @@ export class Membership implements Disposable {
     const restarted = isLive(was) && r.state === "up" && r.life !== m.life;
     m.suspicion?.[Symbol.dispose]();
     m.suspicion = null;
-    Object.assign(m, { state: r.state, incarnation: r.incarnation, life: r.life, where: this.placed.has(r.id) ? m.where : (r.where ?? m.where) });
+    Object.assign(m, {
+      state: r.state,
+      incarnation: r.incarnation,
+      life: r.life,
+      where: this.placed.has(r.id) ? m.where : (r.where ?? m.where),
+    });
     if (was !== r.state || restarted) m.since = this.o.clock.now();
     this.place(r.id, m.state);
     if (m.state === "suspect") m.suspicion = this.suspect(r, m);
