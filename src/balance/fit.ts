@@ -3,7 +3,7 @@ import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
 import { carrySeconds } from "./cost.ts";
 import type { UsherKnobs } from "./knobs.ts";
-import { barred, roomAfter } from "./target.ts";
+import { barred, roomAfter, soonBytes } from "./target.ts";
 import type { Considered, NodeView } from "./views.ts";
 import { type Subject, times } from "./weigh.ts";
 import { barText, bytes, seconds } from "./words.ts";
@@ -26,20 +26,23 @@ const growthOf = (s: Subject): number => Math.max(0, s.process.growth);
 function fitOn(s: Subject, n: NodeView, k: UsherKnobs): Fit {
   const t = times(s, n, k);
   const carry = carrySeconds(s.process.rss, n, k);
-  const left = roomAfter(n, s.process.rss + (growthOf(s) * k.aheadMs) / 1000, k);
+  const left = roomAfter(n, soonBytes(s.process, k), k);
   return { node: n, carry, cost: t.cost + Math.max(0, -t.gain), left, comfortable: left >= 0 };
 }
 
-/** It fits for now, and will for longer than where it is: `lasts` seconds. */
-function fitsForNow(s: Subject, f: Fit, lasts: number, k: UsherKnobs): boolean {
-  const room = roomAfter(f.node, s.process.rss, k);
-  const grown = room - growthOf(s) * (f.carry + k.marginMs / 1000);
-  return grown >= 0 && room / growthOf(s) > lasts;
+/** It fits for now. */
+const fitsForNow = (s: Subject, f: Fit, k: UsherKnobs): boolean =>
+  roomAfter(f.node, s.process.rss, k) >= growthOf(s) * (f.carry + k.marginMs / 1000);
+
+/** There is room for it for so much longer than where it is, `lasts` seconds, that it is worth being carried. */
+function isWorthwhile(s: Subject, f: Fit, lasts: number, k: UsherKnobs): boolean {
+  const growth = growthOf(s);
+  return growth <= k.noise || roomAfter(f.node, s.process.rss, k) / growth > k.worthwhile * lasts;
 }
 
 /**
- * The node for a process: of those that cost nearly the least, the one that it fills best, so that room for large ones is left elsewhere. Where
- * its growth fits nowhere for long, the node with most room, if it lasts longer there than here.
+ * The node for a process: of those that cost nearly the least, the one that it fills best, so that room for large ones is left elsewhere; for one
+ * that grows the one with most room. Where its growth fits nowhere for long, the node with most room. Never one that is no better than here.
  */
 export function findFit(
   s: Subject,
@@ -49,18 +52,21 @@ export function findFit(
   k: UsherKnobs,
   random: Random,
 ): Fit | null {
-  const fits = others.filter((n) => barred(s.process, n, inFlight, k) === null).map((n) => fitOn(s, n, k));
+  const open = others.filter((n) => barred(s.process, n, inFlight, k) === null).map((n) => fitOn(s, n, k));
+  const fits = open.filter((f) => isWorthwhile(s, f, lasts, k));
   const comfortable = fits.filter((f) => f.comfortable);
   if (comfortable.length > 0) {
-    const ranked = comfortable.map((fit) => ({ fit, net: -fit.cost, marginal: fit.left }));
+    // Nobody knows when growth ends: what grows goes where it can for longest.
+    const way = growthOf(s) > k.noise ? -1 : 1;
+    const ranked = comfortable.map((fit) => ({ fit, net: -fit.cost, marginal: way * fit.left }));
     return chooseTarget(ranked, k, random)?.fit ?? null;
   }
-  const tight = fits.filter((f) => fitsForNow(s, f, lasts, k));
+  const tight = fits.filter((f) => fitsForNow(s, f, k));
   return tight.reduce<Fit | null>((best, f) => (best === null || f.left > best.left ? f : best), null);
 }
 
 /** What each node is for a process, the roomiest first; as many as the knob says. */
-export function looks(s: Subject, others: readonly NodeView[], inFlight: ReadonlySet<NodeId>, k: UsherKnobs): Considered[] {
+export function looks(s: Subject, others: readonly NodeView[], inFlight: ReadonlySet<NodeId>, lasts: number, k: UsherKnobs): Considered[] {
   if (k.explain === 0) return [];
   return others
     .map((n) => ({ n, fit: fitOn(s, n, k), bar: barred(s.process, n, inFlight, k) }))
@@ -70,14 +76,15 @@ export function looks(s: Subject, others: readonly NodeView[], inFlight: Readonl
       node: n.id,
       gain: roomAfter(n, s.process.rss, k),
       cost: fit.cost,
-      verdict: bar === null ? roomText(s, fit, k) : barText(n.id, bar),
+      verdict: bar === null ? roomText(s, fit, lasts, k) : barText(n.id, bar),
     }));
 }
 
-function roomText(s: Subject, f: Fit, k: UsherKnobs): string {
+function roomText(s: Subject, f: Fit, lasts: number, k: UsherKnobs): string {
   const left = roomAfter(f.node, s.process.rss, k);
   if (left < 0) return `node ${f.node.id} lacks ${bytes(-left)}`;
   const costs = `costs ${seconds(f.cost)}`;
+  if (!isWorthwhile(s, f, lasts, k)) return `node ${f.node.id} would be full in ${seconds(left / growthOf(s))}: too little more than here`;
   if (!f.comfortable) return `node ${f.node.id} would keep ${bytes(left)}, which lasts for ${seconds(left / growthOf(s))} only; ${costs}`;
   return `node ${f.node.id} would keep ${bytes(left)} above its low mark; ${costs}`;
 }

@@ -49,8 +49,8 @@ export function goHome(state: BalanceState, subjects: readonly Subject[], scale:
     const w = weigh(s, home, scale, state.inFlight, k);
     const slower = rate(home, w.after) < here * (1 - k.nearEqual);
     if (w.bar !== null || slower || w.after > Math.max(k.overload, self.load)) continue;
-    // What is about to end anyway is not worth carrying.
-    if (k.payback * carrySeconds(p.rss, home, k) >= s.life) continue;
+    // It gains little there: neither what is about to end nor what is large is worth carrying.
+    if (carrySeconds(p.rss, home, k) >= k.homeCost * s.life) continue;
     if (best === null || s.life > best.s.life) best = { s, w };
   }
   if (best === null) return null;

@@ -20,6 +20,10 @@ export interface CostKnobs {
   readonly lowMarkMin: number;
   readonly lowMarkMax: number;
   /**
+   * A target has to hold the process as it will be in so many milliseconds, `rss + growth * aheadMs`: otherwise it would be carried on at once.
+   */
+  readonly aheadMs: number;
+  /**
    * Targets that differ by less than this part of the best count as equal, and chance picks one. More: senders that decide at the same
    * moment spread better. Less: the best target is taken more often.
    */
@@ -56,6 +60,8 @@ export interface BalanceKnobs extends CostKnobs {
   readonly quick: number;
   /** Milliseconds between departures from a node, so that the effect of one is seen before the next. MOSIX has 2 s. */
   readonly departurePauseMs: number;
+  /** A guest goes home to an idle node when `bytes / bandwidth + freezeMs < homeCost * remaining life`. More: hosts are rid of guests sooner, who lose time. */
+  readonly homeCost: number;
   /** A node is idle, and its guests elsewhere go home to it, when `told <= idleLoad`. More: they go home sooner, to less. */
   readonly idleLoad: number;
 }
@@ -67,8 +73,11 @@ export interface UsherKnobs extends CostKnobs {
    * and this. More: safer against bursts, and moves for growth that would have ended. At least twice the interval of the samples.
    */
   readonly marginMs: number;
-  /** A target has to hold the process as it will be in so many milliseconds, `rss + growth * aheadMs`: otherwise it would be carried on at once. */
-  readonly aheadMs: number;
+  /**
+   * A process that grows moves where there is room for `worthwhile` times as long as here. More: it is not carried from one node to the next as
+   * full, each of which it would fill. Less: memory of many nodes is used to the last.
+   */
+  readonly worthwhile: number;
   /** Costs of guests count this much: below 1, guests go before the owner's own processes. */
   readonly guestCost: number;
   /** Growth below so many bytes a second is noise, unless memory is below the low mark already. */
@@ -95,6 +104,7 @@ const COST: CostKnobs = {
   lowMarkShare: 0.05,
   lowMarkMin: 32 * MiB,
   lowMarkMax: 1024 * MiB,
+  aheadMs: 5000,
   nearEqual: 0.1,
   explain: 4,
   ownerLoad: 0.5,
@@ -109,13 +119,14 @@ export const BALANCE_KNOBS: BalanceKnobs = {
   maxBounces: 6,
   quick: 6,
   departurePauseMs: 2000,
+  homeCost: 0.1,
   idleLoad: 0.25,
 };
 
 export const USHER_KNOBS: UsherKnobs = {
   ...COST,
   marginMs: 1500,
-  aheadMs: 5000,
+  worthwhile: 2,
   guestCost: 0.5,
   noise: 4 * MiB,
   signsBelow: 4,

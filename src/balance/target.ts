@@ -19,6 +19,10 @@ export function disturbsOwner(n: NodeView, tasks: number, k: CostKnobs): boolean
   return (n.ownLoad ?? 0) >= k.ownerLoad && crowding({ ...n, load: n.load + brings(tasks, n) }) > 1;
 }
 
+/** Bytes that a process will have soon, at its present growth. */
+export const soonBytes = (p: Pick<ProcessView, "rss" | "growth">, k: CostKnobs): number =>
+  p.rss + (Math.max(0, p.growth) * k.aheadMs) / 1000;
+
 /** Bytes that would be left above the low mark. */
 export const roomAfter = (n: NodeView, bytes: number, k: CostKnobs): number => n.memFree - bytes - lowMark(n.memTotal, k);
 

@@ -143,3 +143,19 @@ test("growth that could be noise is met at the low mark", () => {
   const { least, left } = fill(1e6, 100e6);
   assert.ok(left && least > 49 * MiB && least < 52 * MiB);
 });
+
+test("a program that would fill the next node as soon as this one is not carried from node to node", () => {
+  const self = aNode(N1, { memTotal: 2 * GiB, memFree: 1000 * MiB });
+  const like = aNode(N2, { memTotal: 2 * GiB, memFree: 1950 * MiB });
+  const processes = [grower(900 * MiB, 100 * MiB)];
+  assert.deepEqual(moves(run({ self, processes, others: [like], growth: 100 * MiB })), []);
+  // Where two of them grow it is worth it.
+  const two = [...processes, aProcess(12, { rss: 100 * MiB, growth: 100 * MiB })];
+  assert.equal(moves(run({ self: { ...self, memFree: 500 * MiB }, processes: two, others: [like], growth: 200 * MiB })).length, 1);
+});
+
+test("of nodes that are as near, the one with most room for a program that grows", () => {
+  const others = [small(700 * MiB, N2), aNode(N3, { memTotal: GiB, memFree: 980 * MiB })];
+  const state = { self: small(80 * MiB), processes: [grower(200 * MiB, 40 * MiB)], others, growth: 40 * MiB };
+  for (let seed = 0; seed < 5; seed++) assert.deepEqual(moves(run(state, seed)), [[11, N3]]);
+});

@@ -53,8 +53,11 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
   }
   if (goes.size === 0 && left > k.marginMs / 1000) return [];
   const kept = subjects.filter((s) => !goes.has(s));
-  const moves = [...goes].map(([s, fit]) => decision(state, s, others, k, fit.node.id, whyGoes(s, fit, start, left)));
-  return [...moves, ...kept.map((s) => decision(state, s, others, k, null, whyStays(s, others, state, start, left, goes.size > 0, k)))];
+  const moves = [...goes].map(([s, fit]) => decision(state, s, others, left, k, fit.node.id, whyGoes(s, fit, start, left)));
+  return [
+    ...moves,
+    ...kept.map((s) => decision(state, s, others, left, k, null, whyStays(s, others, state, start, left, goes.size > 0, k))),
+  ];
 }
 
 function bestOption(
@@ -101,9 +104,17 @@ function better(a: Option, b: Option): boolean {
   return a.relief / a.cost > b.relief / b.cost;
 }
 
-function decision(state: UsherState, s: Subject, others: readonly NodeView[], k: UsherKnobs, to: NodeId | null, why: string): Decision {
+function decision(
+  state: UsherState,
+  s: Subject,
+  others: readonly NodeView[],
+  left: number,
+  k: UsherKnobs,
+  to: NodeId | null,
+  why: string,
+): Decision {
   const { pid, home } = s.process;
-  const considered = looks(s, others, state.inFlight, k);
+  const considered = looks(s, others, state.inFlight, left, k);
   return { pid, home, motive: "memory", from: state.self.id, to, why, considered, atMs: state.nowMs };
 }
 
@@ -131,7 +142,7 @@ function whyStays(
   const { fixed, rss } = s.process;
   if (fixed.length > 0) return `stays, though ${shortage(f, left)}: it may not move by itself (${fixed.join(", ")})`;
   if (helped) return "stays: others make the room that is needed here";
-  const roomiest = looks(s, others, state.inFlight, { ...k, explain: 1 })[0];
+  const roomiest = looks(s, others, state.inFlight, left, { ...k, explain: 1 })[0];
   const where = roomiest === undefined ? "no other node is known" : roomiest.verdict;
   return `stays, though ${shortage(f, left)}: its ${bytes(rss)} fit nowhere (${where})`;
 }
