@@ -76,7 +76,9 @@ class Node implements AsyncDisposable {
     this.id = id;
     // What this machine does otherwise would be its owner's work on each of the nodes, from which guests would be sent home.
     const level = { TESELA_LEVEL: "off" };
-    this.env = { ...process.env, ...level, TESELA_RUN: join(base, "run"), TESELA_STATE: join(base, "state"), TESELA_LOG: base };
+    // Both are on one machine, whose other addresses are none of theirs.
+    const alone = { ...level, TESELA_DISCOVER: "off" };
+    this.env = { ...process.env, ...alone, TESELA_RUN: join(base, "run"), TESELA_STATE: join(base, "state"), TESELA_LOG: base };
     this.paths = nodePaths(this.env);
     this.client = new DaemonClient(this.paths);
   }
