@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { once } from "node:events";
+import { Duplex } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import fc from "fast-check";
 import { Log, nodeId, nodePaths, type Paths, TeselaError } from "../base/mod.ts";
 import {
   caFingerprint,
@@ -17,6 +19,7 @@ import {
   loadIdentity,
   makeGossipKey,
   newToken,
+  proofOf,
   saveCa,
   saveGossipKey,
   saveIdentity,
@@ -313,5 +316,48 @@ test("somebody in between, with a certificate of his own, gets nothing that he c
   await assert.rejects(enrolWith({ ...open, port: second.port }, WISH), isError("E_IDENTITY", /node 9 answered/));
   await assert.rejects(enrolWith({ ...open, port: second.port, node: nodeId(9) }, WISH), isError("E_REFUSED", /did not accept/));
   assert.match(node.log.lines.at(-1) ?? "", /without a proof of its secret/);
+  assert.equal((await enrolWith(open, WISH)).welcome.node.id, 2);
+});
+
+test("whatever bytes a stranger sends, not one comes back, and nothing is used up", async () => {
+  await using node = await Node.start();
+  const open = node.token();
+  const enrolment = new Enrolment({ paths: node.paths, cluster: "lab", roster: node.roster, log: node.log });
+  const binding = systemRandom.bytes(32);
+  const bytes = (n: number) => fc.uint8Array({ maxLength: n });
+  const frames = fc
+    .record({ token: fc.oneof(fc.constant(open.id), bytes(8)), proof: bytes(32), payload: bytes(300) })
+    .map(({ token, proof, payload }) => Buffer.concat(codec.encode("join", { token, proof }, [payload])));
+  // Right in all but one thing: for another connection, or another request.
+  const request = Buffer.from(JSON.stringify({ csr: "x", host: "h", address: "10.0.0.9", port: 1 }));
+  const stolen = fc.constantFrom(
+    Buffer.concat(codec.encode("join", { token: open.id, proof: proofOf(open.secret, systemRandom.bytes(32), request) }, [request])),
+    Buffer.concat(codec.encode("join", { token: open.id, proof: proofOf(open.secret, binding, Buffer.from("{}")) }, [request])),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        frames,
+        stolen,
+        bytes(400).map((b) => Buffer.from(b)),
+      ),
+      async (said) => {
+        let written = 0;
+        const stream = new Duplex({
+          read() {},
+          write(chunk: Buffer, _encoding, done) {
+            written += chunk.length;
+            done();
+          },
+        });
+        stream.push(said);
+        stream.push(null);
+        await enrolment.serve(stream, { binding, from: "test" });
+        assert.equal(written, 0);
+        assert.ok(stream.destroyed);
+      },
+    ),
+    { numRuns: 300 },
+  );
   assert.equal((await enrolWith(open, WISH)).welcome.node.id, 2);
 });

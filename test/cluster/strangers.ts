@@ -70,6 +70,8 @@ async function main(address: string, port: number, target: number): Promise<Reco
     wrongCa: await tls(foreign, hello),
     wrongCaBulk: await tls(foreign, hello, ALPN.BULK),
     wrongCaControl: await tls(foreign, hello, ALPN.CONTROL),
+    joinWithoutToken: await tls(null, hello, ALPN.JOIN),
+    memberWantsToJoin: await tls(own, hello, ALPN.JOIN),
     unknownProtocol: await tls(own, hello, "http/1.1"),
     garbage: await plain(Buffer.from("GET / HTTP/1.1\r\n\r\n")),
     noise: await plain(Buffer.alloc(100_000, 0xa5)),

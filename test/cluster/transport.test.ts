@@ -37,7 +37,17 @@ test("strangers, wrong certificates, garbage, oversized frames and half-open con
   const output = await c.output(1, [process.execPath, script("strangers.ts"), host?.address ?? "", String(DEFAULT_PORT), "2"]);
   const fates = JSON.parse(output) as Record<string, Fate>;
   for (const [attack, { bytes }] of Object.entries(fates)) assert.equal(bytes, 0, `${attack} got ${bytes} bytes`);
-  for (const attack of ["noCertificate", "wrongCa", "wrongCaBulk", "wrongCaControl", "unknownProtocol", "garbage", "noise"]) {
+  for (const attack of [
+    "noCertificate",
+    "wrongCa",
+    "wrongCaBulk",
+    "wrongCaControl",
+    "joinWithoutToken",
+    "memberWantsToJoin",
+    "unknownProtocol",
+    "garbage",
+    "noise",
+  ]) {
     assert.ok((fates[attack]?.ms ?? Infinity) < HANDSHAKE_MS / 2, `${attack} took ${fates[attack]?.ms} ms`);
   }
   const halfOpen = fates["halfOpen"]?.ms ?? 0;
