@@ -1,6 +1,6 @@
 import { lowMark } from "./cost.ts";
 import type { UsherKnobs } from "./knobs.ts";
-import type { BalanceState, NodeView } from "./views.ts";
+import type { BalanceState, NodeView, ProcessView } from "./views.ts";
 
 /** What usher() looks at. */
 export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
@@ -19,6 +19,7 @@ export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
 /** What a forecast needs to know. */
 export interface MemoryState extends Pick<UsherState, "growth" | "lowMark" | "departing"> {
   readonly self: Pick<NodeView, "memTotal" | "memFree">;
+  readonly processes?: readonly Pick<ProcessView, "rss" | "growth" | "sinceMoveMs">[];
 }
 
 /** Where memory goes if nothing is done. Bytes, bytes a second. */
@@ -32,10 +33,24 @@ export function forecast(state: MemoryState, k: UsherKnobs): Forecast {
   const { bytes = 0, growth = 0 } = state.departing ?? {};
   return {
     free: state.self.memFree + bytes,
-    growth: Math.max(0, state.growth - Math.max(0, growth)),
+    growth: Math.max(0, ongoing(state) - Math.max(0, growth)),
     mark: state.lowMark ?? lowMark(state.self.memTotal, k),
   };
 }
+
+/**
+ * Growth without what processes brought along that have just come: that was taken at once, and no more follows but what they grow by. An average of what
+ * was measured remembers it for some seconds.
+ */
+function ongoing({ growth, processes = [] }: MemoryState): number {
+  const came = processes.reduce((sum, p) => sum + (p.sinceMoveMs < REMEMBERED_MS ? p.rss * 2 ** (-p.sinceMoveMs / HALF_MS) : 0), 0);
+  if (came === 0) return growth;
+  const known = processes.reduce((sum, p) => sum + Math.max(0, p.growth), 0);
+  return Math.max(Math.min(growth, known), growth - came);
+}
+const REMEMBERED_MS = 8000;
+/** The averages of the classics, five parts of eight a second, forget half in so long. */
+const HALF_MS = 1500;
 
 /** Seconds until free memory crosses the low mark; 0 when it has. */
 export function secondsLeft({ free, growth, mark }: Forecast, noise: number): number {

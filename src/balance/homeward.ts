@@ -47,6 +47,8 @@ export function goHome(state: BalanceState, subjects: readonly Subject[], scale:
     if (p.home === self.id || home === undefined || home.load > k.idleLoad) continue;
     if (p.fixed.length > 0 || p.sinceMoveMs < stayMs(p.bounces, k)) continue;
     const w = weigh(s, home, scale, state.inFlight, k);
+    // What was sent away a moment ago comes back only if it gains by that.
+    if (p.sinceMoveMs < k.homeAfterMs && w.net <= 0) continue;
     const slower = rate(home, w.after) < here * (1 - k.nearEqual);
     if (w.bar !== null || slower || w.after > Math.max(k.overload, self.load)) continue;
     // It gains little there: neither what is about to end nor what is large is worth carrying.

@@ -62,6 +62,8 @@ export interface BalanceKnobs extends CostKnobs {
   readonly departurePauseMs: number;
   /** A guest goes home to an idle node when `bytes / bandwidth + freezeMs < homeCost * remaining life`. More: hosts are rid of guests sooner, who lose time. */
   readonly homeCost: number;
+  /** A guest that gains nothing by it goes home when it has been here for so long. More: fewer moves to and fro; less: hosts are free sooner. */
+  readonly homeAfterMs: number;
   /** A node is idle, and its guests elsewhere go home to it, when `told <= idleLoad`. More: they go home sooner, to less. */
   readonly idleLoad: number;
 }
@@ -120,6 +122,7 @@ export const BALANCE_KNOBS: BalanceKnobs = {
   quick: 6,
   departurePauseMs: 2000,
   homeCost: 0.1,
+  homeAfterMs: 60_000,
   idleLoad: 0.25,
 };
 

@@ -159,3 +159,14 @@ test("of nodes that are as near, the one with most room for a program that grows
   const state = { self: small(80 * MiB), processes: [grower(200 * MiB, 40 * MiB)], others, growth: 40 * MiB };
   for (let seed = 0; seed < 5; seed++) assert.deepEqual(moves(run(state, seed)), [[11, N3]]);
 });
+
+test("what a guest has brought along is no growth", () => {
+  const self = small(150 * MiB);
+  const came = aProcess(21, { home: N2, rss: 500 * MiB, sinceMoveMs: 300 });
+  const state = { self, processes: [came, aProcess(12, { rss: 100 * MiB })], growth: 450 * MiB, others: [aNode(N3)] };
+  assert.deepEqual(run(state), []);
+  // What it grows by since is.
+  assert.equal(moves(run({ ...state, processes: [{ ...came, growth: 100 * MiB }] })).length, 1);
+  // It has been here for a while: somebody takes that much.
+  assert.equal(moves(run({ ...state, processes: [{ ...came, sinceMoveMs: 20_000 }] })).length, 1);
+});
