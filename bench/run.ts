@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cannot } from "../test/cluster/harness.ts";
+import { balance } from "./balance.ts";
 import { births } from "./births.ts";
 import { calls } from "./calls.ts";
 import { classes } from "./classes.ts";
@@ -20,7 +21,7 @@ import { tracer } from "./tracer.ts";
 import { unmoved } from "./unmoved.ts";
 
 /** Memory first, of engines that have done nothing yet; each figure has a cluster of its own. */
-const FIGURES: Readonly<Record<string, Figure>> = { memory, calls, classes, births, through, freeze, threads, unmoved, tracer };
+const FIGURES: Readonly<Record<string, Figure>> = { memory, calls, classes, births, through, freeze, threads, unmoved, tracer, balance };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: "string", default: "5" } } });
 const unknown = positionals.find((name) => !(name in FIGURES));
