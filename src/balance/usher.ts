@@ -1,5 +1,6 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
+import { carrySeconds } from "./cost.ts";
 import { findFit, type Fit, looks } from "./fit.ts";
 import { type Forecast, forecast, holds, secondsLeft, type UsherState, urgency, without } from "./forecast.ts";
 import type { UsherKnobs } from "./knobs.ts";
@@ -36,6 +37,7 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
 
   const subjects = state.processes.map((p) => subject(p, scale));
   const movable = subjects.filter((s) => s.process.fixed.length === 0 && s.process.rss > 0);
+  if (left > longestCarry(movable, others, k) + k.marginMs / 1000) return [];
   const busy = new Set(state.inFlight);
   const goes = new Map<Subject, Fit>();
   let now = start;
@@ -58,6 +60,12 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
     ...moves,
     ...kept.map((s) => decision(state, s, others, left, k, null, whyStays(s, others, state, start, left, goes.size > 0, k))),
   ];
+}
+
+/** Seconds to carry the largest over the slowest link; while memory lasts longer than that no fit has to be looked for. */
+function longestCarry(subjects: readonly Subject[], others: readonly NodeView[], k: UsherKnobs): number {
+  const rss = subjects.reduce((most, s) => Math.max(most, s.process.rss), 0);
+  return others.reduce((most, n) => Math.max(most, carrySeconds(rss, n, k)), 0);
 }
 
 function bestOption(
