@@ -1,4 +1,5 @@
 /** Who moves where, and why: the pure policy. What is known comes in as data, with a source of chance; decisions come out, with their numbers. */
+export { type Arriving, type Offer, refusal } from "./admit.ts";
 export { balance } from "./balance.ts";
 export { lowMark, STANDARD } from "./cost.ts";
 export { lookAgainMs, type MemoryState, type UsherState } from "./forecast.ts";

@@ -3,9 +3,12 @@ import {
   type Decision,
   lookAgainMs,
   lowMark,
+  type Motive,
   type NodeView,
+  type Offer,
   place,
   type ProcessView,
+  refusal,
   usher,
   type UsherState,
 } from "../balance/mod.ts";
@@ -24,6 +27,8 @@ export const ROUND_MS = 1000;
 /** A node that has refused is asked again after so long, and one that came back so soon has bounced: as the daemon has both. */
 const CLOSED_MS = 5000;
 const QUICK_MS = 60_000;
+/** Who is refused asks another at once, so often. */
+const TRIES = 3;
 
 const idOf = (node: number): NodeId => nodeId(node + 1);
 
@@ -31,6 +36,7 @@ export interface AgentParts {
   readonly world: World;
   readonly random: Random;
   readonly knowledge: () => Knowledge;
+  readonly agent: (node: number) => Agent;
 }
 
 /** One node's own decisions: what teselad does each second, in virtual time. */
@@ -98,8 +104,10 @@ export class Agent {
     const crowded = Math.max(self.load, (self.load * self.speed) / STANDARD_SPEED) > knobs.overload;
     const others = crowded ? this.others() : this.homes();
     if (others.length === 0) return;
-    const state = { self, others, processes: this.processes(), nowMs, lastDepartureMs: this.lastDeparture, inFlight: this.inFlight() };
-    this.carryOut(balance(state, knobs, this.p.random));
+    for (let tries = 0; tries < TRIES; tries++) {
+      const state = { self, others, processes: this.processes(), nowMs, lastDepartureMs: this.lastDeparture, inFlight: this.inFlight() };
+      if (this.carryOut(balance(state, knobs, this.p.random)) !== "refused") return;
+    }
   }
 
   private sample(): void {
@@ -134,7 +142,7 @@ export class Agent {
       growth,
       inFlight: this.inFlight(),
     };
-    const sent = this.carryOut(usher(state, knobs, this.p.random));
+    const sent = this.carryOut(usher(state, knobs, this.p.random)) === "sent";
     const next = lookAgainMs(state, knobs);
     if (next < ROUND_MS) this.again = this.p.world.clock.after(next, () => void this.forMemory());
     return sent;
@@ -151,22 +159,31 @@ export class Agent {
     return growth;
   }
 
-  private carryOut(decisions: readonly Decision[]): boolean {
-    let any = false;
-    for (const { pid, to } of decisions) {
-      if (to === null) continue;
-      const task = this.m.tasks.find((t) => t.job.pid === pid);
-      if (task === undefined) continue;
-      any = true;
-      this.send(task, to);
+  /** What came of it: `refused` when some target refused. */
+  private carryOut(decisions: readonly Decision[]): "nothing" | "sent" | "refused" {
+    let outcome: "nothing" | "sent" | "refused" = "nothing";
+    for (const d of decisions) {
+      const task = d.to === null ? undefined : this.m.tasks.find((t) => t.job.pid === d.pid);
+      if (task === undefined || d.to === null) continue;
+      if (!this.send(task, d.to, d.motive)) outcome = "refused";
+      else if (outcome === "nothing") outcome = "sent";
     }
-    return any;
+    return outcome;
   }
 
-  private send(task: Task, to: NodeId): void {
+  /** Why this node does not take what is offered. */
+  refusal(offer: Offer): string | null {
+    return refusal({ ...this.self(), load: this.m.load }, this.m.arriving, offer, this.p.world.scenario.knobs.balance);
+  }
+
+  private send(task: Task, to: NodeId, motive: Motive): boolean {
     const { world } = this.p;
     const rss = task.rss();
-    this.lastDeparture = this.now();
+    const offer = { motive, comesHome: task.job.home === to - 1, tasks: 1, rss, load: this.local };
+    if (this.p.agent(to - 1).refusal(offer) !== null) {
+      this.closed.set(to, this.now() + CLOSED_MS);
+      return false;
+    }
     const carried = world.carry(task, to - 1, () => {
       this.moving.set(to, (this.moving.get(to) ?? 1) - 1);
       this.sent.add(to, { tasks: 1, rss }, this.now());
@@ -175,8 +192,13 @@ export class Agent {
       task.bounces = soon ? before.bounces + 1 : 0;
       task.since = this.now();
     });
-    if (carried) this.moving.set(to, (this.moving.get(to) ?? 0) + 1);
-    else this.closed.set(to, this.now() + CLOSED_MS);
+    if (!carried) {
+      this.closed.set(to, this.now() + CLOSED_MS);
+      return false;
+    }
+    this.lastDeparture = this.now();
+    this.moving.set(to, (this.moving.get(to) ?? 0) + 1);
+    return true;
   }
 
   private inFlight(): ReadonlySet<NodeId> {

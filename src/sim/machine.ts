@@ -21,8 +21,9 @@ export class Machine {
   service = 0;
   /** Process seconds so far: their difference over a time is how many wanted a CPU. */
   demanded = 0;
-  /** Bytes that are on their way here. */
+  /** Bytes that are kept for what leaves or comes; processes and bytes that are on their way here. */
   reserved = 0;
+  readonly arriving = { tasks: 0, rss: 0 };
   /** Its memory does not hold what runs here. */
   swaps = false;
   /** Until when its link is busy, sending and receiving, milliseconds. */

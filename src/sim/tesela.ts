@@ -16,9 +16,9 @@ export const tesela =
   (gossip?: Gossip): PolicyOf =>
   (world, seed) => {
     const random = new SeededRandom(seed + 1);
-    const parts = { world, random, knowledge: (): Knowledge => knowledge };
-    const agents = world.machines.map((m) => new Agent(m, parts));
     const agent = (node: number): Agent => agents[node] as Agent;
+    const parts = { world, random, agent, knowledge: (): Knowledge => knowledge };
+    const agents = world.machines.map((m) => new Agent(m, parts));
     const whole = (gossip ?? (agents.length <= MOST_MEMBERS ? "members" : "vectors")) === "members";
     const knowledge: Knowledge = new (whole ? Members : Vectors)(world, seed + 2, (node) => agent(node).entry());
     return policyOf(world, agent, knowledge);

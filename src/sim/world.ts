@@ -95,9 +95,13 @@ export class World {
     // Its memory is given back when it has been sent.
     from.reserved += bytes;
     target.reserved += bytes;
+    target.arriving.tasks++;
+    target.arriving.rss += bytes;
     this.clock.after(end - now, () => {
       from.reserved -= bytes;
       target.reserved -= bytes;
+      target.arriving.tasks--;
+      target.arriving.rss -= bytes;
       this.look(from);
       this.enter(task, target);
       arrived();

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MiB } from "../base/mod.ts";
+import { type Offer, refusal } from "./admit.ts";
+import { BALANCE_KNOBS } from "./knobs.ts";
+import { aNode, N2 } from "./test-views.ts";
+
+const NOTHING = { tasks: 0, rss: 0 };
+const offer = (with_: Partial<Offer> = {}): Offer => ({ motive: "load", comesHome: false, tasks: 1, rss: 8 * MiB, load: 3, ...with_ });
+const answer = (load: number, arriving = NOTHING, o = offer()): string | null =>
+  refusal(aNode(N2, { load, memFree: 512 * MiB }), arriving, o, BALANCE_KNOBS);
+
+test("a node takes what MOSIX's guard lets come, by what it is now", () => {
+  assert.equal(answer(1), null);
+  assert.equal(answer(2), "node 2 has filled up meanwhile: it would be at 3.00, there it is 3.00");
+});
+
+test("what is on its way counts as if it were there: of many that come at once some are refused", () => {
+  assert.equal(answer(0, { tasks: 1, rss: 0 }), null);
+  assert.match(answer(0, { tasks: 2, rss: 0 }) ?? "", /filled up/);
+  assert.match(answer(0, { tasks: 0, rss: 400 * MiB }) ?? "", /lacks/);
+});
+
+test("who comes home is let in, and who flees from a full node where there is memory", () => {
+  assert.equal(answer(9, NOTHING, offer({ comesHome: true, motive: "home", rss: 900 * MiB })), null);
+  assert.equal(answer(9, NOTHING, offer({ motive: "memory" })), null);
+  assert.match(answer(9, NOTHING, offer({ motive: "memory", rss: 900 * MiB })) ?? "", /lacks/);
+});

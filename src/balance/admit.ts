@@ -1,0 +1,36 @@
+import type { BalanceKnobs } from "./knobs.ts";
+import { loadAfter, roomAfter } from "./target.ts";
+import type { Motive, NodeView } from "./views.ts";
+import { bytes, load } from "./words.ts";
+
+/** A process that another node wants to send here. */
+export interface Offer {
+  readonly motive: Motive;
+  /** It comes home. */
+  readonly comesHome: boolean;
+  /** Tasks that it has ready on the average, and bytes. */
+  readonly tasks: number;
+  readonly rss: number;
+  /** The sender's own load. */
+  readonly load: number;
+}
+
+/** What is on its way here already, and does not show in what runs. */
+export interface Arriving {
+  readonly tasks: number;
+  readonly rss: number;
+}
+
+/**
+ * Why a node does not take what is offered, or null when it does. It alone knows what it is now: several that look at the same old news each take it for
+ * free. `self.load` is best what runs here now, not an average. Whoever comes home, or has to leave where it is, is not asked about load.
+ */
+export function refusal(self: NodeView, arriving: Arriving, offer: Offer, k: BalanceKnobs): string | null {
+  const left = roomAfter(self, offer.rss + arriving.rss, k);
+  if (left < 0 && !offer.comesHome) return `node ${self.id} lacks ${bytes(-left)}`;
+  if (offer.motive !== "load" || offer.comesHome) return null;
+  const now = loadAfter(self, arriving.tasks);
+  const brought = loadAfter(self, offer.tasks) - self.load;
+  if (now + k.guard * brought < offer.load) return null;
+  return `node ${self.id} has filled up meanwhile: it would be at ${load(now + brought)}, there it is ${load(offer.load)}`;
+}
