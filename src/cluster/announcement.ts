@@ -25,8 +25,8 @@ export interface Heard {
 /** For everybody who reads it: the receiver's number in the header. */
 const ALL = 0;
 export const MAX_ADDRESSES = 16;
-const MAX_ADDRESS = 64;
-const MAX_ANNOUNCEMENT = 2048;
+const MAX_ADDRESS = 255;
+const MAX_ANNOUNCEMENT = 8192;
 /** Nodes whose lives are kept; more nodes than numbers there are not. */
 const MAX_LIVES = MAX_NODE_ID;
 

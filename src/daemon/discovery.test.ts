@@ -52,7 +52,7 @@ class Node implements Disposable {
   readonly asked: Peer[] = [];
   interfaces: CallInterface[];
 
-  constructor(air: Air, id: number, address: string, proves: (at: Peer) => boolean, peers: Peer[] = [], secret = key) {
+  constructor(air: Air, id: number, address: string, proves: (at: Peer) => boolean, peers: Peer[] = [], secret = key, fixed = false) {
     this.interfaces = [{ name: "eth0", address }];
     const row = { id, name: `h${id}`, address, port: 4660 };
     saveCa(this.paths.identity, ca);
@@ -61,7 +61,7 @@ class Node implements Disposable {
     this.roster = new Roster(this.paths, "lab", ca.cert, quiet);
     this.discovery = new Discovery({
       paths: this.paths,
-      config: { ...row, cluster: "lab" },
+      config: { ...row, cluster: "lab", fixed },
       roster: this.roster,
       caller: air.caller(() => this.interfaces[0]?.address ?? "none"),
       random: new SeededRandom(id),
@@ -125,6 +125,27 @@ test("a second address of a node changes nothing", async () => {
   two.interfaces = [{ name: "eth1", address: "172.16.0.2" }, ...two.interfaces];
   await rounds([one, two], 8);
   assert.equal(one.knows, "1@10.0.0.1 2@10.0.0.2");
+});
+
+test("a node's own address stays when it is another interface's, a loopback's, or was given", async () => {
+  const air = new Air();
+  const own = (node: Node): string => (JSON.parse(readFileSync(node.paths.nodeJson, "utf8")) as Peer).address;
+  using one = new Node(air, 1, "10.0.0.1", () => true);
+  one.interfaces = [{ name: "eth1", address: "172.16.0.1" }, ...one.interfaces];
+  writeDiscovery(one.paths, { on: true, interfaces: ["eth1"], seeds: [], ttl: 1 });
+  using two = new Node(air, 2, "127.0.0.1", () => true);
+  two.interfaces = [{ name: "eth0", address: "10.0.0.2" }];
+  using three = new Node(air, 3, "10.0.0.3", () => true, [], key, true);
+  three.interfaces = [{ name: "eth0", address: "192.168.0.3" }];
+  using four = new Node(air, 4, "10.0.0.4", () => true);
+  four.interfaces = [{ name: "eth0", address: "192.168.0.4" }];
+  await rounds([one, two, three, four], 3);
+  assert.deepEqual([one, two, three, four].map(own), ["10.0.0.1", "127.0.0.1", "10.0.0.3", "192.168.0.4"]);
+  // Nor do the others change it, who know it by that one.
+  const knows = [2, 3].map((id) => ({ id, name: `h${id}`, port: 4660, address: id === 2 ? "127.0.0.1" : "10.0.0.3" }));
+  using five = new Node(air, 5, "10.0.0.5", () => true, knows);
+  await rounds([two, three, five], 8);
+  assert.equal(five.knows, "1@172.16.0.1 2@127.0.0.1 3@10.0.0.3 4@192.168.0.4 5@10.0.0.5");
 });
 
 test("without multicast a seed is enough", async () => {

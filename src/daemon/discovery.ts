@@ -133,8 +133,14 @@ export class Discovery {
 
   private announcement(interfaces: readonly CallInterface[]): Announcement {
     const { id, name, cluster, port } = this.p.config;
-    const addresses = [...new Set(interfaces.map((i) => i.address))].slice(0, MAX_ADDRESSES);
+    // Its own row first: that may be a name, or what a router makes of its address.
+    const addresses = [...new Set([this.ownAddress(), ...interfaces.map((i) => i.address)])].slice(0, MAX_ADDRESSES);
     return { id, name, cluster, port, addresses };
+  }
+
+  private ownAddress(): string {
+    const { config, roster } = this.p;
+    return roster.peers().find((o) => o.id === config.id)?.address ?? config.address;
   }
 
   private interfaces(): CallInterface[] {
@@ -150,10 +156,11 @@ export class Discovery {
     this.addresses = now;
     this.eagerUntil = this.ticks + EAGER_TICKS;
     const { config, roster, log } = this.p;
-    const own = roster.peers().find((o) => o.id === config.id)?.address ?? config.address;
+    const own = this.ownAddress();
     const [first] = interfaces;
-    // A host name, or an address that the node was given, is not for us to change.
-    if (first === undefined || config.fixed || !/^[\d.]+$/.test(own) || interfaces.some((i) => i.address === own)) return;
+    // A host name, or an address that the node was given, is not for us to change; nor one of an interface that no calls are made on.
+    const given = config.fixed || !/^[\d.]+$/.test(own) || own.startsWith("127.");
+    if (first === undefined || given || (this.p.interfaces ?? systemInterfaces)().some((i) => i.address === own)) return;
     log.info("this node has another address", { was: own, address: first.address });
     roster.moved(config, first.address);
   }
