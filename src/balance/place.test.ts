@@ -41,3 +41,10 @@ test("where its memory fits, if that is not here; nowhere that it may not go", (
   assert.equal(where({ self: busy, inFlight: new Set([N2]) }), null);
   assert.equal(where({ self: busy, others: [aNode(N2, { load: 0.6, ownLoad: 0.6 })] }), null);
 });
+
+test("a node whose CPUs are free again counts as such, though what it tells falls slowly", () => {
+  const self = aNode(N1, { load: 1 });
+  assert.equal(where({ self, others: [aNode(N2, { load: 0.8 })] }), null);
+  assert.equal(where({ self, others: [aNode(N2, { load: 0.8, util: 0.1 })] }), N2);
+  assert.equal(where({ self, others: [aNode(N2, { load: 0.8, util: 1 })] }), null);
+});

@@ -1,7 +1,7 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
-import { highestLoad, marginalCost, rate } from "./cost.ts";
+import { highestLoad, marginalCost, rate, STANDARD } from "./cost.ts";
 import type { PlaceKnobs } from "./knobs.ts";
 import { barred, disturbsOwner, isUsable, loadAfter, roomAfter } from "./target.ts";
 import type { BalanceState, NodeView } from "./views.ts";
@@ -23,12 +23,26 @@ export interface PlaceState extends Pick<BalanceState, "self" | "others" | "inFl
   readonly placed?: ReadonlyMap<NodeId, number>;
 }
 
+/** CPUs in use up to here leave tasks nothing to wait for. */
+const FREE = 0.95;
+
+/**
+ * Its load as of now. What a node tells falls slowly, and for programs that live for a second most nodes would look busy with those before. Where CPUs
+ * are free no more tasks run than CPUs are in use.
+ */
+function presentLoad(n: NodeView): number {
+  return n.util === undefined || n.util > FREE ? n.load : Math.min(n.load, (n.util * STANDARD) / n.speed);
+}
+
 /**
  * Where a program that is about to begin is best placed: a node, or null for here. Elsewhere only where it would run noticeably faster, or when
  * its memory does not fit here. Of nodes that are as fast, the one whose opportunity cost rises least; chance among equals.
  */
 export function place(state: PlaceState, wants: Wants, k: PlaceKnobs, random: Random): NodeId | null {
-  const loaded = (n: NodeView): NodeView => ({ ...n, load: loadAfter(n, state.placed?.get(n.id) ?? 0) });
+  const loaded = (n: NodeView): NodeView => {
+    const now = { ...n, load: presentLoad(n) };
+    return { ...now, load: loadAfter(now, state.placed?.get(n.id) ?? 0) };
+  };
   const self = loaded(state.self);
   const others = state.others.filter((n) => n.id !== self.id && isUsable(n)).map(loaded);
   const highest = highestLoad(self, others);

@@ -20,6 +20,8 @@ export interface NodeView {
   /** Bytes a second to it, as measured or a default. */
   readonly bandwidth: number;
   readonly rttMs: number;
+  /** Part of its CPUs that was in use at its last sample, 0 to 1: tells sooner than `load` that a node has become free. */
+  readonly util?: number;
   /** CPU features that glibc chooses by, as bits. */
   readonly cpuFeatures?: number;
   /** Answers, though it may take nobody else's: its own processes may still come home. Like `accepts` when left out. */
