@@ -50,3 +50,26 @@ test("what a node sends does not depend on how many there are, and no message is
   const [few = 0, many = 0] = rates;
   assert.ok(many < few * 1.1, `bytes a node and second: ${rates.map(Math.round).join(", ")}`);
 });
+
+test("a rolling restart, with kills and goodbyes, leaves all up, and nobody else is taken for dead meanwhile", async () => {
+  const n = 12;
+  const g = await started(n, { sealed: true, seed: 5, weather: { loss: 0.02 } });
+  g.changes.length = 0;
+  for (const id of range(1, n)) {
+    if (id % 2 === 0) {
+      const gone = g.of(id).leave();
+      await g.clock.advance(500);
+      await gone;
+    }
+    g.kill(id);
+    await g.clock.advance(1500);
+    g.start(id, range(1, n));
+    await g.clock.advance(500);
+    const others = range(1, n).filter((of) => of !== id);
+    for (const at of others)
+      for (const of of others) assert.ok(of === at || ["up", "suspect"].includes(g.state(of, at) ?? ""), `${of} at ${at}`);
+  }
+  const took = await g.until(CONVERGED_MS, () => g.wrong(range(1, n), all) === 0);
+  assert.ok(took !== null, `not all see all: ${g.wrong(range(1, n), all)} pairs`);
+  g.end();
+});
