@@ -2,10 +2,10 @@ import { TeselaError } from "../base/mod.ts";
 import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { Members } from "./members.ts";
-import { FLAGS, type Flag, type Policies } from "./policies.ts";
+import { FLAGS, type Flag, isSpeed, type Policies } from "./policies.ts";
 import type { ControlAsk, Controlled, EngineRow } from "./shapes.ts";
 
-const VERBS: readonly string[] = [...FLAGS.flatMap((f) => [f, `no${f}`]), "expel", "bring", "level", "nolevel"];
+const VERBS: readonly string[] = [...FLAGS.flatMap((f) => [f, `no${f}`]), "expel", "bring", "level", "nolevel", "setspeed", "nosetspeed"];
 
 export interface ControlParts {
   readonly self: number;
@@ -23,16 +23,17 @@ export class Controls {
   }
 
   /** @throws TeselaError E_USAGE, E_PERM, E_NONODE, E_NODE_DOWN */
-  async tell({ verb, node }: ControlAsk, caller: Caller): Promise<Controlled> {
+  async tell({ verb, node, value }: ControlAsk, caller: Caller): Promise<Controlled> {
     const other = node === undefined ? undefined : this.p.members.find(node);
     if (other && caller.via === null) {
-      return (await this.p.members.control(other.peer.id).question("POST /ctl", { verb }, caller)) as Controlled;
+      return (await this.p.members.control(other.peer.id).question("POST /ctl", { verb, value }, caller)) as Controlled;
     }
     if (node !== undefined && node !== String(this.p.self)) throw new TeselaError("E_NONODE", `there is no node '${node}'`, { node });
     if (!VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${VERBS.join(" ")}`);
     if (caller.uid !== ROOT) throw new TeselaError("E_PERM", `only root may tell a node to '${verb}'`);
     if (verb === "expel") return await this.expel();
     if (verb === "bring") return await this.bring();
+    if (verb.endsWith("setspeed")) return this.setSpeed(verb === "setspeed" ? value : null);
     if (verb.endsWith("level")) this.p.policies.level = verb === "level";
     else await this.flag(verb);
     return this.answer([], []);
@@ -41,6 +42,13 @@ export class Controls {
   /** What the engine must know it is told again after a restart of either. */
   async tellEngine(): Promise<void> {
     await this.p.engine.accept(!this.p.policies.has("block") && !this.p.policies.has("quiet"));
+  }
+
+  private setSpeed(speed: number | null | undefined): Controlled {
+    if (speed !== null && !isSpeed(speed))
+      throw new TeselaError("E_USAGE", `setspeed ${speed}: want a speed, 10000 for the reference processor`);
+    this.p.policies.speed = speed;
+    return this.answer([], []);
   }
 
   private async flag(verb: string): Promise<void> {

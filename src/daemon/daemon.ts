@@ -1,7 +1,8 @@
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import type { Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
-import { LoadSampler, type NodeSample } from "../load/mod.ts";
+import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
+import { controlAsk, migrateAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
@@ -23,19 +24,7 @@ import { Moves } from "./moves.ts";
 import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
-import type {
-  ControlAsk,
-  DaemonStatus,
-  EngineRow,
-  EngineStatus,
-  MigrateAsk,
-  NodeRow,
-  ProcessRow,
-  RunAnswer,
-  RunAsk,
-  TraceAsk,
-  WhyMoved,
-} from "./shapes.ts";
+import type { DaemonStatus, EngineRow, EngineStatus, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyMoved } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
@@ -44,8 +33,6 @@ const MEMORY_MS = 200;
 const ROWS_MS = 2000;
 /** A node that was found is asked for its certificate. */
 const PROVE_MS = 3000;
-/** A command becomes its program by one execve, or by few (env, a wrapper). */
-const MAX_EXECS = 8;
 const SOCKET_MODE_ALL = 0o666;
 const SOCKET_MODE_OWNER = 0o600;
 
@@ -66,6 +53,8 @@ export interface DaemonOptions {
   readonly log: Log;
   /** Whether processes move by themselves as long as nobody has said: they do unless given. */
   readonly level?: boolean;
+  /** Of its processor; the reference one's unless given. */
+  readonly speed?: number;
 }
 
 /** The control plane of one node. It holds nothing that a process depends on, and may be restarted at any time. */
@@ -248,6 +237,7 @@ export class Daemon implements AsyncDisposable {
 
   private sample(): NodeSample {
     const engine = this.engineStatus?.pid;
+    this.sampler.setSpeed(this.policies.speed ?? this.o.speed ?? STANDARD_SPEED);
     return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid) });
   }
 
@@ -369,40 +359,4 @@ const NOTHING: NodeStatus = { cpus: 0, speed: 0, load: 0, memTotal: 0, memFree: 
 function nodeRow(peer: Peer, state: NodeRow["state"], status: NodeStatus | null): NodeRow {
   const { id, name, address } = peer;
   return { id, name, address, state, ...(status ?? NOTHING) };
-}
-
-function migrateAsk(body: unknown): MigrateAsk {
-  const { pid, target, why = false } = (body ?? {}) as Record<string, unknown>;
-  if (typeof pid !== "string" || typeof target !== "string" || typeof why !== "boolean") {
-    throw new TeselaError("E_USAGE", 'POST /migrate: want {"pid":"4711","target":"2"}');
-  }
-  return { pid, target, why };
-}
-
-function traceAsk(body: unknown): TraceAsk {
-  const { pid, session = null, close = false } = (body ?? {}) as Record<string, unknown>;
-  const good = typeof pid === "string" && (session === null || typeof session === "string") && typeof close === "boolean";
-  if (!good) throw new TeselaError("E_USAGE", 'POST /trace: want {"pid":"4711","session":null}');
-  return { pid: pid as string, session: session as string | null, close: close as boolean };
-}
-
-function controlAsk(body: unknown): ControlAsk {
-  const { verb, node } = (body ?? {}) as Record<string, unknown>;
-  if (typeof verb !== "string" || (node !== undefined && typeof node !== "string"))
-    throw new TeselaError("E_USAGE", 'POST /ctl: want {"verb":"block"}');
-  return { verb, ...(node !== undefined && { node }) };
-}
-
-function whyAsk(body: unknown): string {
-  const { pid } = (body ?? {}) as Record<string, unknown>;
-  if (typeof pid !== "string" || !/^(\d{1,5}:)?\d{1,7}$/.test(pid)) throw new TeselaError("E_USAGE", 'POST /why: want {"pid":"4711"}');
-  return pid;
-}
-
-function runAsk(body: unknown): RunAsk {
-  const { pid, target, execs = 1, lock = false } = (body ?? {}) as Record<string, unknown>;
-  const few = Number.isInteger(execs) && (execs as number) >= 1 && (execs as number) <= MAX_EXECS;
-  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
-  if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
-  return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean };
 }

@@ -3,12 +3,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadGossipKeys, loadIdentity } from "../cluster/mod.ts";
 import { ALPN, TlsTransport } from "../io/mod.ts";
+import { keptYardstick } from "../load/mod.ts";
 import { type NodeConfig, readNodeConfig } from "./config.ts";
 import { ChannelPeer } from "./control.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { openGossip } from "./gossip.ts";
 import { HttpEngine } from "./engine-client.ts";
 import type { DialPeer } from "./peer.ts";
+import { isSpeed } from "./policies.ts";
 import { Roster } from "./roster.ts";
 
 const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -33,6 +35,15 @@ function levelByDefault(): boolean {
   return text === "on";
 }
 
+/** `TESELA_SPEED`, or what the yardstick measures once on this processor. */
+function speedOf(paths: Paths): number {
+  const text = process.env["TESELA_SPEED"];
+  if (!text) return keptYardstick(`${paths.state}/yardstick.json`);
+  const speed = Number(text);
+  if (!isSpeed(speed)) throw new TeselaError("E_CONFIG", `TESELA_SPEED is '${text}': want a speed, 10000 for the reference processor`);
+  return speed;
+}
+
 async function run(log: Log): Promise<void> {
   const paths = nodePaths();
   const config = readNodeConfig(paths);
@@ -52,6 +63,7 @@ async function run(log: Log): Promise<void> {
     datagrams: await openGossip(config),
     log,
     level: levelByDefault(),
+    speed: speedOf(paths),
   });
   writeFileSync(paths.teseladPid, `${process.pid}\n`);
   log.info("teselad is ready", { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid });

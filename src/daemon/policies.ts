@@ -13,6 +13,8 @@ interface Kept {
   readonly flags: readonly Flag[];
   /** Whether processes move by themselves. */
   readonly level: boolean;
+  /** What its owner says of its speed; left out when the yardstick's word counts. */
+  readonly speed?: number;
 }
 
 /** Kept in a file: teselad may be restarted, and the machine too. */
@@ -20,6 +22,7 @@ export class Policies {
   private readonly file: string;
   private flags: Set<Flag>;
   private levels: boolean;
+  private ownSpeed: number | null;
 
   /** @param level whether processes move by themselves until somebody says otherwise */
   constructor(file: string, level: boolean) {
@@ -27,6 +30,7 @@ export class Policies {
     const kept = read(file);
     this.flags = new Set(kept?.flags ?? []);
     this.levels = kept?.level ?? level;
+    this.ownSpeed = kept?.speed ?? null;
   }
 
   get level(): boolean {
@@ -34,6 +38,15 @@ export class Policies {
   }
   set level(on: boolean) {
     this.levels = on;
+    this.save();
+  }
+
+  /** Null: as the yardstick has it. */
+  get speed(): number | null {
+    return this.ownSpeed;
+  }
+  set speed(speed: number | null) {
+    this.ownSpeed = speed;
     this.save();
   }
 
@@ -51,9 +64,15 @@ export class Policies {
   }
 
   private save(): void {
-    writeWhole(this.file, { flags: [...this.flags], level: this.levels } satisfies Kept);
+    const speed = this.ownSpeed === null ? {} : { speed: this.ownSpeed };
+    writeWhole(this.file, { flags: [...this.flags], level: this.levels, ...speed } satisfies Kept);
   }
 }
+
+/** 10000 is the reference processor. */
+export const isSpeed = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MOST_SPEED;
+const MOST_SPEED = 10_000_000;
 
 function read(file: string): Kept | null {
   let text: string;
@@ -64,8 +83,9 @@ function read(file: string): Kept | null {
     throw new TeselaError("E_CONFIG", `${file}: ${(e as Error).message}`, {}, { cause: e });
   }
   try {
-    const { flags, level } = JSON.parse(text) as Record<string, unknown>;
-    if (Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag)) && typeof level === "boolean") return { flags, level };
+    const { flags, level, speed } = JSON.parse(text) as Record<string, unknown>;
+    const good = Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag)) && typeof level === "boolean";
+    if (good && (speed === undefined || isSpeed(speed))) return { flags, level, ...(speed !== undefined && { speed }) };
   } catch (cause) {
     throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}: remove it, and say again what it said`, {}, { cause });
   }

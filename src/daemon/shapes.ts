@@ -176,10 +176,12 @@ export interface BestAsk {
 
 /** POST /ctl. */
 export interface ControlAsk {
-  /** A flag, `no` before it to take it back; `expel`, `bring`; `level`, `nolevel`. */
+  /** A flag, `no` before it to take it back; `expel`, `bring`; `level`, `nolevel`; `setspeed`. */
   readonly verb: string;
   /** Number or name: another one is told. */
   readonly node?: string;
+  /** What `setspeed` sets. */
+  readonly value?: number;
 }
 
 export interface Controlled {

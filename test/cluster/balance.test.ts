@@ -125,3 +125,14 @@ test("a make of many compilers uses other nodes as well, and builds the same", {
     rmSync(cwd, { recursive: true, force: true });
   }
 });
+
+test("an owner says how fast a node is, until that is taken back", { skip, timeout: 100_000 }, async () => {
+  const speed = async (): Promise<string> => await cluster.output(1, ["tesela", "ctl", "getspeed", "2"]);
+  assert.equal(await speed(), "10000\n");
+  await json(1, "ctl", "setspeed", "5000", "--node", "2");
+  await until("it is told", speed, (said) => said === "5000\n");
+  assert.equal((await cluster.exec(1, ["tesela", "ctl", "setspeed", "fast"])).status, 2);
+  assert.equal((await cluster.exec(1, ["tesela", "ctl", "setspeed", "0"])).status, 2);
+  await json(1, "ctl", "nosetspeed", "--node", "2");
+  await until("it is measured again", speed, (said) => said === "10000\n");
+});

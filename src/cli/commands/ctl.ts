@@ -21,9 +21,11 @@ export async function run(call: Invocation): Promise<number> {
   const client = new DaemonClient(nodePaths());
   const question = Object.hasOwn(QUESTIONS, verb) ? QUESTIONS[verb] : undefined;
   if (question) return await answer(call, client, question, which);
-  if (which !== undefined) throw usage(call.command, `tesela ctl ${verb}: unexpected '${which}'; another node is named by --node`);
+  const value = verb === "setspeed" ? Number(which) : undefined;
+  if (which !== undefined && value === undefined)
+    throw usage(call.command, `tesela ctl ${verb}: unexpected '${which}'; another node is named by --node`);
   const node = lastValue(call, "node");
-  const done = await client.ctl({ verb, ...(node !== undefined && { node }) });
+  const done = await client.ctl({ verb, ...(node !== undefined && { node }), ...(value !== undefined && { value }) });
   if (call.json) printJson(done);
   else print(toldText(done));
   if (done.failed.length > 0)

@@ -1,0 +1,43 @@
+import { TeselaError } from "../base/mod.ts";
+import type { ControlAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
+
+/** What comes in as JSON, checked. All throw TeselaError E_USAGE. */
+
+/** A command becomes its program by one execve, or by few (env, a wrapper). */
+const MAX_EXECS = 8;
+
+export function migrateAsk(body: unknown): MigrateAsk {
+  const { pid, target, why = false } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || typeof target !== "string" || typeof why !== "boolean") {
+    throw new TeselaError("E_USAGE", 'POST /migrate: want {"pid":"4711","target":"2"}');
+  }
+  return { pid, target, why };
+}
+
+export function traceAsk(body: unknown): TraceAsk {
+  const { pid, session = null, close = false } = (body ?? {}) as Record<string, unknown>;
+  const good = typeof pid === "string" && (session === null || typeof session === "string") && typeof close === "boolean";
+  if (!good) throw new TeselaError("E_USAGE", 'POST /trace: want {"pid":"4711","session":null}');
+  return { pid: pid as string, session: session as string | null, close: close as boolean };
+}
+
+export function controlAsk(body: unknown): ControlAsk {
+  const { verb, node, value } = (body ?? {}) as Record<string, unknown>;
+  const good = typeof verb === "string" && ["undefined", "string"].includes(typeof node) && ["undefined", "number"].includes(typeof value);
+  if (!good) throw new TeselaError("E_USAGE", 'POST /ctl: want {"verb":"block"}');
+  return { verb, ...(node !== undefined && { node: node as string }), ...(value !== undefined && { value: value as number }) };
+}
+
+export function whyAsk(body: unknown): string {
+  const { pid } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || !/^(\d{1,5}:)?\d{1,7}$/.test(pid)) throw new TeselaError("E_USAGE", 'POST /why: want {"pid":"4711"}');
+  return pid;
+}
+
+export function runAsk(body: unknown): RunAsk {
+  const { pid, target, execs = 1, lock = false } = (body ?? {}) as Record<string, unknown>;
+  const few = Number.isInteger(execs) && (execs as number) >= 1 && (execs as number) <= MAX_EXECS;
+  const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
+  if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
+  return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean };
+}
