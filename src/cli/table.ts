@@ -392,11 +392,12 @@ export const COMMANDS: readonly Command[] = [
     options: [
       { long: "seed", value: "N", help: "another run of the same scenario; the same seed gives the same run" },
       { long: "nodes", value: "N", help: "so many nodes, each kind in its proportion" },
+      { long: "report", value: "FILE", help: "writes a page with plots of loads and slowdowns there" },
       { long: "policies", value: "LIST", help: "tesela,omniscient,static unless given; also home" },
       { long: "gossip", value: "KIND", help: "members: all of it; vectors: load alone, as usual above 300 nodes" },
     ],
     notes: ["SCENARIO is heavy-tail unless given, one of those that docs/sim.md lists, or a file of the format described there."],
-    examples: ["tesela sim --nodes 1000", "tesela sim make --json"],
+    examples: ["tesela sim --nodes 1000 --report sim.html", "tesela sim make --json"],
     load: () => import("./commands/sim.ts"),
   },
   {

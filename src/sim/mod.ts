@@ -1,5 +1,6 @@
 /** Clusters in virtual time: the production policy and gossip on nodes, networks and work that scenarios describe. */
 export { EventClock } from "./event-clock.ts";
+export { reportHtml } from "./html.ts";
 export { isPolicy, POLICIES, type PolicyName, USUAL } from "./policies.ts";
 export { type Outcome, type Report, reportText, type Run } from "./report.ts";
 export { nodeCount, readScenario, resized, type Scenario } from "./scenario.ts";

@@ -80,16 +80,22 @@ export function reportOf(s: Scenario, processes: number, runs: readonly Run[]): 
 
 const round = (n: number, digits = 3): number => Number(n.toFixed(digits));
 
-const COLUMNS: readonly Column[] = [
-  { title: "POLICY" },
-  ...["MAKESPAN", "SLOWDOWN", "P95", "MOVES", "PING-PONGS", "SWAPPED", "MSG/NODE/S", "BYTES/NODE/S", "UNFINISHED"].map((title) => ({
-    title,
-    right: true,
-  })),
-];
+const TITLES = [
+  "POLICY",
+  "MAKESPAN",
+  "SLOWDOWN",
+  "P95",
+  "MOVES",
+  "PING-PONGS",
+  "SWAPPED",
+  "MSG/NODE/S",
+  "BYTES/NODE/S",
+  "UNFINISHED",
+] as const;
+const COLUMNS: readonly Column[] = TITLES.map((title, i) => ({ title, right: i > 0 }));
 
-/** A table, a line for each policy. */
-export function reportText(r: Report): string {
+/** A line for each policy. */
+export function reportRows(r: Report): { head: readonly string[]; rows: string[][] } {
   const rows = r.outcomes.map((o) => [
     o.policy,
     `${o.makespan.toFixed(1)} s`,
@@ -102,7 +108,17 @@ export function reportText(r: Report): string {
     o.bytes.toFixed(0),
     String(o.unfinished),
   ]);
+  return { head: TITLES, rows };
+}
+
+/** A table, and how makespans compare with the omniscient one. */
+export function reportText(r: Report): string {
   const head = `${r.scenario}: ${r.nodes} nodes, ${r.processes} processes, seed ${r.seed}`;
   const about = r.about === "" ? [] : [r.about];
-  return [head, ...about, "", textTable(rows, COLUMNS)].join("\n");
+  const best = r.outcomes.find((o) => o.policy === "omniscient");
+  const ratios = r.outcomes
+    .filter((o) => best !== undefined && o !== best)
+    .map((o) => `${o.policy} ${(o.makespan / (best?.makespan ?? 1)).toFixed(3)}`);
+  const against = ratios.length === 0 ? [] : ["", `makespan against the omniscient: ${ratios.join(", ")}`];
+  return [head, ...about, "", textTable(reportRows(r).rows, COLUMNS), ...against].join("\n");
 }

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { MAX_NODE_ID, TeselaError } from "../../base/mod.ts";
 import {
   DEFAULT_SCENARIO,
   type Gossip,
@@ -5,12 +7,13 @@ import {
   loadScenario,
   POLICIES,
   type PolicyName,
+  reportHtml,
   reportText,
   resized,
   simulate,
   USUAL,
 } from "../../sim/mod.ts";
-import { MAX_NODE_ID } from "../../base/mod.ts";
+
 import { DONE, type Invocation, lastValue } from "../command.ts";
 import { print, printJson } from "../out.ts";
 import { usage } from "../parse.ts";
@@ -21,10 +24,20 @@ export async function run(call: Invocation): Promise<number> {
   const nodes = whole(call, "nodes", 1, MAX_NODE_ID);
   const seed = whole(call, "seed", 0, Number.MAX_SAFE_INTEGER);
   const sized = nodes === null ? scenario : resized(scenario, nodes);
-  const { report } = simulate(seed === null ? sized : { ...sized, seed }, { policies: policies(call), gossip: gossip(call) });
+  const { report, runs } = simulate(seed === null ? sized : { ...sized, seed }, { policies: policies(call), gossip: gossip(call) });
+  const file = lastValue(call, "report");
+  if (file !== undefined) save(file, reportHtml(report, runs));
   if (call.json) printJson(report);
   else print(reportText(report));
   return DONE;
+}
+
+function save(file: string, html: string): void {
+  try {
+    writeFileSync(file, html);
+  } catch (cause) {
+    throw new TeselaError("E_CONFIG", `cannot write the report: ${(cause as Error).message}`, {}, { cause });
+  }
 }
 
 function whole(call: Invocation, long: string, least: number, most: number): number | null {
