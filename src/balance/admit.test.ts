@@ -23,6 +23,7 @@ test("what is on its way counts as if it were there: of many that come at once s
 
 test("who comes home is let in, and who flees from a full node where there is memory", () => {
   assert.equal(answer(9, NOTHING, offer({ comesHome: true, motive: "home", rss: 900 * MiB })), null);
+  assert.match(answer(9, NOTHING, offer({ comesHome: true })) ?? "", /filled up/);
   assert.equal(answer(9, NOTHING, offer({ motive: "memory" })), null);
   assert.match(answer(9, NOTHING, offer({ motive: "memory", rss: 900 * MiB })) ?? "", /lacks/);
 });

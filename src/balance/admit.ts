@@ -23,12 +23,12 @@ export interface Arriving {
 
 /**
  * Why a node does not take what is offered, or null when it does. It alone knows what it is now: several that look at the same old news each take it for
- * free. `self.load` is best what runs here now, not an average. Whoever comes home, or has to leave where it is, is not asked about load.
+ * free. `self.load` is best what runs here now, not an average. Whoever has to leave where it is, or goes home to an idle node, is not asked about load.
  */
 export function refusal(self: NodeView, arriving: Arriving, offer: Offer, k: BalanceKnobs): string | null {
   const left = roomAfter(self, offer.rss + arriving.rss, k);
   if (left < 0 && !offer.comesHome) return `node ${self.id} lacks ${bytes(-left)}`;
-  if (offer.motive !== "load" || offer.comesHome) return null;
+  if (offer.motive !== "load") return null;
   const now = loadAfter(self, arriving.tasks);
   const brought = loadAfter(self, offer.tasks) - self.load;
   if (now + k.guard * brought < offer.load) return null;

@@ -132,6 +132,7 @@ test("a guest goes home to an idle node, unless it would be slower there, has ju
   assert.deepEqual([moved(all)?.to, moved(all)?.motive], [N2, "home"]);
   assert.equal(moved(run({ self, processes: guest({ sinceMoveMs: 1000 }) })), null);
   assert.equal(moved(run({ self, processes: guest({ sinceMoveMs: 50_000 }) })), null);
+  assert.equal(moved(run({ self, processes: guest({ sinceMoveMs: 50_000 }), others: [aNode(N2, { speed: 20_000 })] })), null);
   // Earlier, if it calls home a lot.
   assert.equal(moved(run({ self, processes: guest({ sinceMoveMs: 50_000, calls: 500 }) }))?.to, N2);
   assert.equal(moved(run({ self, processes: guest({ cpuMs: 100 }) })), null);

@@ -47,8 +47,9 @@ export function goHome(state: BalanceState, subjects: readonly Subject[], scale:
     if (p.home === self.id || home === undefined || home.load > k.idleLoad) continue;
     if (p.fixed.length > 0 || p.sinceMoveMs < stayMs(p.bounces, k)) continue;
     const w = weigh(s, home, scale, state.inFlight, k);
-    // What was sent away a moment ago comes back only if it gains by that.
-    if (p.sinceMoveMs < k.homeAfterMs && w.net <= 0) continue;
+    // What was sent away a moment ago comes back only if it gains by that: its calls do, or others here. A faster CPU alone can wait.
+    const byCalls = p.calls * s.life * s.rtt > k.payback * w.cost;
+    if (p.sinceMoveMs < k.homeAfterMs && (w.net <= 0 || (!byCalls && crowding(self) <= k.overload))) continue;
     const slower = rate(home, w.after) < here * (1 - k.nearEqual);
     if (w.bar !== null || slower || w.after > Math.max(k.overload, self.load)) continue;
     // It gains little there: neither what is about to end nor what is large is worth carrying.
