@@ -74,7 +74,7 @@ export const COMMANDS: readonly Command[] = [
     forms: [
       "[no]stay|[no]lstay|[no]block|[no]quiet|expel|bring [--node NODE]",
       "setspeed N|nosetspeed [--node NODE]",
-      "status|whois|isup|getload|getspeed|getmem|getfree [NODE]",
+      "status|whois|isup|getload|getspeed|getmem|getfree|getutil [NODE]",
     ],
     operands: [1, 2],
     json: true,

@@ -76,6 +76,11 @@ export class Balancer {
     this.stays = new Stays(options.self);
   }
 
+  /** Whether a process is on its way out. */
+  get isMoving(): boolean {
+    return this.moving.size > 0;
+  }
+
   /** One round. Moves go on when it returns. @param now milliseconds of a clock that never steps back */
   round(scene: Scene, now: number): void {
     this.stays.keep(scene.rows, now);
@@ -132,7 +137,8 @@ export class Balancer {
     this.lastDeparture = now;
     const figure = scene.figures.get(row.cpid);
     this.moving.set(row.cpid, { to, rss: row.rss, growth: Math.max(0, figure?.growth ?? 0), since: now });
-    const cpu = figure?.cpu ?? row.cpu;
+    // Among many it got but a part of a CPU; where it goes it will want all of one.
+    const cpu = Math.max(row.state === "R" ? 1 : 0, figure?.cpu ?? row.cpu);
     this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
     this.o
       .carry(row, to)

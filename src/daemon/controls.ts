@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError } from "../base/mod.ts";
 import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -12,6 +13,8 @@ export interface ControlParts {
   readonly policies: Policies;
   readonly engine: EngineClient;
   readonly members: Members;
+  /** Whether a process is on its way out of here by a decision of this node. */
+  readonly leaving: () => boolean;
 }
 
 /** What the owner of a node tells it: mosctl(1) of openMosix. */
@@ -66,11 +69,18 @@ export class Controls {
     );
   }
 
-  /** All own processes come home, and stay. */
+  /** All own processes come home, and stay. One that was on its way out as that was said is fetched when it has arrived. */
   private async bring(): Promise<Controlled> {
     await this.flag("lstay");
-    const rows = (await this.p.engine.processes()).filter((r) => r.role === "home" && r.node !== this.p.self);
-    return await this.sendHome(rows, ({ pid }) => this.p.engine.migrate({ pid, target: "home", uid: ROOT }));
+    const moved = new Set<string>();
+    for (let looks = 0; ; looks++) {
+      const rows = (await this.p.engine.processes()).filter((r) => r.role === "home" && r.node !== this.p.self);
+      const last = await this.sendHome(rows, ({ pid }) => this.p.engine.migrate({ pid, target: "home", uid: ROOT }));
+      for (const cpid of last.moved) moved.add(cpid);
+      const over = last.failed.length > 0 || looks === MOST_LOOKS;
+      if (over || (rows.length === 0 && looks > 0 && !this.p.leaving())) return { ...last, moved: [...moved] };
+      await sleep(PAUSE_MS);
+    }
   }
 
   private async sendHome(rows: readonly EngineRow[], move: (row: EngineRow) => Promise<unknown>): Promise<Controlled> {
@@ -100,6 +110,7 @@ const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", 
 /** A move of it may be under way already. */
 const TRIES = 20;
 const PAUSE_MS = 250;
+const MOST_LOOKS = 120;
 
 async function tryHome(move: () => Promise<unknown>): Promise<void> {
   for (let left = TRIES; ; left--) {
@@ -109,6 +120,6 @@ async function tryHome(move: () => Promise<unknown>): Promise<void> {
     } catch (e) {
       if (!(e instanceof TeselaError) || e.code !== "E_BUSY" || left === 0) throw e;
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await sleep(PAUSE_MS);
   }
 }

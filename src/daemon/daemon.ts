@@ -104,7 +104,7 @@ export class Daemon implements AsyncDisposable {
     this.levelling = this.open.use(
       new Levelling({ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` }),
     );
-    this.controls = new Controls({ ...shared, self: o.config.id });
+    this.controls = new Controls({ ...shared, self: o.config.id, leaving: () => this.levelling.balancer.isMoving });
     this.peersFile = new Watched(o.paths.peersJson);
   }
 
@@ -207,7 +207,7 @@ export class Daemon implements AsyncDisposable {
   private begunGossip(): Gossip {
     const { config: self, keys, datagrams, roster, log } = this.o;
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
-    return new Gossip({ self, keys, datagrams, status: () => this.nodeStatus(), admits, lost: (id) => this.members.lost(id), log });
+    return new Gossip({ self, keys, datagrams, status: () => this.gossiped(), admits, lost: (id) => this.members.lost(id), log });
   }
 
   private async tick(): Promise<void> {
@@ -293,10 +293,14 @@ export class Daemon implements AsyncDisposable {
     };
   }
 
+  private gossiped(): NodeStatus {
+    return { ...this.nodeStatus(), util: this.sampled.util };
+  }
+
   private async nodes(): Promise<NodeRow[]> {
     // It may have come up since the last look, and whoever asks wants to know of now.
     if (this.engineStatus === null) await this.askEngine();
-    const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.nodeStatus());
+    const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.gossiped());
     return [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))].sort((a, b) => a.id - b.id);
   }
 

@@ -35,7 +35,7 @@ import { enrolWith, settle } from "./joiner.ts";
 import { Roster } from "./roster.ts";
 
 const LOOPBACK = "127.0.0.1";
-const HANDSHAKE_MS = 800;
+const HANDSHAKE_MS = 2000;
 const WISH = { port: 4661 };
 const ca = await createCluster("lab");
 const first = await issueNode(ca, nodeId(1), "h1");

@@ -147,7 +147,7 @@ function viewOf(id: number, s: NodeStatus): NodeView {
   const ownLoad = s.own ?? (s.flags.includes("owner") ? load : 0);
   const up = !s.flags.includes("noengine");
   const accepts = up && !s.flags.some((f) => f === "block" || f === "quiet");
-  const features = cpu === undefined ? {} : { cpuFeatures: cpu };
+  const features = { ...(cpu !== undefined && { cpuFeatures: cpu }), ...(s.util !== undefined && { util: s.util }) };
   return {
     id: nodeId(id),
     cpus,

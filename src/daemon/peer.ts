@@ -11,6 +11,8 @@ export interface NodeStatus extends NodeFacts {
   readonly guests: number;
   readonly away: number;
   readonly flags: readonly string[];
+  /** Part of its CPUs that was in use at its last sample, 0 to 1: told by gossip alone. */
+  readonly util?: number | undefined;
 }
 
 /** The teselad of another node, reached over a control stream. Its errors arrive as they were; E_LINK when the stream breaks. */

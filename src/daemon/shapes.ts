@@ -102,6 +102,8 @@ export interface NodeRow {
   /** Own processes that run elsewhere. */
   readonly away: number;
   readonly flags: readonly string[];
+  /** Part of its CPUs that was in use at its last sample, 0 to 1. */
+  readonly util?: number | undefined;
   /** CPU features that glibc chooses by, as bits in the order of GLIBC_FEATURES; missing where they are not known. */
   readonly cpu?: number | undefined;
   /** The part of `load` that is its owner's own work: what does not move by itself. */

@@ -14,6 +14,8 @@ const QUESTIONS: Readonly<Record<string, (n: NodeRow) => string>> = {
   getspeed: (n) => String(n.speed),
   getmem: (n) => String(n.memTotal),
   getfree: (n) => String(n.memFree),
+  // In per cent.
+  getutil: (n) => String(Math.round((n.util ?? 0) * 100)),
 };
 
 export async function run(call: Invocation): Promise<number> {

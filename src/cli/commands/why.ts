@@ -30,7 +30,6 @@ export function whyText(answer: WhyMoved): string {
 }
 
 function decisionLines(d: DecisionRow): string[] {
-  const what = d.to === null ? "stays" : `to node ${d.to}`;
   const when = `${(d.agoMs / 1000).toFixed(1)} s ago${d.times > 1 ? `, ${d.times} times in a row` : ""}`;
-  return [`${what} (${d.motive}, ${when}): ${d.why}`, ...d.considered.map((c) => `    node ${c.node}: ${c.verdict}`)];
+  return [`${when}, for ${d.motive}: ${d.why}`, ...d.considered.map((c) => `    ${c.verdict}`)];
 }
