@@ -316,6 +316,21 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/map.ts"),
   },
   {
+    name: "config",
+    classic: [],
+    summary: "print the settings that hold, with what each means, as a configuration file",
+    forms: ["[options]"],
+    operands: [0, 0],
+    json: true,
+    options: [],
+    notes: [
+      "The file is /etc/tesela/tesela.toml, or what TESELA_CONFIG names. What is wrong in it is told, with exit status 1.",
+      "teselad reads it again on SIGHUP, the engine when it starts.",
+    ],
+    examples: ["tesela config > new.toml"],
+    load: () => import("./commands/config.ts"),
+  },
+  {
     name: "cluster up",
     classic: [],
     summary: "bring up a local cluster of namespace hosts",
