@@ -4,8 +4,6 @@ import {
   type BalanceKnobs,
   type Decision,
   DecisionLog,
-  BALANCE_KNOBS,
-  USHER_KNOBS,
   type NodeView,
   type ProcessView,
   usher,
@@ -53,8 +51,8 @@ export interface BalancerOptions {
   readonly carry: Carry;
   readonly random: Random;
   readonly log: Log;
-  readonly balanceKnobs?: BalanceKnobs;
-  readonly usherKnobs?: UsherKnobs;
+  /** Those that hold in this round. */
+  readonly knobs: () => { readonly balance: BalanceKnobs; readonly usher: UsherKnobs };
 }
 
 /**
@@ -89,13 +87,14 @@ export class Balancer {
     const others = scene.others.map((node) => this.arrivals.added(node, now));
     const common = { self: scene.self, others, processes, nowMs: now };
     const inFlight = new Set([...this.moving.values()].map(({ to }) => to));
-    const { balanceKnobs = BALANCE_KNOBS, usherKnobs = USHER_KNOBS, random } = this.o;
-    const forMemory = usher({ ...common, growth: scene.memoryGrowth, departing: this.departing(now), inFlight }, usherKnobs, random);
+    const { random } = this.o;
+    const knobs = this.o.knobs();
+    const forMemory = usher({ ...common, growth: scene.memoryGrowth, departing: this.departing(now), inFlight }, knobs.usher, random);
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
     for (const d of urgent) this.begin(scene, d, now);
     if (urgent.length > 0 || !scene.level) return;
-    const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, balanceKnobs, random);
+    const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, knobs.balance, random);
     this.decisions.add(forLoad);
     for (const d of forLoad.filter(({ to }) => to !== null)) this.begin(scene, d, now);
   }

@@ -15,6 +15,7 @@ import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { Gossip } from "./gossip.ts";
 import { jsonServer, type Routes } from "./http.ts";
+import type { LiveSettings } from "./live-settings.ts";
 import { Levelled } from "./levelled.ts";
 import { Levelling } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
@@ -24,6 +25,7 @@ import { Moves } from "./moves.ts";
 import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
+import { scopeOf } from "./scope.ts";
 import type { DaemonStatus, EngineRow, EngineStatus, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyMoved } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
@@ -51,7 +53,8 @@ export interface DaemonOptions {
   /** Bound to the gossip port; ends with the daemon. */
   readonly datagrams: Datagrams;
   readonly log: Log;
-  /** Whether processes move by themselves as long as nobody has said: they do unless given. */
+  readonly settings: LiveSettings;
+  /** Whether processes move by themselves as long as nobody has said: as the settings say unless given. */
   readonly level?: boolean;
   /** Of its processor; the reference one's unless given. */
   readonly speed?: number;
@@ -83,8 +86,12 @@ export class Daemon implements AsyncDisposable {
 
   private constructor(o: DaemonOptions) {
     this.o = o;
-    this.policies = new Policies(`${o.paths.state}/policies.json`, o.level ?? true);
-    this.levelled = new Levelled(`${o.paths.run}/levelled.json`, o.config.id);
+    this.policies = new Policies(`${o.paths.state}/policies.json`, () => o.level ?? o.settings.now.policy.level);
+    this.levelled = new Levelled(
+      `${o.paths.run}/levelled.json`,
+      o.config.id,
+      scopeOf(o.settings, () => this.engineStatus?.pid ?? null),
+    );
     this.sampled = this.sample();
     this.gossip = this.open.use(this.begunGossip());
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
@@ -100,7 +107,7 @@ export class Daemon implements AsyncDisposable {
       renewed: o.renewed,
       log,
     });
-    const shared = { engine: o.engine, members: this.members, policies: this.policies, log: o.log };
+    const shared = { engine: o.engine, members: this.members, policies: this.policies, settings: o.settings, log: o.log };
     this.levelling = this.open.use(
       new Levelling({ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` }),
     );
@@ -207,7 +214,8 @@ export class Daemon implements AsyncDisposable {
   private begunGossip(): Gossip {
     const { config: self, keys, datagrams, roster, log } = this.o;
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
-    return new Gossip({ self, keys, datagrams, status: () => this.gossiped(), admits, lost: (id) => this.members.lost(id), log });
+    const knobs = this.o.settings.now.gossip;
+    return new Gossip({ self, keys, datagrams, status: () => this.gossiped(), admits, lost: (id) => this.members.lost(id), log, knobs });
   }
 
   private async tick(): Promise<void> {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Log, type NodeId, nodeId, PAGE } from "../base/mod.ts";
-import { type NodeView, place, PLACE_KNOBS } from "../balance/mod.ts";
+import { type NodeView, place, type PlaceKnobs } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { ExecWatch, proc } from "../sys/mod.ts";
 import { STANDARD_SPEED, toldLoad } from "../load/mod.ts";
@@ -28,6 +28,7 @@ export interface PlacementParts {
   readonly random: Random;
   readonly log: Log;
   readonly habitsFile: string;
+  readonly knobs: () => PlaceKnobs;
   /** The node and the others, as they are known now. */
   readonly view: () => { readonly self: NodeView; readonly others: readonly NodeView[] };
   /** Whether programs may be sent away now. */
@@ -76,7 +77,7 @@ export class ExecPlacement implements Disposable {
 
   /** Nobody is watched while nothing can be sent. */
   private openOrClose(): void {
-    const wanted = this.p.levelled.size > 0 && this.p.open();
+    const wanted = this.p.levelled.grows && this.p.open();
     if (wanted === (this.watch !== null) || this.lame) return;
     if (!wanted) {
       this.watch?.[Symbol.dispose]();
@@ -118,7 +119,7 @@ export class ExecPlacement implements Disposable {
   private begins(pid: number, path: string): void {
     const { levelled, log } = this.p;
     // Its loader is opened to be executed, too.
-    if (pid <= 0 || isLoader(path) || !levelled.discover(pid)) return;
+    if (pid <= 0 || isLoader(path) || !levelled.begins(pid, path)) return;
     const look = this.look(pid);
     if (!look) return;
     const { to, heavy } = this.choose(pid, path);
@@ -143,7 +144,7 @@ export class ExecPlacement implements Disposable {
       others: others.map((n) => this.withoutOurs(n)),
       inFlight: new Set<NodeId>(),
     };
-    return { to: place(state, { cpu: 1, rss: habit.rss, home: nodeId(this.p.self) }, PLACE_KNOBS, this.p.random), heavy };
+    return { to: place(state, { cpu: 1, rss: habit.rss, home: nodeId(this.p.self) }, this.p.knobs(), this.p.random), heavy };
   }
 
   /** What others told of themselves counts our programs of the last seconds: in their place those count that run there now. */

@@ -3,7 +3,6 @@ import {
   type Contact,
   type GossipKnobs,
   type Keyring,
-  LAN,
   type LoadEntry,
   type MemberState,
   Membership,
@@ -30,7 +29,7 @@ export interface GossipOptions {
   /** A node is down, or was in between. */
   readonly lost: (id: number) => void;
   readonly log: Log;
-  readonly knobs?: GossipKnobs;
+  readonly knobs: GossipKnobs;
 }
 
 /** Beside TCP port 4660 it is UDP port 5428, as openMosix had them; a node with another TCP port uses the UDP port of that number. */
@@ -62,7 +61,7 @@ export class Gossip implements Watcher, AsyncDisposable {
       self: contactOf(o.self),
       clock,
       random,
-      knobs: o.knobs ?? LAN,
+      knobs: o.knobs,
       entry: o.status,
       send: ({ id, address, gossip: port }, message) => this.link.send({ id: nodeId(id), address, port }, message),
     });

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { PAGE } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { NARROW, programOf, type Scope, wantedBy } from "./scope.ts";
 import type { EngineRow } from "./shapes.ts";
 import { userName } from "./users.ts";
 import { writeWhole } from "./write-whole.ts";
@@ -12,6 +13,8 @@ interface Entry {
   readonly start: string;
   /** It moves only when told to; its children inherit that. */
   readonly lock: boolean;
+  /** It is here only because every process is (`balance.scope`), and as long as that holds. Its children are here for the same, or not. */
+  readonly wide?: true;
 }
 
 const PPID = 4;
@@ -20,18 +23,21 @@ const PGRP = 5;
 const MOST_GENERATIONS = 64;
 
 /**
- * The processes that `tesela run` started here, and all that descend from them, as long as they live. Kept in a file, since teselad may
- * be restarted at any time; they themselves know nothing of it. Whose parent has ended between two looks is known by its process group.
+ * The processes that `tesela run` started here and those that the scope has in (scope.ts), and all that descend from them, as long as they
+ * live. Kept in a file, since teselad may be restarted at any time; they themselves know nothing of it. Whose parent has ended between two
+ * looks is known by its process group.
  */
 export class Levelled {
   private readonly file: string;
   private readonly self: number;
+  private readonly scope: Scope;
   private entries: Map<number, Entry>;
   private ticks = new Map<number, { at: number; ticks: number; cpu: number }>();
 
-  constructor(file: string, self: number) {
+  constructor(file: string, self: number, scope: Scope = NARROW) {
     this.file = file;
     this.self = self;
+    this.scope = scope;
     this.entries = new Map(load(file).map((e) => [e.pid, e]));
   }
 
@@ -49,20 +55,41 @@ export class Levelled {
     return this.entries.size;
   }
 
+  /** Whether more may become one of them without being told to. */
+  get grows(): boolean {
+    return this.entries.size > 0 || this.scope.all || this.scope.programs.size > 0;
+  }
+
+  /** A process becomes a program: whether it is one of them, or is from now on, for what it descends from or for the program. */
+  begins(pid: number, program: string): boolean {
+    if (this.discover(pid)) return true;
+    const why = wantedBy(this.scope, pid, program);
+    const stat = why === null ? null : statOf(pid);
+    if (why === null || stat === null) return false;
+    this.entries.set(pid, wanted(pid, stat, why));
+    return true;
+  }
+
   /** Whether a process is one of them, or descends from one: then it is from now on. */
   discover(pid: number): boolean {
     const line: { pid: number; stat: proc.Stat }[] = [];
-    for (let at = pid; !this.entries.has(at); ) {
-      const stat = at > 1 && line.length < MOST_GENERATIONS ? statOf(at) : null;
+    const daemons = this.scope.daemons();
+    for (let at = pid; !this.isMeant(at); ) {
+      const stat = at > 1 && line.length < MOST_GENERATIONS && !daemons.includes(at) ? statOf(at) : null;
       if (stat === null) return false;
       line.push({ pid: at, stat });
       const group = Number(stat.field(PGRP));
-      at = this.entries.has(group) && group !== at ? group : Number(stat.field(PPID));
+      at = this.isMeant(group) && group !== at ? group : Number(stat.field(PPID));
       const known = this.entries.get(at);
-      if (!known) continue;
-      for (const one of line) this.entries.set(one.pid, { pid: one.pid, start: String(one.stat.startTime), lock: known.lock });
+      if (!known || known.wide) continue;
+      for (const one of line) this.entries.set(one.pid, inherit(known, one.pid, one.stat));
     }
     return true;
+  }
+
+  private isMeant(pid: number): boolean {
+    const entry = this.entries.get(pid);
+    return entry !== undefined && !entry.wide;
   }
 
   isLocked(pid: number): boolean {
@@ -73,12 +100,12 @@ export class Levelled {
   sample(now: number = performance.now()): void {
     const stats = allStats();
     let changed = false;
-    for (const { pid, start } of [...this.entries.values()]) {
-      if (String(stats.get(pid)?.startTime) === start) continue;
+    for (const { pid, start, wide } of [...this.entries.values()]) {
+      if (String(stats.get(pid)?.startTime) === start && (!wide || this.scope.all)) continue;
       this.entries.delete(pid);
       changed = true;
     }
-    if (this.entries.size > 0) changed = this.follow(stats) || changed;
+    if (this.grows) changed = this.follow(stats) || changed;
     if (changed) this.save();
     const old = this.ticks;
     this.ticks = new Map();
@@ -93,12 +120,23 @@ export class Levelled {
   /** Parents are older than their children, so one pass from the oldest on finds all of a tree. */
   private follow(stats: ReadonlyMap<number, proc.Stat>): boolean {
     let found = false;
-    const byAge = [...stats].filter(([pid]) => !this.entries.has(pid)).sort(([, a], [, b]) => Number(a.startTime - b.startTime));
+    const isWide = this.scope.all || this.scope.programs.size > 0;
+    // One that is in only because all are may yet be found to be meant, or to have become a program that stays out.
+    const byAge = [...stats].filter(([pid]) => !this.isMeant(pid)).sort(([, a], [, b]) => Number(a.startTime - b.startTime));
+    const outside = new Set(this.scope.daemons());
     for (const [pid, stat] of byAge) {
-      const parent = this.entries.get(Number(stat.field(PPID))) ?? this.entries.get(Number(stat.field(PGRP)));
-      if (!parent) continue;
-      this.entries.set(pid, { pid, start: String(stat.startTime), lock: parent.lock });
-      found = true;
+      if (outside.has(pid) || outside.has(Number(stat.field(PPID)))) {
+        outside.add(pid);
+        continue;
+      }
+      const forebear = [PPID, PGRP].map((field) => Number(stat.field(field))).find((at) => this.isMeant(at));
+      const parent = forebear === undefined ? undefined : this.entries.get(forebear);
+      const why = parent || !isWide ? null : wantedBy(this.scope, pid, programOf(pid));
+      const before = this.entries.get(pid);
+      if (parent) this.entries.set(pid, inherit(parent, pid, stat));
+      else if (why !== null) this.entries.set(pid, wanted(pid, stat, why));
+      else this.entries.delete(pid);
+      found ||= this.entries.get(pid)?.wide !== before?.wide || this.entries.has(pid) !== (before !== undefined);
     }
     return found;
   }
@@ -141,13 +179,21 @@ export class Levelled {
   }
 }
 
+const WIDE = { wide: true } as const;
+
+const inherit = ({ lock }: Entry, pid: number, stat: proc.Stat): Entry => ({ pid, start: String(stat.startTime), lock });
+const wanted = (pid: number, stat: proc.Stat, why: "list" | "all"): Entry => ({
+  ...{ pid, start: String(stat.startTime), lock: false },
+  ...(why === "all" && WIDE),
+});
+
 /** A file that is not there, or not whole after a crash of the machine, means that nothing is known. */
 function load(file: string): Entry[] {
   try {
     const list: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (!Array.isArray(list)) return [];
     const good = list.filter((e: Entry) => Number.isInteger(e?.pid) && typeof e.start === "string");
-    return good.map(({ pid, start, lock }: Entry) => ({ pid, start, lock: lock === true }));
+    return good.map(({ pid, start, lock, wide }: Entry) => ({ ...{ pid, start, lock: lock === true }, ...(wide === true && WIDE) }));
   } catch (e) {
     if (e instanceof SyntaxError || gone(e)) return [];
     throw e;

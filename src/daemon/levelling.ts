@@ -1,5 +1,5 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { lookAgainMs, type NodeView, place, PLACE_KNOBS, USHER_KNOBS } from "../balance/mod.ts";
+import { lookAgainMs, type NodeView, place } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
 import { ROOT } from "./authorize.ts";
@@ -7,6 +7,7 @@ import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ExecPlacement } from "./exec-placement.ts";
 import { Figures } from "./figures.ts";
+import type { LiveSettings } from "./live-settings.ts";
 import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
 import type { NodeStatus } from "./peer.ts";
@@ -28,6 +29,7 @@ export interface LevellingParts {
   readonly members: Members;
   readonly levelled: Levelled;
   readonly policies: Policies;
+  readonly settings: LiveSettings;
   readonly log: Log;
   readonly random?: Random;
   /** Where is kept what executables usually do. */
@@ -56,10 +58,12 @@ export class Levelling {
       carry: (row, to) => this.carry(row, to),
       random: parts.random ?? systemRandom,
       log: parts.log,
+      knobs: () => parts.settings.now,
     });
-    const { self, levelled, policies, log, random = systemRandom, engine } = parts;
+    const { self, levelled, policies, log, settings, random = systemRandom, engine } = parts;
     this.placement = new ExecPlacement({
       ...{ self: self.id, levelled, random, log, habitsFile: parts.habitsFile },
+      knobs: () => settings.now.place,
       view: () => this.view(),
       open: () => this.own !== null && policies.level && !["stay", "lstay", "quiet"].some((f) => policies.has(f as Flag)),
       send: async (pid, to) => void (await engine.migrate({ pid, target: to, uid: ROOT })),
@@ -96,15 +100,15 @@ export class Levelling {
 
   /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
   presses(memory: Pick<NodeSample, "memTotal" | "memFree" | "memGrowth">): boolean {
-    return lookAgainMs({ self: memory, growth: memory.memGrowth }, USHER_KNOBS) < PRESSING_MS;
+    return lookAgainMs({ self: memory, growth: memory.memGrowth }, this.p.settings.now.usher) < PRESSING_MS;
   }
 
   /** Where a process is best placed now; without one, a program that computes and is about to begin here. */
   best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home"> | null): number {
-    const { self, random = systemRandom } = this.p;
+    const { self, settings, random = systemRandom } = this.p;
     const wants = { cpu: row?.cpu ?? 1, rss: row?.rss ?? 0, home: nodeId(row?.home ?? self.id) };
     const state = { self: { ...viewOf(self.id, own), load: own.local }, others: this.others(), inFlight: new Set<NodeId>() };
-    return place(state, wants, PLACE_KNOBS, random) ?? self.id;
+    return place(state, wants, settings.now.place, random) ?? self.id;
   }
 
   private others(): NodeView[] {

@@ -9,6 +9,7 @@ import { ChannelPeer } from "./control.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { openGossip } from "./gossip.ts";
 import { HttpEngine } from "./engine-client.ts";
+import { LiveSettings } from "./live-settings.ts";
 import type { DialPeer } from "./peer.ts";
 import { isSpeed } from "./policies.ts";
 import { Roster } from "./roster.ts";
@@ -28,11 +29,12 @@ function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions,
   return { dial, roster, renewed: (fresh) => transport.use({ ...fresh, name: config.name }) };
 }
 
-/** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said. */
-function levelByDefault(): boolean {
-  const text = process.env["TESELA_LEVEL"] || "on";
+/** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said; without it the settings say. */
+function levelByDefault(): { level?: boolean } {
+  const text = process.env["TESELA_LEVEL"] || "";
+  if (text === "") return {};
   if (text !== "on" && text !== "off") throw new TeselaError("E_CONFIG", `TESELA_LEVEL is '${text}': want on or off`);
-  return text === "on";
+  return { level: text === "on" };
 }
 
 /** `TESELA_SPEED`, or what the yardstick measures once on this processor. */
@@ -46,6 +48,8 @@ function speedOf(paths: Paths): number {
 
 async function run(log: Log): Promise<void> {
   const paths = nodePaths();
+  const settings = new LiveSettings(log);
+  process.on("SIGHUP", () => settings.reload());
   const config = readNodeConfig(paths);
   mkdirSync(paths.run, { recursive: true });
   const identity = dialer(paths, config, log);
@@ -62,7 +66,8 @@ async function run(log: Log): Promise<void> {
     keys: loadGossipKeys(paths.identity),
     datagrams: await openGossip(config),
     log,
-    level: levelByDefault(),
+    settings,
+    ...levelByDefault(),
     speed: speedOf(paths),
   });
   writeFileSync(paths.teseladPid, `${process.pid}\n`);

@@ -11,8 +11,8 @@ export type Flag = (typeof FLAGS)[number];
 
 interface Kept {
   readonly flags: readonly Flag[];
-  /** Whether processes move by themselves. */
-  readonly level: boolean;
+  /** Whether processes move by themselves; nothing as long as nobody has said. */
+  readonly level?: boolean;
   /** What its owner says of its speed; left out when the yardstick's word counts. */
   readonly speed?: number;
 }
@@ -21,20 +21,22 @@ interface Kept {
 export class Policies {
   private readonly file: string;
   private flags: Set<Flag>;
-  private levels: boolean;
+  private levels: boolean | undefined;
+  private readonly usual: () => boolean;
   private ownSpeed: number | null;
 
-  /** @param level whether processes move by themselves until somebody says otherwise */
-  constructor(file: string, level: boolean) {
+  /** @param usual whether processes move by themselves as long as nobody has said */
+  constructor(file: string, usual: () => boolean) {
     this.file = file;
     const kept = read(file);
     this.flags = new Set(kept?.flags ?? []);
-    this.levels = kept?.level ?? level;
+    this.levels = kept?.level;
+    this.usual = usual;
     this.ownSpeed = kept?.speed ?? null;
   }
 
   get level(): boolean {
-    return this.levels;
+    return this.levels ?? this.usual();
   }
   set level(on: boolean) {
     this.levels = on;
@@ -64,8 +66,9 @@ export class Policies {
   }
 
   private save(): void {
+    const level = this.levels === undefined ? {} : { level: this.levels };
     const speed = this.ownSpeed === null ? {} : { speed: this.ownSpeed };
-    writeWhole(this.file, { flags: [...this.flags], level: this.levels, ...speed } satisfies Kept);
+    writeWhole(this.file, { flags: [...this.flags], ...level, ...speed } satisfies Kept);
   }
 }
 
@@ -84,8 +87,9 @@ function read(file: string): Kept | null {
   }
   try {
     const { flags, level, speed } = JSON.parse(text) as Record<string, unknown>;
-    const good = Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag)) && typeof level === "boolean";
-    if (good && (speed === undefined || isSpeed(speed))) return { flags, level, ...(speed !== undefined && { speed }) };
+    const good = Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag));
+    if (good && (level === undefined || typeof level === "boolean") && (speed === undefined || isSpeed(speed)))
+      return { flags, ...(level !== undefined && { level }), ...(speed !== undefined && { speed }) };
   } catch (cause) {
     throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}: remove it, and say again what it said`, {}, { cause });
   }

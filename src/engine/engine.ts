@@ -16,6 +16,7 @@ import {
   TlsTransport,
   type Transport,
 } from "../io/mod.ts";
+import { readSettings } from "../config/mod.ts";
 import { descriptors, Tracees } from "../sys/mod.ts";
 import { controlServer, type Handler } from "./control.ts";
 import { FAULT_POINTS, type FaultAction, type FaultPoint, Faults } from "./faults.ts";
@@ -68,6 +69,8 @@ export class Engine implements AsyncDisposable {
     this.paths = paths;
     this.log = log;
     this.version = version;
+    // First of all: what is configured wrongly does nothing.
+    const limits = readGuestLimits(process.env, readSettings().guests);
     this.config = readNodeConfig(paths);
     this.peersFile = new Watched(paths.peersJson);
     this.tokens = new TokenStore(paths.identity);
@@ -79,7 +82,6 @@ export class Engine implements AsyncDisposable {
     mkdirSync(paths.run, { recursive: true, mode: 0o755 });
     endOrphans(log);
     this.facts = readNodeFacts(this.config.id);
-    const limits = readGuestLimits();
     const group = limits.group ? this.stack.use(GuestGroup.make(groupName(paths.run), limits, ownPlaces(), log)) : undefined;
     const zygote = this.stack.use(Zygote.start(this.tracees, `${paths.run}/empty`, log, limits, group));
     const cache = this.stack.use(new FileCache());

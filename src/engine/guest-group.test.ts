@@ -108,6 +108,12 @@ test("limits are what suits most, or what is asked for", () => {
   assert.deepEqual([64 * GiB, 2 * GiB, 512 * MiB].map(defaultMemory), [60 * GiB, 2 * GiB - 256 * MiB, 384 * MiB]);
   const env = { TESELA_GUEST_PROCESSES: "3", TESELA_GUEST_MEMORY: "1000000", TESELA_GUEST_WEIGHT: "100", TESELA_GUEST_GROUP: "off" };
   assert.deepEqual(readGuestLimits(env), { processes: 3, tasks: 304, memory: 1_000_000, weight: 100, group: false });
+  const settings = { processes: 5, memory: 2_000_000, weight: 50, group: false };
+  assert.deepEqual(readGuestLimits({}, settings), { processes: 5, tasks: 336, memory: 2_000_000, weight: 50, group: false });
+  assert.deepEqual(readGuestLimits({ TESELA_GUEST_WEIGHT: "20", TESELA_GUEST_GROUP: "on" }, settings), {
+    ...{ processes: 5, tasks: 336, memory: 2_000_000 },
+    ...{ weight: 20, group: true },
+  });
   for (const bad of [
     { TESELA_GUEST_PROCESSES: "0" },
     { TESELA_GUEST_WEIGHT: "101" },

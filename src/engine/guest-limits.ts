@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import { MiB, TeselaError } from "../base/mod.ts";
+import { type GuestSettings, settingsOf, valuesOf } from "../config/mod.ts";
 
 /** What the guests of a node may use of it, together. */
 export interface GuestLimits {
@@ -15,10 +16,8 @@ export interface GuestLimits {
   readonly group: boolean;
 }
 
-const PROCESSES = 1024;
 const TASKS_PER_PROCESS = 16;
 const SPARE_TASKS = 256;
-const WEIGHT = 10;
 /** Memory that stays the owner's: a part of it, at least so much, but on a small machine not more than most of it. */
 const RESERVE = { part: 1 / 16, least: 256 * MiB, most: 1 / 4 } as const;
 
@@ -27,10 +26,14 @@ export function defaultMemory(total: number): number {
 }
 
 /**
- * `TESELA_GUEST_PROCESSES`, `TESELA_GUEST_MEMORY` (bytes), `TESELA_GUEST_WEIGHT` (per cent), `TESELA_GUEST_GROUP=off`, or what suits most.
+ * `TESELA_GUEST_PROCESSES`, `TESELA_GUEST_MEMORY` (bytes), `TESELA_GUEST_WEIGHT` (per cent), `TESELA_GUEST_GROUP=off`, or else what
+ * the settings say: unless given, their defaults.
  * @throws TeselaError E_CONFIG
  */
-export function readGuestLimits(env: Readonly<Record<string, string | undefined>> = process.env): GuestLimits {
+export function readGuestLimits(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  settings: GuestSettings = settingsOf(valuesOf("", "")).guests,
+): GuestLimits {
   const number = (name: string, fallback: number, most = Number.MAX_SAFE_INTEGER): number => {
     const text = env[name] || String(fallback);
     const n = Number(text);
@@ -38,14 +41,14 @@ export function readGuestLimits(env: Readonly<Record<string, string | undefined>
       throw new TeselaError("E_CONFIG", `${name} is '${text}': want a whole number, 1 to ${most}`);
     return n;
   };
-  const group = env["TESELA_GUEST_GROUP"] || "on";
+  const group = env["TESELA_GUEST_GROUP"] || (settings.group ? "on" : "off");
   if (group !== "on" && group !== "off") throw new TeselaError("E_CONFIG", `TESELA_GUEST_GROUP is '${group}': want on or off`);
-  const processes = number("TESELA_GUEST_PROCESSES", PROCESSES, MAX_PROCESSES);
+  const processes = number("TESELA_GUEST_PROCESSES", settings.processes, MAX_PROCESSES);
   return {
     processes,
     tasks: processes * TASKS_PER_PROCESS + SPARE_TASKS,
-    memory: number("TESELA_GUEST_MEMORY", defaultMemory(totalmem())),
-    weight: number("TESELA_GUEST_WEIGHT", WEIGHT, 100),
+    memory: number("TESELA_GUEST_MEMORY", settings.memory || defaultMemory(totalmem())),
+    weight: number("TESELA_GUEST_WEIGHT", settings.weight, 100),
     group: group === "on",
   };
 }

@@ -34,6 +34,8 @@ try {
       process.exit(0);
     });
   };
+  // The hang-up of a terminal that it was started from is not the end of guests.
+  process.on("SIGHUP", () => log.info("the configuration is read when the engine starts, and not before"));
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
 } catch (e) {
