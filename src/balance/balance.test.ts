@@ -76,8 +76,8 @@ test("minimum stay doubles with each bounce", () => {
 });
 
 test("nothing is weighed until the pause after a departure is over", () => {
-  assert.deepEqual(run({ lastDepartureMs: 98_001 }), []);
-  assert.ok(moved(run({ lastDepartureMs: 98_000 })));
+  assert.deepEqual(run({ lastDepartureMs: 99_101 }), []);
+  assert.ok(moved(run({ lastDepartureMs: 99_100 })));
 });
 
 test("one arrival at a time, and no target that is closed, forbidden, forgotten or full", () => {

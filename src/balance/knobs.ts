@@ -58,7 +58,8 @@ export interface BalanceKnobs extends CostKnobs {
   readonly maxBounces: number;
   /** A move on is a bounce when it comes within `quick` times the minimum stay. More: wanderers are held sooner, and for longer. */
   readonly quick: number;
-  /** Milliseconds between departures from a node, so that the effect of one is seen before the next. MOSIX has 2 s. */
+  /** Milliseconds between departures from a node, so that the effect of one is seen before the next. MOSIX has 2 s; with what is on its way counted,
+   * one in each round of a second spreads twice as fast, and nothing goes to and fro. */
   readonly departurePauseMs: number;
   /** A guest goes home to an idle node when `bytes / bandwidth + freezeMs < homeCost * remaining life`. More: hosts are rid of guests sooner, who lose time. */
   readonly homeCost: number;
@@ -120,7 +121,7 @@ export const BALANCE_KNOBS: BalanceKnobs = {
   minStayMs: 5000,
   maxBounces: 6,
   quick: 6,
-  departurePauseMs: 2000,
+  departurePauseMs: 900,
   homeCost: 0.1,
   homeAfterMs: 60_000,
   idleLoad: 0.25,
