@@ -24,6 +24,9 @@ export const tracer: Figure = {
       if (done.status !== 0 || wall === undefined || user === undefined || system === undefined) throw new Error(`make: ${done.stderr}`);
       return { wall: wall * 1e3, cpu: (user + system) * 1e3 };
     };
+    // Programs are watched as they begin, and weighed each second; nobody takes them.
+    await cluster.output(1, ["tesela", "loadlevel", "on"]);
+    for (const node of ["2", "3"]) await cluster.output(1, ["tesela", "ctl", "block", "--node", node]);
     await build();
     const walls: Measured[] = [];
     const cpus: Measured[] = [];

@@ -87,3 +87,20 @@ test("an engine that is killed takes its guests with it, and nobody else", { ski
   await until("the node takes guests again", away, (r) => r.some(({ node }) => node === dead));
   for (const one of await again) assert.deepEqual(one, want);
 });
+
+test("a node that is switched on while jobs run gets some of them", { skip, timeout: 400_000 }, async (t) => {
+  const want = await job(2);
+  for (const service of ["teselad", "tesela-engine"]) await cluster.kill(3, service, "TERM", { stay: true });
+  await until(
+    "it is gone",
+    () => ask<NodeRow>(1, "nodes"),
+    (rows) => rows.find((r) => r.id === 3)?.state === "down",
+  );
+  const all = jobs();
+  await until("the others have them", away, (r) => r.length > 0 && r.every(({ node }) => node === 2));
+  const start = performance.now();
+  for (const service of ["tesela-engine", "teselad"]) await cluster.start(3, service);
+  await until("it has one", away, (r) => r.some(({ node }) => node === 3));
+  t.diagnostic(`after ${((performance.now() - start) / 1000).toFixed(1)} s, the start of its daemons included`);
+  for (const one of await all) assert.deepEqual(one, want);
+});
