@@ -33,6 +33,8 @@ export class LoadVector {
   private readonly maxAgeMs: number;
   private readonly kept = new Map<number, Kept>();
   private seq = 0;
+  /** The fresher half as of a moment, for the next message of the same moment; null when something has come since. */
+  private fresh: { readonly at: number; readonly ids: number[] } | null = null;
 
   constructor(o: { clock: Clock; random: Random; self: number; life: number; maxAgeMs: number }) {
     this.clock = o.clock;
@@ -53,6 +55,7 @@ export class LoadVector {
     const born = this.clock.now() - age;
     const old = this.kept.get(item.id);
     if (old !== undefined && (old.life === item.life ? item.seq <= old.seq : born <= old.born)) return false;
+    this.fresh = null;
     this.kept.set(item.id, { life: item.life, seq: item.seq, born, entry: item.entry });
     return true;
   }
@@ -72,6 +75,7 @@ export class LoadVector {
 
   forget(id: number): void {
     this.kept.delete(id);
+    this.fresh = null;
   }
 
   /** Its own entry and `most - 1` random ones of the freshest half. Lets go of old ones. */
@@ -80,7 +84,8 @@ export class LoadVector {
     const own = this.kept.get(this.self);
     const out = own === undefined ? [] : [itemOf(this.self, own, now)];
     if (most <= out.length) return out.slice(0, most);
-    const fresh = this.freshest(now);
+    if (this.fresh?.at !== now) this.fresh = { at: now, ids: this.freshest(now) };
+    const fresh = this.fresh.ids;
     // As far as is needed of a shuffle (Fisher-Yates): this runs for each message.
     for (let i = 0; i < fresh.length && out.length < most; i++) {
       const at = i + this.random.int(fresh.length - i);
