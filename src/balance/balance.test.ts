@@ -75,9 +75,12 @@ test("minimum stay doubles with each bounce", () => {
   assert.equal(moved(here(320_000, 40))?.pid, 11);
 });
 
-test("nothing is weighed until the pause after a departure is over", () => {
-  assert.deepEqual(run({ lastDepartureMs: 99_101 }), []);
-  assert.ok(moved(run({ lastDepartureMs: 99_100 })));
+test("nothing is weighed until the pause after a departure is over, which is shorter where more wait", () => {
+  assert.deepEqual(run({ lastDepartureMs: 99_551 }), []);
+  assert.ok(moved(run({ lastDepartureMs: 99_550 })));
+  const self = aNode(N1, { load: 10 });
+  assert.deepEqual(run({ self, lastDepartureMs: 99_911 }), []);
+  assert.ok(moved(run({ self, lastDepartureMs: 99_910 })));
 });
 
 test("one arrival at a time, and no target that is closed, forbidden, forgotten or full", () => {

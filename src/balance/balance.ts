@@ -4,7 +4,7 @@ import { chooseTarget } from "./choose.ts";
 import { crowding, highestLoad } from "./cost.ts";
 import { goHome, makeRoom } from "./homeward.ts";
 import type { BalanceKnobs } from "./knobs.ts";
-import { stayMs } from "./stay.ts";
+import { pauseMs, stayMs } from "./stay.ts";
 import { isUsable } from "./target.ts";
 import type { BalanceState, Decision, ProcessView } from "./views.ts";
 import { byMerit, considered, pays, reason, type Scale, type Subject, subject, type Weighed, weigh } from "./weigh.ts";
@@ -28,7 +28,7 @@ export function balance(state: BalanceState, knobs: BalanceKnobs, random: Random
   const subjects = state.processes.map((p) => subject(p, scale));
   const first = makeRoom(seen, subjects, scale, knobs);
   if (first !== null) return [first];
-  if (state.nowMs - state.lastDepartureMs < knobs.departurePauseMs) return [];
+  if (state.nowMs - state.lastDepartureMs < pauseMs(self, knobs)) return [];
   const home = goHome(seen, subjects, scale, knobs);
   if (home !== null) return [home];
   return spread(seen, subjects, scale, knobs, random);

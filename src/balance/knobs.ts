@@ -58,8 +58,11 @@ export interface BalanceKnobs extends CostKnobs {
   readonly maxBounces: number;
   /** A move on is a bounce when it comes within `quick` times the minimum stay. More: wanderers are held sooner, and for longer. */
   readonly quick: number;
-  /** Milliseconds between departures from a node, so that the effect of one is seen before the next. MOSIX has 2 s; with what is on its way counted,
-   * one in each round of a second spreads twice as fast, and nothing goes to and fro. */
+  /**
+   * Milliseconds between departures from a node, so that the effect of one is seen before the next: `departurePauseMs / max(1, runnable / cpus)`. MOSIX
+   * has 2 s; with what is on its way counted, one in each round of a second spreads twice as fast, and nothing goes to and fro. More: steadier; less: a
+   * node where much begins at once is sooner rid of it.
+   */
   readonly departurePauseMs: number;
   /** A guest goes home to an idle node when `bytes / bandwidth + freezeMs < homeCost * remaining life`. More: hosts are rid of guests sooner, who lose time. */
   readonly homeCost: number;

@@ -6,6 +6,7 @@ import { SeededRandom } from "../io/mod.ts";
 import { balance } from "./balance.ts";
 import { brings, demand } from "./cost.ts";
 import { forecast, holds, type UsherState, without } from "./forecast.ts";
+import { pauseMs } from "./stay.ts";
 import { BALANCE_KNOBS, PLACE_KNOBS, USHER_KNOBS } from "./knobs.ts";
 import { place } from "./place.ts";
 import { roomAfter } from "./target.ts";
@@ -54,7 +55,7 @@ const aWorld: fc.Arbitrary<BalanceState> = fc.record({
   others: fc.tuple(...Array.from({ length: NODES - 1 }, (_, i) => aView(nodeId(i + 2)))),
   processes: fc.tuple(...Array.from({ length: 5 }, (_, i) => aSubject(100 + i))),
   nowMs: fc.constant(1e6),
-  lastDepartureMs: fc.constantFrom(0, 1e6 - 500),
+  lastDepartureMs: fc.constantFrom(0, 1e6 - 500, 1e6 - 100),
   inFlight: fc.subarray([2, 3, 4, 5, 6].map(nodeId), { maxLength: 2 }).map((ids) => new Set(ids)),
 });
 const aUsherWorld: fc.Arbitrary<UsherState> = fc
@@ -92,7 +93,7 @@ test("property: balance moves one, where it may go, and no node ends up above th
       const n = state.others.find((x) => x.id === d.to);
       assert.ok(p && n);
       if (d.motive === "owner") continue;
-      assert.ok(p.sinceMoveMs >= BALANCE_KNOBS.minStayMs && state.lastDepartureMs === 0);
+      assert.ok(p.sinceMoveMs >= BALANCE_KNOBS.minStayMs && state.nowMs - state.lastDepartureMs >= pauseMs(state.self, BALANCE_KNOBS));
       const after = n.load + brings(demand(p, state.self), n);
       assert.ok(after <= Math.max(BALANCE_KNOBS.overload, state.self.load), `${after} there, ${state.self.load} here`);
     }

@@ -1,4 +1,6 @@
+import { crowding } from "./cost.ts";
 import type { BalanceKnobs } from "./knobs.ts";
+import type { NodeView } from "./views.ts";
 
 /** Milliseconds that a process stays at least where it came to: twice as long with each move in quick succession. */
 export const stayMs = (bounces: number, k: BalanceKnobs): number => k.minStayMs * 2 ** Math.min(bounces, k.maxBounces);
@@ -11,3 +13,6 @@ export function bouncesAfter(bounces: number, sinceMoveMs: number, k: BalanceKno
   if (sinceMoveMs < k.quick * stayMs(bounces, k)) return Math.min(k.maxBounces, bounces + 1);
   return Math.max(0, bounces - 1);
 }
+
+/** Milliseconds between departures from a node: the shorter, the more crowded it is, for what one departure changes there is the less. */
+export const pauseMs = (self: NodeView, k: BalanceKnobs): number => k.departurePauseMs / Math.max(1, crowding(self));

@@ -3,6 +3,7 @@ import {
   type Decision,
   lookAgainMs,
   lowMark,
+  pauseMs,
   type Motive,
   type NodeView,
   type Offer,
@@ -52,6 +53,9 @@ export class Agent {
   private lastDeparture = Number.NEGATIVE_INFINITY;
   private memory = { at: 0, free: 0, growth: 0 };
   private again: Timer | null = null;
+  private next: Timer | null = null;
+  /** Processes that have left since the last sample. */
+  private departed = 0;
 
   constructor(machine: Machine, parts: AgentParts) {
     this.m = machine;
@@ -95,19 +99,31 @@ export class Agent {
 
   private round(): void {
     this.sample();
-    if (this.forMemory()) return;
+    if (!this.forMemory()) this.forLoad();
+  }
+
+  private forLoad(): void {
+    this.next?.cancel();
+    this.next = null;
     const { balance: knobs } = this.p.world.scenario.knobs;
     const nowMs = this.now();
-    if (this.m.tasks.length === 0 || nowMs - this.lastDeparture < knobs.departurePauseMs) return;
     const self = this.self();
+    if (this.m.tasks.length === 0 || nowMs - this.lastDeparture < pauseMs(self, knobs)) return;
     // Nodes that are not overloaded look only at the homes of their guests: balance() weighs no others then.
     const crowded = Math.max(self.load, (self.load * self.speed) / STANDARD_SPEED) > knobs.overload;
     const others = crowded ? this.others() : this.homes();
     if (others.length === 0) return;
     for (let tries = 0; tries < TRIES; tries++) {
       const state = { self, others, processes: this.processes(), nowMs, lastDepartureMs: this.lastDeparture, inFlight: this.inFlight() };
-      if (this.carryOut(balance(state, knobs, this.p.random)) !== "refused") return;
+      const outcome = this.carryOut(balance(state, knobs, this.p.random));
+      if (outcome === "sent") this.soon(pauseMs(this.self(), knobs));
+      if (outcome !== "refused") return;
     }
+  }
+
+  /** Looks again before the next round, when the pause is over by then. */
+  private soon(ms: number): void {
+    if (ms < ROUND_MS) this.next = this.p.world.clock.after(ms, () => this.forLoad());
   }
 
   private sample(): void {
@@ -116,6 +132,7 @@ export class Agent {
     m.advance(now);
     const load = ((m.demanded - this.demanded) * 1000) / ROUND_MS / (m.factor * m.cpus);
     this.demanded = m.demanded;
+    this.departed = 0;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
     for (const t of m.tasks) {
@@ -197,6 +214,7 @@ export class Agent {
       return false;
     }
     this.lastDeparture = this.now();
+    this.departed++;
     this.moving.set(to, (this.moving.get(to) ?? 0) + 1);
     return true;
   }
@@ -208,11 +226,12 @@ export class Agent {
   private self(): NodeView {
     const { cpus, speed, memory, index } = this.m;
     const { bandwidth, rttMs } = this.p.world;
+    const load = Math.max(0, this.local - this.departed / (this.m.factor * cpus));
     return {
       id: idOf(index),
       cpus,
       speed,
-      load: this.local,
+      load,
       memTotal: memory,
       memFree: this.free(),
       ageMs: 0,
