@@ -89,8 +89,8 @@ export function checkTidy({ path, text }: SourceFile): Finding[] {
 
 /** Files looked at: our own text, wherever it is; `LICENSE` and the lock file are other people's. */
 export function tidyFiles(): string[] {
-  const text = /\.(?:ts|c|h|S|md|json|sh|svg|nft)$|^[^.]+$/;
-  const folders = ["src", "test", "tools", "bench", "bin", "docs", ".ci"].flatMap((folder) => listFiles(folder, text));
+  const text = /\.(?:ts|c|h|S|md|json|sh|svg|nft|service)$|^[^.]+$/;
+  const folders = ["src", "test", "tools", "bench", "bin", "docs", "packaging", ".ci"].flatMap((folder) => listFiles(folder, text));
   const loose = ["README.md", "CONTRIBUTING.md", "package.json", "tsconfig.json", "biome.json", ".gitignore", ".editorconfig"];
   return [...folders, ...loose].filter((path) => !path.startsWith("test/golden/"));
 }
