@@ -1,7 +1,7 @@
 /**
  * The layer check: imports run one way, through doors only.
  *
- *     abi <- base <- sys, wire <- io <- image, forward, cluster, load, balance, history <- config <- engine, fs, sim <- daemon, testbed <- demo <- cli, tui
+ *     abi <- base <- sys, wire <- io <- image, forward, cluster, load, balance, history <- config <- engine, fs, sim <- daemon, testbed <- demo, doctor <- cli, tui
  *
  * A folder may import folders of lower layers, and those only through their `mod.ts`; inside a folder everything is open.
  * Tests may go through any door, since nothing depends on a test.
@@ -20,7 +20,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["config"],
   ["engine", "fs", "sim"],
   ["daemon", "testbed", "provision"],
-  ["demo"],
+  ["demo", "doctor"],
   ["cli", "tui"],
 ];
 

@@ -4,6 +4,8 @@ import { TeselaError } from "./errors.ts";
 export const DEFAULT_PORT = 4660;
 /** UDP port of its gossip, as openMosix's information port. */
 export const DEFAULT_GOSSIP_PORT = 5428;
+/** Beside TCP port 4660 it is UDP port 5428, as openMosix had them; a node with another TCP port uses the UDP port of that number. */
+export const gossipPort = (port: number): number => (port === DEFAULT_PORT ? DEFAULT_GOSSIP_PORT : port);
 /** sizeof(sun_path) less its closing NUL, unix(7). */
 export const MAX_SOCKET_PATH = 107;
 

@@ -331,6 +331,20 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("./commands/config.ts"),
   },
   {
+    name: "doctor",
+    classic: [],
+    summary: "tell what this machine lacks to be a node, and what to do about it",
+    forms: ["[options]"],
+    operands: [0, 0],
+    json: true,
+    options: [],
+    notes: [
+      "ok: there; degraded: it works without, less well; missing: needed. Exit status 1 when something needed is missing.",
+      "Run it as root: only then all can be seen, and root is what the daemons of a real cluster want.",
+    ],
+    load: () => import("./commands/doctor.ts"),
+  },
+  {
     name: "cluster up",
     classic: [],
     summary: "bring up a local cluster of namespace hosts",

@@ -1,4 +1,4 @@
-import { DEFAULT_GOSSIP_PORT, DEFAULT_PORT, type Log, type NodeId, nodeId } from "../base/mod.ts";
+import { gossipPort, type Log, type NodeId, nodeId } from "../base/mod.ts";
 import {
   type Contact,
   type GossipKnobs,
@@ -31,9 +31,6 @@ export interface GossipOptions {
   readonly log: Log;
   readonly knobs: GossipKnobs;
 }
-
-/** Beside TCP port 4660 it is UDP port 5428, as openMosix had them; a node with another TCP port uses the UDP port of that number. */
-export const gossipPort = (port: number): number => (port === DEFAULT_PORT ? DEFAULT_GOSSIP_PORT : port);
 
 const contactOf = ({ id, name, address, port }: Peer): Contact => ({ id, name, address, port, gossip: gossipPort(port) });
 

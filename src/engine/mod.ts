@@ -1,2 +1,3 @@
-/** The data plane. Its process starts in main.ts; what tests may name of it is here. */
+/** The data plane. Its process starts in main.ts; what tests and `tesela doctor` may name of it is here. */
+export { findPlaces } from "./guest-group.ts";
 export { FAULT_POINTS, type FaultAction, type FaultPoint } from "./faults.ts";

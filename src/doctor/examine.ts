@@ -1,0 +1,58 @@
+import { DEFAULT_PORT, gossipPort, nodePaths, type Paths } from "../base/mod.ts";
+import { configFile, readLoadLevelList, readValues, settingsOf } from "../config/mod.ts";
+import { DaemonClient, readNodeConfig } from "../daemon/mod.ts";
+import { capabilities } from "../testbed/mod.ts";
+import { Files, type Finding } from "./finding.ts";
+import { groupFindings } from "./groups.ts";
+import { kernelFindings } from "./kernel.ts";
+import { certificateFindings, configFinding, type Daemons, daemonFindings, membershipFinding, portFinding, runs } from "./node.ts";
+import { fanotify, localClusters, tcpTaken, udpTaken } from "./probes.ts";
+
+const ENGINE = "src/engine/main.ts";
+
+/** Looks at this machine, from the kernel up. @throws TeselaError E_CONFIG when the environment names no paths */
+export async function examine(): Promise<Finding[]> {
+  const paths = nodePaths();
+  const files = new Files();
+  const daemons = await daemonsThatRun(files, paths);
+  const port = portOf(() => readNodeConfig(paths).port);
+  return [
+    ...kernelFindings(files, process.geteuid?.() === 0),
+    fanotify(),
+    ...groupFindings(files),
+    configFinding(readConfiguration),
+    membershipFinding(() => readNodeConfig(paths)),
+    ...certificateFindings(files, paths.identity, Date.now()),
+    ...daemonFindings(daemons),
+    portFinding(`TCP port ${port}`, daemons.engine, await tcpTaken(port)),
+    portFinding(`UDP port ${gossipPort(port)}`, daemons.teselad, await udpTaken(gossipPort(port))),
+    localClusters((await capabilities()).missing),
+  ];
+}
+
+async function daemonsThatRun(files: Files, paths: Paths): Promise<Daemons> {
+  try {
+    const { engine } = await new DaemonClient(paths).status();
+    return { teselad: true, engine: engine !== null };
+  } catch {
+    // Whatever the reason is: it does not answer, and the engine may run without it.
+    return { teselad: false, engine: runs(files, paths.enginePid, ENGINE) };
+  }
+}
+
+/** What is wrong with node.json is a finding of its own. */
+function portOf(read: () => number): number {
+  try {
+    return read();
+  } catch {
+    return DEFAULT_PORT;
+  }
+}
+
+function readConfiguration(): string {
+  const file = configFile();
+  const values = readValues(file);
+  const { loadlevellist } = settingsOf(values).policy;
+  const programs = readLoadLevelList(loadlevellist).size;
+  return `${new Files().has(file) ? file : `defaults, no ${file}`}; ${programs} programs in ${loadlevellist}`;
+}

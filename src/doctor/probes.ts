@@ -1,0 +1,48 @@
+import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
+import { ExecWatch } from "../sys/mod.ts";
+import { degraded, type Finding, ok } from "./finding.ts";
+
+/** What is not to be read off anywhere, and is tried. */
+
+/** Why nobody can listen there now, or null. */
+export function tcpTaken(port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on("error", (e) => resolve(e.message));
+    server.listen({ port, exclusive: true }, () => server.close(() => resolve(null)));
+  });
+}
+
+/** As {@link tcpTaken}. */
+export function udpTaken(port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    socket.on("error", (e) => {
+      socket.close();
+      resolve(e.message);
+    });
+    socket.bind({ port, exclusive: true }, () => socket.close(() => resolve(null)));
+  });
+}
+
+export function fanotify(tried: () => void = tryWatch): Finding {
+  try {
+    tried();
+    return ok("fanotify", "programs are placed as they begin");
+  } catch (e) {
+    const todo = "run the daemons as root on a kernel with CONFIG_FANOTIFY: without, short programs all begin at home";
+    return degraded("fanotify", (e as Error).message, todo);
+  }
+}
+
+function tryWatch(): void {
+  using watch = new ExecWatch();
+  watch.addMount("/");
+}
+
+/** @param lacks what local clusters lack (src/testbed/capabilities.ts) */
+export function localClusters(lacks: readonly string[]): Finding {
+  if (lacks.length === 0) return ok("local clusters", "work");
+  return degraded("local clusters", lacks.join("; "), "needed for tesela cluster and the demo only");
+}
