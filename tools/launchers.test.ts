@@ -98,6 +98,7 @@ test("classic names mean commands", () => {
   assert.deepEqual(run(join(bin, "omdiscd"), ["-i", "eth1"]).argv, ["discover", "-i", "eth1"]);
   assert.deepEqual(run(join(bin, "setpe"), ["-off"]).argv, ["map", "-off"]);
   assert.deepEqual(run(join(bin, "showmap"), []).argv, ["showmap"]);
+  assert.deepEqual(run(join(bin, "demo-proclb"), ["-m", "1800", "f"]).argv, ["demo", "proclb", "-m", "1800", "f"]);
   const elsewhere = join(pack.base, "mosrun");
   symlinkSync(join(bin, "tesela"), elsewhere);
   assert.deepEqual(run(elsewhere, ["x"]).argv.slice(2), ["run", "x"]);

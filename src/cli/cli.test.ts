@@ -63,6 +63,18 @@ test("every command has help that names its options; the overview names every co
   }
 });
 
+test("a command of two words, whose first is one too, is found by both", () => {
+  using dir = new Dir();
+  const asked = (...args: string[]) => {
+    const { status, stdout, stderr } = cli(dir.path, args);
+    return `${status} ${stdout}${stderr}`;
+  };
+  assert.match(asked("demo", "proclb", "--on", "x"), /^2 tesela: --on 'x': want 0 to 86400 \(tesela demo proclb --help\)\n$/);
+  assert.match(asked("demo", "--seconds", "5"), /^2 tesela: --seconds '5': want 10 to 3600 \(tesela demo --help\)\n$/);
+  assert.match(asked("demo", "dance"), /^2 tesela: tesela demo: unexpected 'dance'/);
+  assert.match(asked("help", "demo", "moves"), /^0 (.|\n)*moved around three local hosts by command/);
+});
+
 test("tables are aligned by what is seen, and cut with a mark", () => {
   assert.equal(
     textTable(

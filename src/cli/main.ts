@@ -39,6 +39,9 @@ async function dispatch(args: readonly string[]): Promise<number> {
 
 /** A null command: help on a group of commands is wanted. */
 async function find(name: string, rest: readonly string[]): Promise<{ command: Command | null; after: readonly string[] }> {
+  // Of two words first: `demo` is a command, and so is `demo moves`.
+  const double = rest[0] === undefined ? undefined : findCommand(`${name} ${rest[0]}`);
+  if (double) return { command: double, after: rest.slice(1) };
   const single = findCommand(name);
   if (single) return { command: single, after: rest };
   const group = commandGroup(name);
@@ -46,9 +49,7 @@ async function find(name: string, rest: readonly string[]): Promise<{ command: C
   const [second, ...after] = rest;
   if (second !== undefined && HELP_WORDS.has(second)) return { command: null, after };
   if (second === undefined) throw new TeselaError("E_USAGE", `tesela ${name}: want a word after it`, { hint: `tesela ${name} --help` });
-  const command = findCommand(`${name} ${second}`);
-  if (!command) throw await unknown(`${name} ${second}`, group);
-  return { command, after };
+  throw await unknown(`${name} ${second}`, group);
 }
 
 async function unknown(name: string, among: readonly Command[]): Promise<TeselaError> {

@@ -1,5 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
-import type { Command, Invocation, Option } from "./command.ts";
+import { type Command, type Invocation, lastValue, type Option } from "./command.ts";
 
 export const HELP: Option = { long: "help", help: "print this and exit" };
 export const JSON_OPTION: Option = { long: "json", help: "print JSON for scripts" };
@@ -76,4 +76,13 @@ function checkOperands(command: Command, operands: readonly string[]): void {
   const [least, most] = command.operands;
   if (operands.length < least) throw usage(command, `tesela ${command.name}: want ${command.forms.join(" or ")}`);
   if (operands.length > most) throw usage(command, `tesela ${command.name}: unexpected '${operands[most]}'`);
+}
+
+/** An option's value as a number, `missing` when it is not given. @throws TeselaError E_USAGE */
+export function wholeNumber(call: Invocation, long: string, missing: number, least: number, most: number): number {
+  const text = lastValue(call, long);
+  if (text === undefined) return missing;
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || n < least || n > most) throw usage(call.command, `--${long} '${text}': want ${least} to ${most}`);
+  return n;
 }

@@ -8,6 +8,12 @@ const QUEUE = "the queue";
 
 const CLUSTER_NAME: Option = { long: "name", value: "NAME", help: "which local cluster: 'tesela' unless given" };
 
+const DEMO_OPTIONS: readonly Option[] = [
+  { long: "keep", help: "leave the cluster up at the end, and say how to use it" },
+  { long: "seconds", value: "N", help: "about how long: 45 unless given" },
+  { long: "name", value: "NAME", help: "of its local cluster: 'demo' unless given" },
+];
+
 export const COMMANDS: readonly Command[] = [
   {
     name: "run",
@@ -432,15 +438,44 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "demo",
     classic: [],
-    summary: "see it work: real programs move around three local hosts",
+    summary: "see it work: programs started on one of three local hosts spread by themselves",
     forms: ["[options]"],
     operands: [0, 0],
-    options: [
-      { long: "keep", help: "leave the cluster up at the end, and say how to use it" },
-      { long: "seconds", value: "N", help: "about how long: 45 unless given" },
-      { long: "name", value: "NAME", help: "of its local cluster: 'demo' unless given" },
+    options: DEMO_OPTIONS,
+    notes: [
+      "A line a second: how many records the programs process, on all hosts and on each; at first without load levelling, then with it.",
+      "Every result is compared with what it is without Tesela; the exit status is 1 when one differs.",
     ],
     load: () => import("./commands/demo.ts"),
+  },
+  {
+    name: "demo moves",
+    classic: [],
+    summary: "see it work: real programs are moved around three local hosts by command",
+    forms: ["[options]"],
+    operands: [0, 0],
+    options: DEMO_OPTIONS,
+    load: () => import("./commands/demo.ts"),
+  },
+  {
+    name: "demo proclb",
+    classic: ["demo-proclb"],
+    summary: "children process the records of a file; the figure rises when load levelling is switched on",
+    forms: ["[options] [FILE]"],
+    operands: [0, 1],
+    options: [
+      { long: "max", short: "m", value: "N", help: "records a second of a full bar: what all CPUs could make unless given" },
+      { long: "children", value: "N", help: "how many: 50 unless given" },
+      { long: "seconds", value: "N", help: "how long: 45 unless given" },
+      { long: "on", value: "SECOND", help: "when levelling is switched on: 9 unless given; 0 leaves it as it is" },
+    ],
+    notes: [
+      "It runs on the cluster of this machine; `tesela demo` brings up one of its own. Without FILE it makes one. The children are awks.",
+      "Levelling is switched off on all nodes, and afterwards is on, on all of them: only root may do that. Others want --on 0.",
+      "At the end a child runs once more without Tesela, and all results are compared; the exit status is 1 when one differs.",
+    ],
+    examples: ["tesela demo proclb -m 1800 /etc/services"],
+    load: () => import("./commands/proclb.ts"),
   },
   {
     name: "version",

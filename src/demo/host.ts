@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { nodePaths, type Paths, present } from "../base/mod.ts";
@@ -22,6 +22,8 @@ export class DemoHost {
   readonly name: string;
   /** Its sockets, seen from outside. */
   readonly paths: Paths;
+  /** Its root directory, seen from outside. */
+  readonly root: string;
   private readonly state: ClusterState;
   private readonly children = new Set<ChildProcess>();
 
@@ -29,6 +31,7 @@ export class DemoHost {
     this.name = name;
     this.state = state;
     const root = `/proc/${findHost(state, name).init.pid}/root`;
+    this.root = root;
     this.paths = nodePaths({
       TESELA_RUN: `${root}/run/tesela`,
       TESELA_STATE: `${root}/var/lib/tesela`,
@@ -36,16 +39,22 @@ export class DemoHost {
     });
   }
 
-  start(argv: readonly [string, ...string[]]): Started {
+  /** A program there; its streams are the caller's. */
+  spawn(argv: readonly [string, ...string[]], stdio: StdioOptions): ChildProcess {
     const env = { ...hostEnvironment(this.state, process.env), LC_ALL: "C" };
     const { file, args, env: whole } = launchOn(this.state, this.name, { argv, cwd: "/", env });
-    const child = spawn(file, args, { env: whole, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+    const child = spawn(file, args, { env: whole, stdio });
     this.children.add(child);
+    child.on("close", () => this.children.delete(child));
+    return child;
+  }
+
+  start(argv: readonly [string, ...string[]]): Started {
+    const child = this.spawn(argv, ["ignore", "pipe", "pipe", "pipe"]);
     const status = once(child, "close").then(
       ([code]) => code as number | null,
       () => null,
     );
-    void status.then(() => this.children.delete(child));
     const note = present(child.stdio[NOTE_FD] as Readable | null, "descriptor 3");
     return {
       child,

@@ -1,45 +1,31 @@
 import { isatty } from "node:tty";
-import { runDemo } from "../../demo/mod.ts";
+import { runMoves, runSpread } from "../../demo/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { write } from "../out.ts";
-import { usage } from "../parse.ts";
+import { wholeNumber } from "../parse.ts";
+import { stoppable } from "../stoppable.ts";
 
 const NAME = "demo";
 const SECONDS = 45;
 const LEAST_SECONDS = 10;
 const MOST_SECONDS = 3600;
-/** 128 + the number of the signal, as shells count. */
-const STOPPED = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
+/** `demo` and `demo moves`: each on a cluster of its own. */
 export async function run(call: Invocation): Promise<number> {
-  const text = lastValue(call, "seconds") ?? String(SECONDS);
-  const seconds = Number(text);
-  if (!/^\d+$/.test(text) || seconds < LEAST_SECONDS || seconds > MOST_SECONDS) {
-    throw usage(call.command, `--seconds '${text}': want ${LEAST_SECONDS} to ${MOST_SECONDS}`);
-  }
-  const stop = new AbortController();
-  let stopped: keyof typeof STOPPED | null = null;
-  for (const signal of Object.keys(STOPPED) as (keyof typeof STOPPED)[]) {
-    process.once(signal, () => {
-      stopped = signal;
-      stop.abort();
-    });
-  }
+  const seconds = wholeNumber(call, "seconds", SECONDS, LEAST_SECONDS, MOST_SECONDS);
   const output = { isTty: isatty(1) && process.env["TERM"] !== "dumb", columns: terminalWidth, write: (s: string) => write(1, s) };
-  try {
-    const good = await runDemo({
+  const show = call.command.name === "demo moves" ? runMoves : runSpread;
+  return await stoppable(async (signal) => {
+    const good = await show({
       name: lastValue(call, "name") ?? NAME,
       keep: call.switches.has("keep"),
       seconds,
       command: commandName(),
       output,
-      signal: stop.signal,
+      signal,
     });
     return good ? DONE : FAILED;
-  } catch (e) {
-    if (stopped === null) throw e;
-    return STOPPED[stopped];
-  }
+  });
 }
 
 const terminalWidth = (): number => process.stdout.columns || 80;

@@ -1,79 +1,23 @@
-import { accessSync, constants } from "node:fs";
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError } from "../base/mod.ts";
 import { DaemonClient } from "../daemon/mod.ts";
-import { capabilities, clusterDown, clusterUp, type Lease } from "../testbed/mod.ts";
-import { DemoHost } from "./host.ts";
+import { type DemoOptions, onEmbedded } from "./embedded.ts";
+import type { DemoHost } from "./host.ts";
 import { type Job, KINDS, type Kind, makeJob, PROGRAMS, plainScript, probeJob, sizeFor, WORK } from "./jobs.ts";
 import { moveAround, type Running, startJob } from "./moving.ts";
-import { bar, type Output, Screen } from "./screen.ts";
+import { bar, type Screen } from "./screen.ts";
 import { liveLines, median, moveLine, ms, summaryLines } from "./view.ts";
 
-export interface DemoOptions {
-  /** Of its cluster. */
-  readonly name: string;
-  /** The cluster stays up afterwards. */
-  readonly keep: boolean;
-  /** About how long the whole takes. */
-  readonly seconds: number;
-  /** How the command is called here: `tesela`, or a path. */
-  readonly command: string;
-  readonly output: Output;
-  readonly signal: AbortSignal;
-}
-
-const HOSTS = 3;
 /** Bringing the cluster up, trying the programs, taking it down. */
 const AROUND_SECONDS = 6;
 /** Work takes longer while it moves: every job stands still now and then, and the commands want CPU too. */
 const MOVING_FACTOR = 1.3;
 const TABLE_MS = 250;
 
-/** @returns whether every result was right. @throws TeselaError, or the signal's reason */
-export async function runDemo(o: DemoOptions): Promise<boolean> {
-  using screen = new Screen(o.output);
-  await requireAll();
-  const { name } = o;
-  screen.line(`Bringing up three hosts on this machine (cluster '${name}') ...`);
-  const begun = performance.now();
-  const lease: Lease = await clusterUp({ name, hosts: HOSTS, leased: true, env: { TESELA_LEVEL: "off" }, signal: o.signal });
-  let kept = false;
-  const host = new DemoHost(lease.state, "h1");
-  try {
-    const nodes = lease.state.hosts.map((h) => `${h.name} ${h.address}`).join(", ");
-    screen.line(`Up after ${((performance.now() - begun) / 1000).toFixed(1)} s: ${nodes}. Each has its own network, processes and files.`);
-    const good = await new Show(o, screen, host).run();
-    if (o.keep) {
-      lease.release();
-      kept = true;
-      for (const line of howToUse(o.command, name)) screen.line(line);
-    }
-    return good;
-  } finally {
-    screen.erase();
-    host.killAll();
-    if (!kept) await clusterDown(name);
-  }
-}
-
-async function requireAll(): Promise<void> {
-  const programs = Object.entries(PROGRAMS).filter(([program]) => !onPath(program));
-  const have = await capabilities();
-  const missing = [...have.missing, ...programs.map(([program, pkg]) => `the program ${program} is not installed (Debian package ${pkg})`)];
-  if (missing.length > 0) throw new TeselaError("E_MISSING", `the demo cannot run here: ${missing.join("; ")}`, { missing });
-}
-
-function onPath(program: string): boolean {
-  return (process.env["PATH"] ?? "").split(":").some((dir) => {
-    try {
-      accessSync(`${dir}/${program}`, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
+/** Six programs, moved by hand. @returns whether every result was right. @throws TeselaError, or the signal's reason */
+export const runMoves = (o: DemoOptions): Promise<boolean> =>
+  onEmbedded(o, { programs: PROGRAMS, pin: false }, (host, screen) => new Show(o, screen, host).run());
 
 /** What happens on the cluster once it is up. */
 class Show {
@@ -210,17 +154,4 @@ function verdict(r: Running, right: string): string {
   if (r.end?.status !== 0) return `FAILED: ${r.end?.stderr.trim().split("\n").at(-1) || `status ${r.end?.status}`}`;
   if (r.end.stdout !== right) return "DIFFERS";
   return r.moves.length > 0 ? EQUAL : `${EQUAL}, but it ended before it could move`;
-}
-
-function howToUse(tesela: string, name: string): string[] {
-  return [
-    "",
-    `The cluster '${name}' stays up. Try:`,
-    `  ${tesela} cluster exec --name ${name} h1 -- bash     a shell on h1, then there:`,
-    "      tesela nodes",
-    "      tesela run sh -c 'while :; do date; sleep 1; done' &",
-    "      tesela migrate $! 2; tesela ps",
-    "End it with:",
-    `  ${tesela} cluster down --name ${name}`,
-  ];
 }
