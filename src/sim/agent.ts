@@ -50,6 +50,8 @@ export class Agent {
   private told = 0;
   private local = 0;
   private demanded = 0;
+  /** Part of its CPUs that was used since the last sample. */
+  private util = 0;
   private lastDeparture = Number.NEGATIVE_INFINITY;
   private memory = { at: 0, free: 0, growth: 0 };
   private again: Timer | null = null;
@@ -73,7 +75,7 @@ export class Agent {
   entry(): LoadEntry {
     const { cpus, speed, memory, tasks, index } = this.m;
     const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
-    return { cpus, speed, load: this.told, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [] };
+    return { cpus, speed, load: this.told, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [], util: this.util };
   }
 
   /** Where a process that is about to begin here is placed best. */
@@ -132,6 +134,7 @@ export class Agent {
     m.advance(now);
     const load = ((m.demanded - this.demanded) * 1000) / ROUND_MS / (m.factor * m.cpus);
     this.demanded = m.demanded;
+    this.util = Math.min(1, load * m.factor);
     this.departed = 0;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
@@ -256,9 +259,12 @@ export class Agent {
   }
 
   private view({ node, entry, ageMs }: Known): NodeView {
-    const { cpus, speed, load, memTotal, memFree } = entry;
+    const { cpus, speed, load, memTotal, memFree, util = 1 } = entry;
     const { bandwidth, rttMs } = this.p.world;
-    return this.sent.added({ id: idOf(node), cpus, speed, load, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs }, this.now());
+    return this.sent.added(
+      { id: idOf(node), cpus, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs },
+      this.now(),
+    );
   }
 
   private processes(): ProcessView[] {

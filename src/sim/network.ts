@@ -8,8 +8,8 @@ export const rttMs = ({ delayMs: [least, most] }: Network): number => least + mo
 
 /** Bytes a second of a stream: TCP takes loss for congestion, and slows down to `segment / rtt * sqrt(3/2) / sqrt(loss)`. */
 export function streamRate(n: Network): number {
-  if (n.loss === 0) return n.bandwidth;
-  return Math.min(n.bandwidth, ((SEGMENT * 1000) / Math.max(0.05, rttMs(n))) * (MATHIS / Math.sqrt(n.loss)));
+  if (n.streamLoss === 0) return n.bandwidth;
+  return Math.min(n.bandwidth, ((SEGMENT * 1000) / Math.max(0.05, rttMs(n))) * (MATHIS / Math.sqrt(n.streamLoss)));
 }
 
 /** Whether one node can reach another at a moment. */

@@ -25,8 +25,10 @@ export interface Partition {
 export interface Network {
   /** Shortest and longest time of a datagram on its way; a round trip is twice their mean. */
   readonly delayMs: readonly [least: number, most: number];
-  /** Chance of a datagram to be lost. Streams slow down by it (network.ts). */
+  /** Chance of a datagram to be lost. */
   readonly loss: number;
+  /** Chance of a piece of a stream to be lost: that slows moves down, as it does TCP (network.ts). */
+  readonly streamLoss: number;
   /** Bytes a second of each node's link. */
   readonly bandwidth: number;
   /** For how long a process stands still beside the carrying of its memory. */
@@ -146,6 +148,7 @@ function network(f: Fields): Network {
   const net = {
     delayMs: f.pair("delayMs", [0.1, 0.3]),
     loss: f.share("loss", 0),
+    streamLoss: f.share("streamLoss", 0),
     bandwidth: f.bytes("bandwidth", 100e6),
     freezeMs: f.number("freezeMs", 50, 0),
     partitions: f.list("partitions", []).map((p) => {
