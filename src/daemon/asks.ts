@@ -1,4 +1,5 @@
 import { TeselaError } from "../base/mod.ts";
+import type { Offer } from "../balance/mod.ts";
 import type { ControlAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
 
 /** What comes in as JSON, checked. All throw TeselaError E_USAGE. */
@@ -40,4 +41,14 @@ export function runAsk(body: unknown): RunAsk {
   const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
   if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
   return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean };
+}
+
+const MOTIVES: readonly string[] = ["load", "memory", "owner", "home", "expel"];
+
+export function offerAsk(body: unknown): Offer {
+  const { motive, comesHome, tasks, rss, load } = (body ?? {}) as Record<string, unknown>;
+  const numbers = [tasks, rss, load].every((n) => typeof n === "number" && Number.isFinite(n) && n >= 0);
+  if (typeof motive !== "string" || !MOTIVES.includes(motive) || typeof comesHome !== "boolean" || !numbers)
+    throw new TeselaError("E_USAGE", 'POST /offer: want {"motive":"load","comesHome":false,"tasks":1,"rss":0,"load":2}');
+  return { motive: motive as Offer["motive"], comesHome, tasks: tasks as number, rss: rss as number, load: load as number };
 }

@@ -5,6 +5,8 @@ import {
   type Decision,
   DecisionLog,
   type NodeView,
+  type Offer,
+  pauseMs,
   type ProcessView,
   usher,
   type UsherKnobs,
@@ -43,8 +45,8 @@ interface Leaving {
 /** So long the growth of a process that leaves is still part of what is measured of the node. */
 const GROWTH_MS = 2000;
 
-/** Carries a decision out. @throws TeselaError; the process then runs where it was */
-export type Carry = (row: EngineRow, to: NodeId) => Promise<void>;
+/** Carries a decision out, if its target takes what is offered. @throws TeselaError; the process then runs where it was */
+export type Carry = (row: EngineRow, to: NodeId, offer: Offer) => Promise<void>;
 
 export interface BalancerOptions {
   readonly self: number;
@@ -79,8 +81,12 @@ export class Balancer {
     return this.moving.size > 0;
   }
 
-  /** One round. Moves go on when it returns. @param now milliseconds of a clock that never steps back */
-  round(scene: Scene, now: number): void {
+  /**
+   * One round. Moves go on when it returns.
+   * @param now milliseconds of a clock that never steps back
+   * @returns milliseconds after which the next departure for load may be, when this round had one
+   */
+  round(scene: Scene, now: number): number | null {
     this.stays.keep(scene.rows, now);
     this.setbacks.tidy(now);
     const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
@@ -93,10 +99,12 @@ export class Balancer {
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
     for (const d of urgent) this.begin(scene, d, now);
-    if (urgent.length > 0 || !scene.level) return;
+    if (urgent.length > 0 || !scene.level) return null;
     const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, knobs.balance, random);
     this.decisions.add(forLoad);
-    for (const d of forLoad.filter(({ to }) => to !== null)) this.begin(scene, d, now);
+    const leaving = forLoad.filter(({ to }) => to !== null);
+    for (const d of leaving) this.begin(scene, d, now);
+    return leaving.length > 0 ? pauseMs(scene.self, knobs.balance) : null;
   }
 
   /** What will be free, and grows no more, when the moves under way are done. */
@@ -139,8 +147,9 @@ export class Balancer {
     // Among many it got but a part of a CPU; where it goes it will want all of one.
     const cpu = Math.max(row.state === "R" ? 1 : 0, figure?.cpu ?? row.cpu);
     this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
+    const offer = { motive: decision.motive, comesHome: to === row.home, tasks: cpu, rss: row.rss, load: scene.self.load };
     this.o
-      .carry(row, to)
+      .carry(row, to, offer)
       .then(() => {
         this.arrivals.add(to, { cpu, rss: row.rss }, performance.now());
         this.setbacks.forget(row.cpid);

@@ -2,7 +2,7 @@ import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../bas
 import type { Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
-import { controlAsk, migrateAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
+import { controlAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
@@ -17,7 +17,7 @@ import { Gossip } from "./gossip.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import { Levelled } from "./levelled.ts";
-import { Levelling } from "./levelling.ts";
+import { Levelling, type OwnFigures } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
 import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
@@ -83,6 +83,7 @@ export class Daemon implements AsyncDisposable {
   /** A round is under way. */
   private inRound = false;
   private engineStatus: EngineStatus | null = null;
+  private soon: NodeJS.Timeout | undefined = undefined;
 
   private constructor(o: DaemonOptions) {
     this.o = o;
@@ -150,6 +151,7 @@ export class Daemon implements AsyncDisposable {
     const timer = setInterval(() => void this.tick(), SAMPLE_MS);
     const watch = setInterval(() => void this.watchMemory(), MEMORY_MS);
     this.open.defer(() => clearInterval(watch));
+    this.open.defer(() => clearTimeout(this.soon));
     this.open.defer(() => clearInterval(timer));
     this.open.use(await listenUnix(jsonServer(this.routes(), log), paths.teseladSocket, SOCKET_MODE_ALL));
   }
@@ -174,6 +176,7 @@ export class Daemon implements AsyncDisposable {
     return {
       "POST /ctl": (body, caller) => this.controls.tell(controlAsk(body), caller),
       "POST /why": (body, caller) => this.whyStays(whyAsk(body), caller),
+      "POST /offer": (body) => Promise.resolve({ refusal: this.levelling.refusal(offerAsk(body), performance.now()) }),
     };
   }
 
@@ -234,13 +237,24 @@ export class Daemon implements AsyncDisposable {
     if (!engineStatus || this.inRound) return;
     this.inRound = true;
     try {
-      const own = { ...this.nodeStatus(), local: this.sampled.local };
-      this.levelling.round(await this.ownRows(), own, engineStatus.pid, performance.now());
+      const next = this.levelling.round(await this.ownRows(), this.ownFigures(), engineStatus.pid, performance.now());
+      if (next !== null && next < SAMPLE_MS) this.levelSoon(next);
     } catch (e) {
       this.o.log.error("a round of load levelling failed", { error: e });
     } finally {
       this.inRound = false;
     }
+  }
+
+  private ownFigures(): OwnFigures {
+    const { local, runnable, cpus, speed } = this.sampled;
+    return { ...this.nodeStatus(), local, present: (runnable * STANDARD_SPEED) / (speed * cpus) };
+  }
+
+  /** A crowded node need not wait for its next sample. */
+  private levelSoon(ms: number): void {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => void this.level(), ms);
   }
 
   private sample(): NodeSample {
@@ -345,7 +359,7 @@ export class Daemon implements AsyncDisposable {
     const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
     if (cpid !== null && !row)
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
-    return { node: this.levelling.best({ ...this.nodeStatus(), local: this.sampled.local }, row) };
+    return { node: this.levelling.best(this.ownFigures(), row) };
   }
 
   /** The last decisions about a process: of the node where it runs, which decides, and of this one, where it may have run before. */

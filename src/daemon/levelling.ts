@@ -1,7 +1,8 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { lookAgainMs, type NodeView, place } from "../balance/mod.ts";
+import { lookAgainMs, type NodeView, type Offer, place } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
+import { Admission } from "./admission.ts";
 import { ROOT } from "./authorize.ts";
 import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -12,7 +13,7 @@ import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
 import type { NodeStatus } from "./peer.ts";
 import type { Flag, Policies } from "./policies.ts";
-import type { EngineRow } from "./shapes.ts";
+import type { EngineRow, OfferAnswer } from "./shapes.ts";
 import { isSystem } from "./system.ts";
 
 /** Until a move has measured it: a Gbit/s network, and what a kernel and a switch take. */
@@ -22,6 +23,9 @@ const RTT_MS = 0.3;
 const PRESSING_MS = 1000;
 /** Bytes a second, smoothed as MOSIX does its figures. */
 const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;
+
+/** Who does not answer so soon is not sent anything. */
+const OFFER_MS = 3000;
 
 export interface LevellingParts {
   readonly self: { readonly id: number };
@@ -40,6 +44,8 @@ export interface LevellingParts {
 export interface OwnFigures extends NodeStatus {
   /** Its load by the average that rises slowly and falls fast. */
   readonly local: number;
+  /** What runs here now. */
+  readonly present: number;
 }
 
 /** Load levelling on this node: each second a look at what runs here, and a round of the balancer. */
@@ -48,6 +54,7 @@ export class Levelling {
   private readonly p: LevellingParts;
   private readonly figures = new Figures();
   readonly placement: ExecPlacement;
+  private readonly admission: Admission;
   private own: OwnFigures | null = null;
   private memory: { at: number; free: number; growth: number } | null = null;
 
@@ -55,12 +62,13 @@ export class Levelling {
     this.p = parts;
     this.balancer = new Balancer({
       self: parts.self.id,
-      carry: (row, to) => this.carry(row, to),
+      carry: (row, to, offer) => this.carry(row, to, offer),
       random: parts.random ?? systemRandom,
       log: parts.log,
       knobs: () => parts.settings.now,
     });
     const { self, levelled, policies, log, settings, random = systemRandom, engine } = parts;
+    this.admission = new Admission(() => settings.now.balance);
     this.placement = new ExecPlacement({
       ...{ self: self.id, levelled, random, log, habitsFile: parts.habitsFile },
       knobs: () => settings.now.place,
@@ -79,8 +87,11 @@ export class Levelling {
     return { self: { ...viewOf(this.p.self.id, this.own), load: this.own.local }, others: this.others() };
   }
 
-  /** @param rows what the engine and /proc say of the processes of this node, and of its guests */
-  round(rows: readonly EngineRow[], own: OwnFigures, enginePid: number, now: number): void {
+  /**
+   * @param rows what the engine and /proc say of the processes of this node, and of its guests
+   * @returns as {@link Balancer.round}
+   */
+  round(rows: readonly EngineRow[], own: OwnFigures, enginePid: number, now: number): number | null {
     const { self, levelled, policies } = this.p;
     this.own = own;
     this.placement.tick(rows, now);
@@ -95,7 +106,14 @@ export class Levelling {
       memoryGrowth: this.grows(own.memFree, now),
       level: policies.level && !policies.has("quiet"),
     };
-    this.balancer.round(scene, now);
+    return this.balancer.round(scene, now);
+  }
+
+  /** Why another node shall not send a process here now; null when it may. */
+  refusal(offer: Offer, now: number): string | null {
+    const { own } = this;
+    if (!own) return `node ${this.p.self.id} does not know itself yet`;
+    return this.admission.answer({ ...viewOf(this.p.self.id, own), load: own.present }, offer, now);
   }
 
   /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
@@ -137,11 +155,14 @@ export class Levelling {
   }
 
   /** A guest is moved by its home, which alone decides (docs/decisions/0033). */
-  private async carry(row: EngineRow, to: NodeId): Promise<void> {
+  private async carry(row: EngineRow, to: NodeId, offer: Offer): Promise<void> {
     const { self, engine, members } = this.p;
+    const root = { uid: ROOT, gid: ROOT, via: null };
+    const { refusal } = (await members.control(to).question("POST /offer", offer, root, AbortSignal.timeout(OFFER_MS))) as OfferAnswer;
+    if (refusal !== null) throw new TeselaError("E_REFUSED", refusal, { node: to });
     const target = to === row.home ? ("home" as const) : to;
     if (row.home === self.id) await engine.migrate({ pid: row.pid, target, uid: ROOT });
-    else await members.control(row.home).migrate({ pid: row.cpid, target: String(target) }, { uid: ROOT, gid: ROOT, via: null });
+    else await members.control(row.home).migrate({ pid: row.cpid, target: String(target) }, root);
   }
 }
 

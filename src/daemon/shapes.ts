@@ -170,6 +170,12 @@ export interface RunAsk {
   readonly lock?: boolean;
 }
 
+/** POST /offer: a process that another node wants to send here by itself. */
+export interface OfferAnswer {
+  /** Why it shall not come; null when it may. */
+  readonly refusal: string | null;
+}
+
 /** POST /best: where a process is best placed now; one that has not begun computes, as far as is known. */
 export interface BestAsk {
   /** As `4711` or `1:4711`. */

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BALANCE_KNOBS, type NodeView, type Offer } from "../balance/mod.ts";
+import { GiB, MiB, nodeId } from "../base/mod.ts";
+import { Admission } from "./admission.ts";
+import { UNHEARD_MS } from "./arrivals.ts";
+
+const self: NodeView = {
+  ...{ id: nodeId(2), cpus: 1, speed: 10_000, load: 0, memTotal: 4 * GiB, memFree: 2 * GiB, ageMs: 0 },
+  ...{ accepts: true, bandwidth: 100e6, rttMs: 0.3 },
+};
+const offer: Offer = { motive: "load", comesHome: false, tasks: 1, rss: 100 * MiB, load: 3 };
+
+test("several that look at the same news do not all come", () => {
+  const admission = new Admission(() => BALANCE_KNOBS);
+  assert.equal(admission.answer(self, offer, 0), null);
+  assert.equal(admission.answer(self, offer, 1), null);
+  assert.match(admission.answer(self, offer, 2) ?? "", /has filled up meanwhile/);
+  assert.equal(admission.answer(self, offer, UNHEARD_MS + 1), null, "what has come by then is seen to run here");
+});
+
+test("what is on its way takes memory, too", () => {
+  const admission = new Admission(() => BALANCE_KNOBS);
+  const large = { ...offer, motive: "memory" as const, rss: 1500 * MiB };
+  assert.equal(admission.answer(self, large, 0), null);
+  assert.match(admission.answer(self, large, 1) ?? "", /node 2 lacks/);
+  assert.equal(admission.answer(self, { ...large, comesHome: true }, 2), null, "its own processes may always come home");
+});

@@ -1,0 +1,27 @@
+import { type BalanceKnobs, type NodeView, type Offer, refusal } from "../balance/mod.ts";
+import { UNHEARD_MS } from "./arrivals.ts";
+
+interface Coming {
+  readonly tasks: number;
+  readonly rss: number;
+  readonly at: number;
+}
+
+/** What this node lets come: others ask before they send, since only it knows what it is at that moment (src/balance/admit.ts). */
+export class Admission {
+  private readonly knobs: () => BalanceKnobs;
+  private coming: Coming[] = [];
+
+  constructor(knobs: () => BalanceKnobs) {
+    this.knobs = knobs;
+  }
+
+  /** @param self with the load of what runs here now. @returns why it shall not come, or null: then it counts as on its way for a while */
+  answer(self: NodeView, offer: Offer, now: number): string | null {
+    this.coming = this.coming.filter((c) => now - c.at < UNHEARD_MS);
+    const arriving = this.coming.reduce((sum, c) => ({ tasks: sum.tasks + c.tasks, rss: sum.rss + c.rss }), { tasks: 0, rss: 0 });
+    const why = refusal(self, arriving, offer, this.knobs());
+    if (why === null) this.coming.push({ tasks: offer.tasks, rss: offer.rss, at: now });
+    return why;
+  }
+}
