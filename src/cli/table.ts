@@ -98,14 +98,14 @@ export const COMMANDS: readonly Command[] = [
     name: "loadlevel",
     classic: [],
     summary: "let processes move by themselves, or not",
-    forms: ["on|off [-a|-n NODE]"],
-    operands: [1, 1],
+    forms: ["[on|off [-a|-n NODE]]"],
+    operands: [0, 1],
     json: true,
     options: [
       { long: "all", short: "a", help: "on all nodes that are up" },
       { long: "node", short: "n", also: ["N"], value: "NODE", help: "on that node: this one unless given" },
     ],
-    notes: ["At any time, without touching what runs. Only root may."],
+    notes: ["At any time, without touching what runs. Only root may. Without a word: how it is here."],
     load: () => import("./commands/loadlevel.ts"),
   },
   {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import type { Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
@@ -295,7 +296,17 @@ export class Daemon implements AsyncDisposable {
   private status(): DaemonStatus {
     const { config, version } = this.o;
     const uptimeMs = Math.round(performance.now() - this.started);
-    return { node: config.id, name: config.name, cluster: config.cluster, pid: process.pid, version, uptimeMs, engine: this.engineStatus };
+    const { level } = this.policies;
+    return {
+      node: config.id,
+      name: config.name,
+      cluster: config.cluster,
+      pid: process.pid,
+      version,
+      uptimeMs,
+      level,
+      engine: this.engineStatus,
+    };
   }
 
   private nodeStatus(): NodeStatus {
@@ -367,6 +378,9 @@ export class Daemon implements AsyncDisposable {
     const { id } = this.o.config;
     const cpid = pid.includes(":") ? pid : `${id}:${pid}`;
     const row = (await this.ps()).find((r) => r.cpid === cpid);
+    const [whose = id, pidThere = 0] = cpid.split(":").map(Number);
+    if (!row && (whose !== id || !existsSync(`/proc/${pidThere}`)))
+      throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} that this node knows`, { pid: cpid });
     const answer = { cpid, node: row?.node ?? id, levelled: this.levelled.has(Number(cpid.split(":")[1])) && cpid.startsWith(`${id}:`) };
     let there: WhyMoved["decisions"] = [];
     if (row && row.node !== id && caller.via === null) {

@@ -7,6 +7,9 @@ import type { MigrateAsk, Migrated, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot 
 
 /** openMosix's word for it. */
 const SYSTEM = "system";
+/** The target takes no guests (`tesela ctl block`). */
+const BLOCKED = "blocked";
+const CLOSING: ReadonlySet<string> = new Set(["block", "quiet"]);
 /** Sessions that were left without a word are forgotten from the oldest on. */
 const MAX_TRACERS = 256;
 
@@ -44,6 +47,8 @@ export class Moves {
       const place = to === this.self ? "at home" : `on node ${to}`;
       throw new TeselaError("E_THERE", `process ${pid} is ${place} already`, { pid, node: to });
     }
+    const closed = to === this.self ? null : this.closed(to);
+    if (closed && ask.why) return { pid, reasons: [BLOCKED], message: closed.message };
     const what = { pid, target: to === this.self ? ("home" as const) : to, uid: caller.uid };
     return ask.why ? await this.engine.why(what) : await this.engine.migrate(what);
   }
@@ -54,6 +59,8 @@ export class Moves {
     authorize(caller, pid);
     const to = ask.target === null ? this.self : this.target(ask.target);
     if (to === this.self) return { pid, target: null };
+    const closed = this.closed(to);
+    if (closed) throw closed;
     return await this.engine.run({ pid, target: to, uid: caller.uid, ...(ask.execs !== undefined && { execs: ask.execs }) });
   }
 
@@ -74,6 +81,12 @@ export class Moves {
     else this.tracers.set(answer.session, caller.uid);
     if (this.tracers.size > MAX_TRACERS) this.tracers.delete(this.tracers.keys().next().value as string);
     return answer;
+  }
+
+  /** What a node says that takes no guests now, as far as it has told. */
+  private closed(node: NodeId): TeselaError | null {
+    const flags = this.members.find(String(node))?.status?.flags ?? [];
+    return flags.some((f) => CLOSING.has(f)) ? new TeselaError("E_REFUSED", `node ${node} takes no guests`, { node }) : null;
   }
 
   /** A node that is up, by number, name or address; `home` is this one. */

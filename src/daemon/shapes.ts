@@ -241,6 +241,8 @@ export interface DaemonStatus {
   readonly version: string;
   /** Milliseconds since it started. */
   readonly uptimeMs: number;
+  /** Whether processes move by themselves here. */
+  readonly level: boolean;
   /** Null while the engine does not answer. */
   readonly engine: EngineStatus | null;
 }

@@ -89,6 +89,12 @@ test("a node that expels its guests is empty, and takes none; one that brings it
     (await rows()).every(({ node }) => node !== 2),
     "none has come since",
   );
+  const there = await cluster.exec(1, ["tesela", "run", "-N", "2", "true"]);
+  assert.deepEqual([there.status, there.stderr], [1, "tesela: node 2 takes no guests\n"]);
+  assert.equal((await cluster.exec(1, ["tesela", "run", "-F", "-N", "2", "true"])).status, 0);
+  const [one] = await rows();
+  const why = await cluster.exec(1, ["tesela", "migrate", "--why", "--json", String(one?.pid), "2"]);
+  assert.deepEqual([why.status, (JSON.parse(why.stdout) as { reasons: string[] }).reasons], [1, ["blocked"]]);
   const brought = await json<Controlled>(1, "ctl", "bring");
   assert.deepEqual(brought.flags, ["lstay"]);
   assert.ok((await rows()).every(({ node }) => node === 1));

@@ -24,6 +24,7 @@ export async function run(call: Invocation): Promise<number> {
   const question = Object.hasOwn(QUESTIONS, verb) ? QUESTIONS[verb] : undefined;
   if (question) return await answer(call, client, question, which);
   const value = verb === "setspeed" ? Number(which) : undefined;
+  if (Number.isNaN(value)) throw usage(call.command, `setspeed '${which ?? ""}': want a speed, 10000 for the reference processor`);
   if (which !== undefined && value === undefined)
     throw usage(call.command, `tesela ctl ${verb}: unexpected '${which}'; another node is named by --node`);
   const node = lastValue(call, "node");
@@ -37,7 +38,7 @@ export async function run(call: Invocation): Promise<number> {
 
 export function toldText({ node, flags, level, moved }: Controlled): string {
   const went = moved.length === 0 ? "" : `, ${moved.length} moved: ${moved.join(" ")}`;
-  const words = [level ? "levels load" : "levels no load", ...flags];
+  const words = [`load levelling ${level ? "on" : "off"}`, ...flags];
   return `node ${node}: ${words.join(", ")}${went}`;
 }
 

@@ -8,6 +8,7 @@ import { toldText } from "./ctl.ts";
 /** Processes move by themselves from now on, or do not; those that run are not touched. */
 export async function run(call: Invocation): Promise<number> {
   const [word] = call.operands;
+  if (word === undefined) return await tellState(call);
   if (word !== "on" && word !== "off") throw usage(call.command, `tesela loadlevel '${word}': want on or off`);
   const verb = word === "on" ? "level" : "nolevel";
   const client = new DaemonClient(nodePaths());
@@ -18,5 +19,14 @@ export async function run(call: Invocation): Promise<number> {
   if (done.length === 0) throw new TeselaError("E_NODE_DOWN", "no node is up");
   if (call.json) printJson(done);
   else print(done.map(toldText).join("\n"));
+  return DONE;
+}
+
+/** Without a word: as it is here. */
+async function tellState(call: Invocation): Promise<number> {
+  if (call.switches.has("all") || call.values.size > 0) throw usage(call.command, "-a and -n want on or off");
+  const { node, level } = await new DaemonClient(nodePaths()).status();
+  if (call.json) printJson({ node, level });
+  else print(`node ${node}: load levelling ${level ? "on" : "off"}`);
   return DONE;
 }

@@ -1,5 +1,5 @@
 import { type ErrorCode, MAX_NODE_ID, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { DaemonClient, type RunAsk } from "../../daemon/mod.ts";
+import { DaemonClient, type NodeRow, type RunAsk } from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
 
@@ -83,9 +83,13 @@ export function parseNodeList(text: string): number[] {
 /** Any of them that is up. */
 async function choose(client: DaemonClient, among: readonly number[]): Promise<string> {
   const nodes = await client.nodes();
-  const up = nodes.filter((n) => n.state === "up" && among.includes(n.id));
+  const takes = (n: NodeRow): boolean => !n.flags.some((f) => f === "block" || f === "quiet");
+  const up = nodes.filter((n) => n.state === "up" && among.includes(n.id) && takes(n));
   const one = up[Math.floor(Math.random() * up.length)];
   if (one) return String(one.id);
   const known = nodes.some((n) => among.includes(n.id));
-  throw new TeselaError(known ? "E_NODE_DOWN" : "E_NONODE", known ? "none of these nodes is up" : "there are no such nodes");
+  throw new TeselaError(
+    known ? "E_NODE_DOWN" : "E_NONODE",
+    known ? "none of these nodes is up and takes guests" : "there are no such nodes",
+  );
 }
