@@ -30,9 +30,8 @@ function fitOn(s: Subject, n: NodeView, k: UsherKnobs): Fit {
   return { node: n, carry, cost: t.cost + Math.max(0, -t.gain), left, comfortable: left >= 0 };
 }
 
-/** It fits for now. */
-const fitsForNow = (s: Subject, f: Fit, k: UsherKnobs): boolean =>
-  roomAfter(f.node, s.process.rss, k) >= growthOf(s) * (f.carry + k.marginMs / 1000);
+/** It fits for now. While it is carried it stands still, and does not grow. */
+const fitsForNow = (s: Subject, f: Fit, k: UsherKnobs): boolean => roomAfter(f.node, s.process.rss, k) >= (growthOf(s) * k.marginMs) / 1000;
 
 /** There is room for it for so much longer than where it is, `lasts` seconds, that it is worth being carried. */
 function isWorthwhile(s: Subject, f: Fit, lasts: number, k: UsherKnobs): boolean {

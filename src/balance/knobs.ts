@@ -84,6 +84,11 @@ export interface UsherKnobs extends CostKnobs {
    * full, each of which it would fill. Less: memory of many nodes is used to the last.
    */
   readonly worthwhile: number;
+  /**
+   * A process that came `t` ago is left alone while `t < settleMs`: how it grows is not known yet, and memory that came with it is taken for
+   * growth of the node. More: a wrong guess is not undone so soon. Less: one that goes on growing is met sooner.
+   */
+  readonly settleMs: number;
   /** Costs of guests count this much: below 1, guests go before the owner's own processes. */
   readonly guestCost: number;
   /** Growth below so many bytes a second is noise, unless memory is below the low mark already. */
@@ -133,8 +138,9 @@ export const BALANCE_KNOBS: BalanceKnobs = {
 export const USHER_KNOBS: UsherKnobs = {
   ...COST,
   marginMs: 1500,
-  worthwhile: 2,
+  worthwhile: 1.25,
   guestCost: 0.5,
+  settleMs: 2000,
   noise: 4 * MiB,
   signsBelow: 4,
   swapIn: 256 * KiB,

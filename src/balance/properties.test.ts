@@ -114,7 +114,7 @@ test("property: usher moves only where there is room, and whenever one process a
     if (holds(start, margin) || start.growth <= k.noise) return;
     // Overflow within the margin: is there one that would do?
     const does = state.processes.some((p) => {
-      if (p.fixed.length > 0 || p.rss === 0) return false;
+      if (p.fixed.length > 0 || p.rss === 0 || p.sinceMoveMs < k.settleMs) return false;
       return state.others.some((n) => {
         const open = (n.accepts || (n.up && n.id === p.home)) && n.ageMs <= k.maxAgeMs && p.allowed(n.id) && !state.inFlight.has(n.id);
         const carry = p.rss / n.bandwidth + k.freezeMs / 1000;

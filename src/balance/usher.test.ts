@@ -139,6 +139,20 @@ test("up to 500 MB/s, over slow and fast networks: the program leaves before the
   }
 });
 
+test("one that has just come is not sent back for the memory that came with it", () => {
+  const self = small(551 * MiB);
+  const arrived = { rss: 412 * MiB, growth: 0, home: N2, sinceMoveMs: 400 };
+  const state = { self, others: [small(774 * MiB, N2)], growth: 700 * MiB };
+  assert.deepEqual(moves(run({ ...state, processes: [aProcess(11, arrived)] })), []);
+  assert.match(run({ ...state, processes: [aProcess(11, arrived)] })[0]?.why ?? "", /it came 0\.40 s ago, and how it grows is not known/);
+  assert.deepEqual(moves(run({ ...state, processes: [aProcess(11, { ...arrived, sinceMoveMs: 3000 })] })), [[11, N2]]);
+});
+
+test("one that grows fast and would not last long elsewhere either goes where it lasts longer, before it is too late", () => {
+  const state = { self: small(462 * MiB), others: [small(950 * MiB, N2)], growth: 423 * MiB };
+  assert.deepEqual(moves(run({ ...state, processes: [grower(238 * MiB, 350 * MiB)] })), [[11, N2]]);
+});
+
 test("growth that could be noise is met at the low mark", () => {
   const { least, left } = fill(1e6, 100e6);
   assert.ok(left && least > 49 * MiB && least < 52 * MiB);
@@ -165,8 +179,8 @@ test("what a guest has brought along is no growth", () => {
   const came = aProcess(21, { home: N2, rss: 500 * MiB, sinceMoveMs: 300 });
   const state = { self, processes: [came, aProcess(12, { rss: 100 * MiB })], growth: 450 * MiB, others: [aNode(N3)] };
   assert.deepEqual(run(state), []);
-  // What it grows by since is.
-  assert.equal(moves(run({ ...state, processes: [{ ...came, growth: 100 * MiB }] })).length, 1);
+  // What it grows by since is, once that is known.
+  assert.equal(moves(run({ ...state, processes: [{ ...came, growth: 100 * MiB, sinceMoveMs: 2500 }] })).length, 1);
   // It has been here for a while: somebody takes that much.
   assert.equal(moves(run({ ...state, processes: [{ ...came, sinceMoveMs: 20_000 }] })).length, 1);
 });

@@ -36,7 +36,7 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
   if (!Number.isFinite(left)) return [];
 
   const subjects = state.processes.map((p) => subject(p, scale));
-  const movable = subjects.filter((s) => s.process.fixed.length === 0 && s.process.rss > 0);
+  const movable = subjects.filter((s) => s.process.fixed.length === 0 && s.process.rss > 0 && s.process.sinceMoveMs >= k.settleMs);
   if (left > longestCarry(movable, others, k) + k.marginMs / 1000) return [];
   const busy = new Set(state.inFlight);
   const goes = new Map<Subject, Fit>();
@@ -147,7 +147,9 @@ function whyStays(
   helped: boolean,
   k: UsherKnobs,
 ): string {
-  const { fixed, rss } = s.process;
+  const { fixed, rss, sinceMoveMs } = s.process;
+  if (fixed.length === 0 && sinceMoveMs < k.settleMs)
+    return `stays, though ${shortage(f, left)}: it came ${seconds(sinceMoveMs / 1000)} ago, and how it grows is not known`;
   if (fixed.length > 0) return `stays, though ${shortage(f, left)}: it may not move by itself (${fixed.join(", ")})`;
   if (helped) return "stays: others make the room that is needed here";
   const roomiest = looks(s, others, state.inFlight, left, { ...k, explain: 1 })[0];

@@ -141,6 +141,12 @@ export const USHER_ROWS: Unsets<Own<UsherKnobs>> = {
     "A process that grows moves where there is room for worthwhile times as long as here.",
     "More: it is not carried from one full node to the next. Less: memory of many nodes is used to the last.",
   ),
+  settleMs: millis(
+    0,
+    600_000,
+    "A process that came so lately is left alone: memory that came with it is taken for growth of the node.",
+    "More: a wrong guess is not undone so soon. Less: one that goes on growing is met sooner.",
+  ),
   guestCost: ratio(
     0,
     100,
