@@ -10,7 +10,7 @@ import { type Look, Programs } from "./programs.ts";
 import type { EngineRow } from "./shapes.ts";
 
 /** How often it is asked which programs have begun: a program waits for nobody, so later is only less gain. */
-const TAKE_MS = 5;
+const TAKE_MS = 15;
 /** How often running ones are looked at: what one has used in its last moments is not learnt. */
 const LOOK_MS = 100;
 /** A program that usually takes less CPU time than this many seconds is not worth a move. */
