@@ -1,4 +1,5 @@
-import { type BalanceKnobs, type NodeView, type Offer, refusal, UNHEARD_MS } from "../balance/mod.ts";
+import { type BalanceKnobs, type NodeView, type Offer, refusal } from "../balance/mod.ts";
+import { UNHEARD_MS } from "./arrivals.ts";
 
 interface Coming {
   readonly tasks: number;

@@ -12,7 +12,7 @@ import { cannot, type Done, startCluster, type TestCluster } from "./harness.ts"
 const skip = await cannot();
 const JOBS = 12;
 /** A few seconds each, alone on a core. */
-const JOB = "scale=1200; x=0; for (i=0;i<12;i++) x+=4*a(1/(i+1)); x";
+const JOB = "scale=1200; x=0; for (i=0;i<30;i++) x+=4*a(1/(i+1)); x";
 const PATIENCE_MS = 60_000;
 /** A balancer that wanted to do something would have done it. */
 const ROUNDS_MS = 5000;
