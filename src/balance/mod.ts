@@ -6,6 +6,7 @@ export { lookAgainMs, type MemoryState, type UsherState } from "./forecast.ts";
 export { BALANCE_KNOBS, type BalanceKnobs, type CostKnobs, PLACE_KNOBS, type PlaceKnobs, USHER_KNOBS, type UsherKnobs } from "./knobs.ts";
 export { DecisionLog, type DecisionLogOptions, type Logged } from "./log.ts";
 export { place, type PlaceState, type Wants } from "./place.ts";
+export { Sent, UNHEARD_MS } from "./sent.ts";
 export { bouncesAfter, pauseMs, stayMs } from "./stay.ts";
 export { usher } from "./usher.ts";
 export type { BalanceState, Considered, Decision, Motive, NodeView, ProcessView } from "./views.ts";

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BALANCE_KNOBS, type NodeView, type Offer } from "../balance/mod.ts";
+import { BALANCE_KNOBS, type NodeView, type Offer, UNHEARD_MS } from "../balance/mod.ts";
 import { GiB, MiB, nodeId } from "../base/mod.ts";
 import { Admission } from "./admission.ts";
-import { UNHEARD_MS } from "./arrivals.ts";
 
 const self: NodeView = {
   ...{ id: nodeId(2), cpus: 1, speed: 10_000, load: 0, memTotal: 4 * GiB, memFree: 2 * GiB, ageMs: 0 },

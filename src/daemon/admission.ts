@@ -1,5 +1,4 @@
-import { type BalanceKnobs, type NodeView, type Offer, refusal } from "../balance/mod.ts";
-import { UNHEARD_MS } from "./arrivals.ts";
+import { type BalanceKnobs, type NodeView, type Offer, refusal, UNHEARD_MS } from "../balance/mod.ts";
 
 interface Coming {
   readonly tasks: number;

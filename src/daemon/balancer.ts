@@ -8,11 +8,11 @@ import {
   type Offer,
   pauseMs,
   type ProcessView,
+  Sent,
   usher,
   type UsherKnobs,
 } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
-import { Arrivals } from "./arrivals.ts";
 import type { Figure } from "./figures.ts";
 import { Setbacks } from "./setbacks.ts";
 import type { EngineRow } from "./shapes.ts";
@@ -63,7 +63,7 @@ export interface BalancerOptions {
  */
 export class Balancer {
   private readonly o: BalancerOptions;
-  private readonly arrivals = new Arrivals();
+  private readonly sent = new Sent();
   private readonly setbacks = new Setbacks();
   private readonly stays: Stays;
   readonly decisions = new DecisionLog();
@@ -90,7 +90,7 @@ export class Balancer {
     this.stays.keep(scene.rows, now);
     this.setbacks.tidy(now);
     const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
-    const others = scene.others.map((node) => this.arrivals.added(node, now));
+    const others = scene.others.map((node) => this.sent.added(node, now));
     const common = { self: scene.self, others, processes, nowMs: now };
     const inFlight = new Set([...this.moving.values()].map(({ to }) => to));
     const { random } = this.o;
@@ -151,7 +151,7 @@ export class Balancer {
     this.o
       .carry(row, to, offer)
       .then(() => {
-        this.arrivals.add(to, { cpu, rss: row.rss }, performance.now());
+        this.sent.add(to, { tasks: cpu, rss: row.rss }, performance.now());
         this.setbacks.forget(row.cpid);
       })
       .catch((e: unknown) => {

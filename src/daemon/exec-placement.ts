@@ -46,6 +46,8 @@ export class ExecPlacement implements Disposable {
   private readonly habits: Habits;
   private readonly programs: Programs;
   private watch: ExecWatch | null = null;
+  /** While there is a watch: an idle node is not woken. */
+  private timer: NodeJS.Timeout | undefined = undefined;
   private lame = false;
   private lookedAt = 0;
   private averagedAt = Number.NEGATIVE_INFINITY;
@@ -57,10 +59,7 @@ export class ExecPlacement implements Disposable {
     this.p = parts;
     this.habits = new Habits(parts.habitsFile);
     this.programs = new Programs(this.habits);
-    const timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
-    this.timer = timer;
   }
-  private readonly timer: NodeJS.Timeout;
 
   /** In each round. @param rows what the engine says of own processes; @param now milliseconds of a clock that never steps back */
   tick(rows: readonly EngineRow[], now: number): void {
@@ -80,12 +79,12 @@ export class ExecPlacement implements Disposable {
     const wanted = this.p.levelled.grows && this.p.open();
     if (wanted === (this.watch !== null) || this.lame) return;
     if (!wanted) {
-      this.watch?.[Symbol.dispose]();
-      this.watch = null;
+      this.close();
       return;
     }
+    const mounts = mountsWithPrograms(readFileSync("/proc/self/mountinfo", "utf8"));
     const watch = new ExecWatch();
-    for (const path of mountsWithPrograms(readFileSync("/proc/self/mountinfo", "utf8"))) {
+    for (const path of mounts) {
       try {
         watch.addMount(path);
       } catch (e) {
@@ -93,6 +92,13 @@ export class ExecPlacement implements Disposable {
       }
     }
     this.watch = watch;
+    this.timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
+  }
+
+  private close(): void {
+    clearInterval(this.timer);
+    this.watch?.[Symbol.dispose]();
+    this.watch = null;
   }
 
   private guarded(work: () => void): void {
@@ -102,8 +108,7 @@ export class ExecPlacement implements Disposable {
       // Without the right, or on a kernel that cannot: programs then begin at home, and may move later.
       if (!this.lame) this.p.log.info("programs are not placed as they begin", { error: String(e) });
       this.lame = true;
-      this.watch?.[Symbol.dispose]();
-      this.watch = null;
+      this.close();
     }
   }
 
@@ -127,8 +132,7 @@ export class ExecPlacement implements Disposable {
     if (to === null) return;
     this.p.send(pid, to).catch((e: unknown) => {
       log.debug("a program begins at home after all", { pid, path, error: String(e) });
-      const program = this.programs.get(pid);
-      if (program?.path === path) this.programs.begin({ ...program, node: null });
+      this.programs.stays(pid, path);
     });
   }
 
@@ -168,8 +172,7 @@ export class ExecPlacement implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.timer);
-    this.watch?.[Symbol.dispose]();
+    this.close();
   }
 }
 

@@ -1,4 +1,4 @@
-import { smoothGrowth } from "../load/mod.ts";
+import { smoothGrowth, smoothShare } from "../load/mod.ts";
 import type { EngineRow } from "./shapes.ts";
 
 /** How a process has fared lately, where it runs. */
@@ -50,11 +50,8 @@ function next(row: EngineRow, before: Seen | undefined, at: number): Seen {
     total,
     cpuMs,
     rss,
-    cpu: smooth(before.cpu, rate(cpuMs, before.cpuMs) / 1000),
+    cpu: smoothShare(before.cpu, rate(cpuMs, before.cpuMs) / 1000),
     growth: smoothGrowth(before.growth, (rss - before.rss) / seconds),
-    calls: smooth(before.calls, rate(total, before.total)),
+    calls: smoothShare(before.calls, rate(total, before.total)),
   };
 }
-
-/** MOSIX's: five parts of what was, three of what is. */
-const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;

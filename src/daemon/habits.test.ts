@@ -75,6 +75,9 @@ test("a program's habit is what it used from its exec to its end", () =>
     look();
     assert.equal(habits.of("/bin/cc1")?.cpu, 0.5, "what was last seen of one that was away is no measure of how little it takes");
     begin("/bin/cc1", 0, 2);
+    programs.stays(7, "/bin/cc1");
+    assert.deepEqual([programs.countHeavy(2), programs.countHeavy(null)], [0, 1]);
+    assert.equal(habits.of("/bin/cc1")?.runs, 1, "that it was not sent after all is no run of it");
     now(900, 40);
     looks.clear();
     look();

@@ -42,8 +42,10 @@ export class Programs {
     this.live.set(program.pid, program);
   }
 
-  get(pid: number): Program | undefined {
-    return this.live.get(pid);
+  /** One that was to be sent away has stayed. */
+  stays(pid: number, path: string): void {
+    const program = this.live.get(pid);
+    if (program?.path === path) this.live.set(pid, { ...program, node: null });
   }
 
   /** Heavy ones that were sent to a node, or with null stayed, and have not ended. */

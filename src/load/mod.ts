@@ -1,7 +1,6 @@
 /** How busy this node is, and its processes: samplers of /proc and of control groups, and the yardstick of its speed. */
 export { localLoad, smoothGrowth, smoothShare, toldLoad } from "./averages.ts";
 export { type Quota, readQuota } from "./cgroup.ts";
-export { type Figures, type FiguresOptions, ProcessFigures } from "./figures.ts";
 export { MemoryMeter, type MemorySample } from "./memory.ts";
 export type { Pressure } from "./pressure.ts";
 export { LoadSampler, type NodeSample, type Parts, type SamplerOptions, STANDARD_SPEED } from "./sampler.ts";

@@ -3,8 +3,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
-import { VirtualClock } from "../io/mod.ts";
-import { ProcessFigures } from "./figures.ts";
 import { TaskMeter } from "./tasks.ts";
 import { MACHINE, Root, schedText, statText } from "./test-root.ts";
 
@@ -48,35 +46,6 @@ test("a PID that was given to another process begins anew; a zombie is gone", ()
   assert.equal(Math.round((use?.demand ?? 0) * 10), 5);
   root.write({ "proc/50/stat": statText({ state: "Z", start: 9_990 }) });
   assert.equal(meter.look([50], 2000).size, 0);
-});
-
-test("figures: share by the classics' average, growth of memory at once", async () => {
-  using root = new Root({
-    ...MACHINE,
-    "proc/60/stat": statText({ ticks: 0, start: 10_000, rssPages: 1000 }),
-    "proc/60/schedstat": schedText(0, 0),
-  });
-  const clock = new VirtualClock();
-  const figures = new ProcessFigures({ root: root.path, clock });
-  assert.deepEqual(figures.sample([60, 61]).get(60), {
-    cpu: 0,
-    demand: 0,
-    cpuMs: 0,
-    rss: 4_096_000,
-    growth: 0,
-    state: "S",
-    startMs: 100_000,
-  });
-  await clock.advance(500);
-  root.write({
-    "proc/60/stat": statText({ state: "R", ticks: 25, start: 10_000, rssPages: 2000 }),
-    "proc/60/schedstat": schedText(250, 250),
-  });
-  const now = figures.sample([60]).get(60);
-  assert.deepEqual(
-    [now?.cpu, now?.demand, now?.cpuMs, now?.rss, now?.growth, now?.state],
-    [(3 * 0.5) / 8, 3 / 8, 250, 8_192_000, (3 * 8_192_000) / 4, "R"],
-  );
 });
 
 /** A child that computes until it is ended. */

@@ -10,6 +10,7 @@ import {
   place,
   type ProcessView,
   refusal,
+  Sent,
   usher,
   type UsherState,
 } from "../balance/mod.ts";
@@ -19,7 +20,6 @@ import type { Random, Timer } from "../io/mod.ts";
 import { localLoad, smoothShare, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import type { Knowledge, Known } from "./knowledge.ts";
 import type { Machine } from "./machine.ts";
-import { Sent } from "./sent.ts";
 import type { Task } from "./task.ts";
 import type { Job } from "./workload.ts";
 import type { World } from "./world.ts";

@@ -1,9 +1,9 @@
-import type { NodeView } from "../balance/mod.ts";
 import type { NodeId } from "../base/mod.ts";
-import { STANDARD_SPEED } from "../load/mod.ts";
+import { STANDARD } from "./cost.ts";
+import type { NodeView } from "./views.ts";
 
 /** For so long a node's own word may not count yet what has been sent there: its sample, its average, the way of the news. */
-const UNHEARD_MS = 3000;
+export const UNHEARD_MS = 3000;
 
 interface Sending {
   readonly tasks: number;
@@ -11,7 +11,7 @@ interface Sending {
   readonly at: number;
 }
 
-/** What a node has lately sent to others, which they have not told of yet: as the daemon keeps it. */
+/** What a node has lately sent to others, which they have not told of yet. */
 export class Sent {
   private readonly by = new Map<NodeId, Sending[]>();
 
@@ -31,7 +31,7 @@ export class Sent {
     const rss = sent.reduce((sum, s) => sum + s.rss, 0);
     return {
       ...node,
-      load: node.load + (tasks * STANDARD_SPEED) / (node.speed * node.cpus),
+      load: node.load + (tasks * STANDARD) / (node.speed * node.cpus),
       memFree: Math.max(0, node.memFree - rss),
     };
   }
