@@ -13,6 +13,7 @@ import { LiveSettings } from "./live-settings.ts";
 import type { DialPeer } from "./peer.ts";
 import { isSpeed } from "./policies.ts";
 import { Roster } from "./roster.ts";
+import { answerSoon } from "../sys/mod.ts";
 
 const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
@@ -81,6 +82,8 @@ if (process.argv[2] === "--version") {
   process.exit(0);
 }
 const log = new Log({ base: { program: "teselad" } });
+// A program that begins on a busy node does not wait to be placed.
+answerSoon();
 try {
   await run(log);
 } catch (e) {

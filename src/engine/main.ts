@@ -1,10 +1,9 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import { Log, nodePaths, toTeselaError } from "../base/mod.ts";
+import { answerSoon } from "../sys/mod.ts";
 import { Engine } from "./engine.ts";
 
 /** The data plane's process. It outlives teselad; its end is the end of the guests it runs. */
-const ENGINE_NICE = -10;
 const log = new Log({ level: process.env.TESELA_DEBUG === "1" ? "debug" : "info" });
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 
@@ -16,12 +15,7 @@ if (process.argv[2] === "--version") {
 process.on("uncaughtException", (e) => log.error("an error that nobody caught", { error: e }));
 process.on("unhandledRejection", (e) => log.error("a promise that nobody awaited failed", { error: e }));
 
-try {
-  // Every stop of a guest waits for us; the guests themselves keep their own priority.
-  setPriority(ENGINE_NICE);
-} catch {
-  // Only root may; without, stops on a busy machine last longer.
-}
+answerSoon();
 
 try {
   const paths = nodePaths();

@@ -117,7 +117,7 @@ export class Zygote implements Disposable {
     }
     // Of no use where guests are the very user that runs other things too.
     if (!group?.limited.has("pids") && canBecomeNobody()) setLimit(this.tid, RLIMIT.nproc, BigInt(limits.tasks));
-    if (!group?.limited.has("cpu") && limits.weight < 100) this.yieldBySession(limits.weight);
+    if (!group?.limited.has("cpu")) this.yieldBySession(limits.weight);
   }
 
   /** Without a control group: a session of their own is one claimant of CPUs where the kernel groups by session (sched(7), autogroup). */

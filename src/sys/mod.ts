@@ -5,6 +5,7 @@ export * from "./fd.ts";
 export { giveBackMemory } from "./footprint.unsafe.ts";
 export * as libc from "./libc.unsafe.ts";
 export * as memory from "./memory.unsafe.ts";
+export { answerSoon } from "./priority.ts";
 export * as proc from "./proc.ts";
 export * as ptrace from "./ptrace.unsafe.ts";
 export * from "./regs.ts";

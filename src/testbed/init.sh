@@ -29,7 +29,8 @@ serve() {
       continue
     fi
     read -r begin rest </proc/uptime
-    "$package/bin/$name" </dev/null >>"$log/$name.log" 2>&1 &
+    # In a session of its own, as systemd gives to each: it then says itself how it is scheduled.
+    setsid "$package/bin/$name" </dev/null >>"$log/$name.log" 2>&1 &
     echo $! >"$control/$name.pid"
     wait $!
     status=$?
