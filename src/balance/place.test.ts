@@ -48,3 +48,16 @@ test("a node whose CPUs are free again counts as such, though what it tells fall
   assert.equal(where({ self, others: [aNode(N2, { load: 0.8, util: 0.1 })] }), N2);
   assert.equal(where({ self, others: [aNode(N2, { load: 0.8, util: 1 })] }), null);
 });
+
+test("one that is short, or asks home for much, goes only where it gains more than the way and its calls cost", () => {
+  const self = aNode(N1, { load: 1 });
+  const others = [aNode(N2, { rttMs: 0.3 })];
+  assert.equal(where({ self, others }, { work: 1, calls: 100 }), N2);
+  assert.equal(
+    where({ self, others }, { work: 1, calls: 5000 }),
+    null,
+    "half of the CPU here is more than so many calls leave of it there",
+  );
+  assert.equal(where({ self: aNode(N1, { load: 8 }), others }, { work: 1, calls: 5000 }), N2, "but a ninth of it is not");
+  assert.equal(where({ self, others }, { work: 0.01 }), null, "it would be over before it was there");
+});

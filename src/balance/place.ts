@@ -1,7 +1,7 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
-import { highestLoad, marginalCost, rate, STANDARD } from "./cost.ts";
+import { carrySeconds, highestLoad, marginalCost, rate, STANDARD } from "./cost.ts";
 import type { PlaceKnobs } from "./knobs.ts";
 import { barred, disturbsOwner, isUsable, loadAfter, roomAfter } from "./target.ts";
 import type { BalanceState, NodeView } from "./views.ts";
@@ -13,6 +13,9 @@ export interface Wants {
   /** Bytes. */
   readonly rss: number;
   readonly home: NodeId;
+  /** Seconds of a standard processor until its end, and calls that home makes for it in that time; unknown when left out, and taken as much and none. */
+  readonly work?: number;
+  readonly calls?: number;
   /** What its node list, masks and CPU features say; everything when left out. */
   readonly allowed?: (node: NodeId) => boolean;
 }
@@ -32,6 +35,14 @@ const FREE = 0.95;
  */
 function presentLoad(n: NodeView): number {
   return n.util === undefined || n.util > FREE ? n.load : Math.min(n.load, (n.util * STANDARD) / n.speed);
+}
+
+/** Standard processors that it gets there, from now to its end: the way there and its calls home are time in which it gets nothing. */
+function pace(n: NodeView, after: number, { work, calls = 0, home }: Wants, k: PlaceKnobs): number {
+  const there = rate(n, after);
+  if (work === undefined) return there;
+  const lost = carrySeconds(0, n, k) + (n.id === home ? 0 : (calls * n.rttMs) / 1000);
+  return work / (work / there + lost);
 }
 
 /**
@@ -54,7 +65,7 @@ export function place(state: PlaceState, wants: Wants, k: PlaceKnobs, random: Ra
     .filter((n) => n.id === wants.home || !disturbsOwner(n, wants.cpu, k))
     .map((n) => {
       const after = loadAfter(n, wants.cpu);
-      return { id: n.id, net: rate(n, after), marginal: marginalCost(n, after - n.load, wants.rss, others.length + 1, highest) };
+      return { id: n.id, net: pace(n, after, wants, k), marginal: marginalCost(n, after - n.load, wants.rss, others.length + 1, highest) };
     })
     .filter((n) => !fitsHere || n.net > here * (1 + k.placeGain));
   return good.length === 0 ? null : (chooseTarget(good, k, random)?.id ?? null);

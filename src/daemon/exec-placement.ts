@@ -3,7 +3,7 @@ import { type Log, type NodeId, nodeId, PAGE } from "../base/mod.ts";
 import { type NodeView, place, type PlaceKnobs } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { ExecWatch, proc } from "../sys/mod.ts";
-import { STANDARD_SPEED, toldLoad } from "../load/mod.ts";
+import { localLoad, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import { Habits } from "./habits.ts";
 import type { Levelled } from "./levelled.ts";
 import { type Look, Programs } from "./programs.ts";
@@ -15,8 +15,6 @@ const TAKE_MS = 15;
 const LOOK_MS = 100;
 /** A program that usually takes less CPU time than this many seconds is not worth a move. */
 export const WORTH_SECONDS = 0.25;
-/** What a call that goes home costs it, in seconds. */
-const CALL_SECONDS = 0.0003;
 /** One in so many stays at home though it is worth sending, so that what it takes is measured again. */
 const STAYS_ONE_IN = 16;
 /** Nodes take their averages once a second; rounds may follow one another faster. */
@@ -52,7 +50,7 @@ export class ExecPlacement implements Disposable {
   private lookedAt = 0;
   private averagedAt = Number.NEGATIVE_INFINITY;
   private away: ReadonlyMap<number, EngineRow> = new Map();
-  /** What of each node's told load is our own programs, averaged as that node does. */
+  /** What of each node's load is our own programs, averaged as that node does. */
   private readonly ours = new Map<number, number>();
 
   constructor(parts: PlacementParts) {
@@ -67,10 +65,10 @@ export class ExecPlacement implements Disposable {
     this.guarded(() => this.openOrClose());
     if (now - this.averagedAt < SAMPLE_MS) return;
     this.averagedAt = now;
-    for (const { id, cpus, speed } of this.p.view().others) {
-      const load = (this.programs.countHeavy(id) * STANDARD_SPEED) / (speed * cpus);
-      this.ours.set(id, toldLoad(this.ours.get(id) ?? 0, load));
-    }
+    const { self, others } = this.p.view();
+    const average = (n: NodeView, by: typeof toldLoad): void => void this.ours.set(n.id, by(this.ours.get(n.id) ?? 0, this.loadOfOurs(n)));
+    average(self, localLoad);
+    for (const n of others) average(n, toldLoad);
     this.habits.save();
   }
 
@@ -118,7 +116,7 @@ export class ExecPlacement implements Disposable {
     const now = performance.now();
     if (now - this.lookedAt < LOOK_MS) return;
     this.lookedAt = now;
-    this.programs.look((pid) => this.look(pid));
+    this.programs.look(now, (pid) => this.look(pid));
   }
 
   private begins(pid: number, path: string): void {
@@ -128,7 +126,8 @@ export class ExecPlacement implements Disposable {
     const look = this.look(pid);
     if (!look) return;
     const { to, heavy } = this.choose(pid, path);
-    this.programs.begin({ pid, start: look.start, path, before: look.cpuMs, cpuMs: 0, rss: 0, calls: null, node: to, heavy });
+    const begunAt = performance.now();
+    this.programs.begin({ pid, start: look.start, path, before: look.cpuMs, cpuMs: 0, rss: 0, calls: null, node: to, heavy, begunAt });
     if (to === null) return;
     this.p.send(pid, to).catch((e: unknown) => {
       log.debug("a program begins at home after all", { pid, path, error: String(e) });
@@ -139,22 +138,25 @@ export class ExecPlacement implements Disposable {
   private choose(pid: number, path: string): { to: NodeId | null; heavy: boolean } {
     const habit = this.habits.of(path);
     const heavy = habit !== null && habit.cpu >= WORTH_SECONDS;
-    const pays = heavy && habit.cpu - (habit.calls ?? 0) * CALL_SECONDS >= WORTH_SECONDS;
-    if (!pays || this.p.levelled.isLocked(pid) || this.p.random.int(STAYS_ONE_IN) === 0) return { to: null, heavy };
+    if (!heavy || this.p.levelled.isLocked(pid) || this.p.random.int(STAYS_ONE_IN) === 0) return { to: null, heavy };
     const { self, others } = this.p.view();
-    const here = this.programs.countHeavy(null);
-    const state = {
-      self: { ...self, load: (here * STANDARD_SPEED) / (self.speed * self.cpus) },
-      others: others.map((n) => this.withoutOurs(n)),
-      inFlight: new Set<NodeId>(),
-    };
-    return { to: place(state, { cpu: 1, rss: habit.rss, home: nodeId(this.p.self) }, this.p.knobs(), this.p.random), heavy };
+    const state = { self: this.present(self), others: others.map((n) => this.present(n)), inFlight: new Set<NodeId>() };
+    const work = (habit.cpu * self.speed) / STANDARD_SPEED;
+    const wants = { cpu: 1, rss: habit.rss, home: nodeId(this.p.self), work, calls: habit.calls ?? 0 };
+    return { to: place(state, wants, this.p.knobs(), this.p.random), heavy };
   }
 
-  /** What others told of themselves counts our programs of the last seconds: in their place those count that run there now. */
-  private withoutOurs(n: NodeView): NodeView {
-    const foreign = Math.max(0, n.load - (this.ours.get(n.id) ?? 0));
-    return { ...n, load: foreign + (this.programs.countHeavy(n.id) * STANDARD_SPEED) / (n.speed * n.cpus) };
+  /**
+   * A node as it is now. What is known of its load is an average over programs that have ended since, so in place of ours in it those count that
+   * run there now. They count in full: that CPUs are free because they wait for their calls makes no room for more of them.
+   */
+  private present({ util: _, ...n }: NodeView): NodeView {
+    return { ...n, load: Math.max(0, n.load - (this.ours.get(n.id) ?? 0)) + this.loadOfOurs(n) };
+  }
+
+  private loadOfOurs(n: NodeView): number {
+    const here = n.id === this.p.self ? null : n.id;
+    return (this.programs.countHeavy(here) * STANDARD_SPEED) / (n.speed * n.cpus);
   }
 
   private look(pid: number): Look | null {
@@ -163,8 +165,8 @@ export class ExecPlacement implements Disposable {
       if (stat.state === "Z") return null;
       const start = String(stat.startTime);
       const away = this.away.get(pid);
-      if (away) return { start, cpuMs: away.cpuMs ?? 0, rss: away.rss, calls: away.calls ?? 0 };
-      return { start, cpuMs: (stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND, rss: stat.rssPages * PAGE, calls: null };
+      if (away) return { start, cpuMs: away.cpuMs ?? 0, rss: away.rss, calls: away.calls ?? 0, node: away.node };
+      return { start, cpuMs: (stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND, rss: stat.rssPages * PAGE, calls: null, node: null };
     } catch (e) {
       if (["ENOENT", "ESRCH"].includes((e as NodeJS.ErrnoException).code ?? "")) return null;
       throw e;

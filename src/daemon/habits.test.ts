@@ -50,11 +50,12 @@ test("a program's habit is what it used from its exec to its end", () =>
     const habits = new Habits(file);
     const programs = new Programs(habits);
     const looks = new Map<number, Look>();
-    const look = (): void => programs.look((pid) => looks.get(pid) ?? null);
+    let time = 0;
+    const look = (): void => programs.look(time, (pid) => looks.get(pid) ?? null);
     const begin = (path: string, before: number, node: number | null = null): void =>
-      programs.begin({ pid: 7, start: "1", path, before, cpuMs: 0, rss: 0, calls: null, node, heavy: true });
-    const now = (cpuMs: number, calls: number | null = null): void => {
-      looks.set(7, { start: "1", cpuMs, rss: 50, calls });
+      programs.begin({ pid: 7, start: "1", path, before, cpuMs: 0, rss: 0, calls: null, node, heavy: true, begunAt: time });
+    const now = (cpuMs: number, calls: number | null = null, node: number | null = null): void => {
+      looks.set(7, { start: "1", cpuMs, rss: 50, calls, node });
       look();
     };
     begin("/bin/sh", 0);
@@ -63,7 +64,7 @@ test("a program's habit is what it used from its exec to its end", () =>
     assert.equal(habits.of("/bin/sh")?.cpu, 0.03, "an exec ends what was there before");
     now(530);
     assert.equal(programs.countHeavy(null), 1);
-    looks.set(7, { start: "2", cpuMs: 99_999, rss: 1, calls: null });
+    looks.set(7, { start: "2", cpuMs: 99_999, rss: 1, calls: null, node: null });
     look();
     assert.equal(habits.of("/bin/cc1")?.cpu, 0.5, "the PID is another's now");
     assert.equal(programs.countHeavy(null), 0);
@@ -83,4 +84,11 @@ test("a program's habit is what it used from its exec to its end", () =>
     look();
     assert.equal(habits.of("/bin/cc1")?.cpu, 0.7);
     assert.equal(habits.of("/bin/cc1")?.calls, 40);
+
+    begin("/bin/cc1", 0, 2);
+    now(10, null, null);
+    assert.equal(programs.countHeavy(2), 1, "news that are older than its departure say nothing of where it is");
+    time = 60_000;
+    now(500, 40, 3);
+    assert.deepEqual([programs.countHeavy(2), programs.countHeavy(3)], [0, 1], "it has been moved on");
   }));

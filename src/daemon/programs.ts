@@ -12,8 +12,9 @@ export interface Program {
   rss: number;
   /** Null as long as it is at home. */
   calls: number | null;
-  /** Where it was sent as it began; null when it stayed. */
-  readonly node: number | null;
+  /** Where it runs; null for here. What it was sent to as it began, until it has been seen there or elsewhere. */
+  node: number | null;
+  readonly begunAt: number;
   /** It keeps a CPU busy for a while, by its habit. */
   readonly heavy: boolean;
 }
@@ -24,7 +25,11 @@ export interface Look {
   readonly cpuMs: number;
   readonly rss: number;
   readonly calls: number | null;
+  readonly node: number | null;
 }
+
+/** So old may the news be of where processes are, milliseconds. */
+const NEWS_MS = 2000;
 
 /** The programs that run, so that their executables' habits are learnt when they end. */
 export class Programs {
@@ -45,18 +50,21 @@ export class Programs {
   /** One that was to be sent away has stayed. */
   stays(pid: number, path: string): void {
     const program = this.live.get(pid);
-    if (program?.path === path) this.live.set(pid, { ...program, node: null });
+    if (program?.path === path) program.node = null;
   }
 
-  /** Heavy ones that were sent to a node, or with null stayed, and have not ended. */
+  /** Heavy ones that are on a node, or with null here. */
   countHeavy(node: number | null): number {
     let n = 0;
     for (const p of this.live.values()) if (p.heavy && p.node === node) n++;
     return n;
   }
 
-  /** Looks at all that run; those that are gone, or somebody else by now, have ended. */
-  look(at: (pid: number) => Look | null): void {
+  /**
+   * Looks at all that run; those that are gone, or somebody else by now, have ended.
+   * @param time milliseconds of the clock of `begunAt`
+   */
+  look(time: number, at: (pid: number) => Look | null): void {
     for (const p of this.live.values()) {
       const now = at(p.pid);
       if (now === null || now.start !== p.start) {
@@ -65,6 +73,8 @@ export class Programs {
       }
       p.cpuMs = Math.max(p.cpuMs, now.cpuMs - p.before);
       p.rss = now.rss;
+      // The balancer may have moved it since.
+      if (time - p.begunAt >= NEWS_MS) p.node = now.node;
       if (now.calls !== null) p.calls = now.calls;
     }
   }
