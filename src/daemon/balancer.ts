@@ -67,6 +67,8 @@ export class Balancer {
   private readonly setbacks = new Setbacks();
   private readonly stays: Stays;
   readonly decisions = new DecisionLog();
+  /** In the last round memory ran short, and nobody could go. */
+  isStuck = false;
   private lastDeparture = Number.NEGATIVE_INFINITY;
   /** Moves under way, by process. */
   private readonly moving = new Map<string, Leaving>();
@@ -99,6 +101,7 @@ export class Balancer {
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
     for (const d of urgent) this.begin(scene, d, now);
+    this.isStuck = forMemory.length > 0 && urgent.length === 0;
     if (urgent.length > 0 || !scene.level) return null;
     const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, knobs.balance, random);
     this.decisions.add(forLoad);

@@ -32,6 +32,8 @@ import type { DaemonStatus, EngineRow, EngineStatus, NodeRow, ProcessRow, RunAns
 const SAMPLE_MS = 1000;
 /** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
 const MEMORY_MS = 200;
+/** The others hear at once when so much of the memory has become free, or is no more. */
+const TELLING = 1 / 16;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
 /** A node that was found is asked for its certificate. */
@@ -81,6 +83,8 @@ export class Daemon implements AsyncDisposable {
   private readonly channels = new Set<Channel>();
   private readonly open = new AsyncDisposableStack();
   private sampled: NodeSample;
+  /** Bytes of free memory that the others have been told of. */
+  private toldFree = 0;
   /** A round is under way. */
   private inRound = false;
   private engineStatus: EngineStatus | null = null;
@@ -111,7 +115,10 @@ export class Daemon implements AsyncDisposable {
     });
     const shared = { engine: o.engine, members: this.members, policies: this.policies, settings: o.settings, log: o.log };
     this.levelling = this.open.use(
-      new Levelling({ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` }),
+      new Levelling({
+        ...{ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` },
+        onNews: () => void this.level(),
+      }),
     );
     this.controls = new Controls({ ...shared, self: o.config.id, leaving: () => this.levelling.balancer.isMoving });
     this.peersFile = new Watched(o.paths.peersJson);
@@ -267,6 +274,8 @@ export class Daemon implements AsyncDisposable {
   /** Between the rounds: memory can run out in less than a second. */
   private async watchMemory(): Promise<void> {
     this.sampled = { ...this.sampled, ...this.sampler.sampleMemory() };
+    const { memFree, memTotal } = this.sampled;
+    if (Math.abs(memFree - this.toldFree) > memTotal * TELLING) this.gossip.tell();
     if (this.levelling.presses(this.sampled)) await this.level();
   }
 
@@ -327,6 +336,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   private gossiped(): NodeStatus {
+    this.toldFree = this.sampled.memFree;
     return { ...this.nodeStatus(), util: this.sampled.util };
   }
 

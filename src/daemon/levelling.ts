@@ -8,6 +8,7 @@ import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ExecPlacement } from "./exec-placement.ts";
 import { Figures } from "./figures.ts";
+import { FreshNews } from "./fresh-news.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
@@ -38,6 +39,8 @@ export interface LevellingParts {
   readonly random?: Random;
   /** Where is kept what executables usually do. */
   readonly habitsFile: string;
+  /** There is news for which the next round shall not wait. */
+  readonly onNews: () => void;
 }
 
 /** What a node says of itself for its own decisions, beside what it tells the others. */
@@ -53,6 +56,7 @@ export class Levelling {
   readonly balancer: Balancer;
   private readonly p: LevellingParts;
   private readonly figures = new Figures();
+  private readonly news = new FreshNews();
   readonly placement: ExecPlacement;
   private readonly admission: Admission;
   private own: OwnFigures | null = null;
@@ -106,7 +110,19 @@ export class Levelling {
       memoryGrowth: this.grows(own.memFree, now),
       level: policies.level && !policies.has("quiet"),
     };
-    return this.balancer.round(scene, now);
+    const next = this.balancer.round(scene, now);
+    if (this.balancer.isStuck) void this.askAround();
+    return next;
+  }
+
+  /** What gossip says is a second old: there may be room by now. */
+  private async askAround(): Promise<void> {
+    const { members, onNews } = this.p;
+    const up = members.list().filter((m) => m.state === "up" && m.status !== null);
+    const heard = await this.news.ask(
+      up.map(({ peer: { id }, status }) => ({ id, memTotal: status?.memTotal ?? 0, control: members.control(id) })),
+    );
+    if (heard) onNews();
   }
 
   /** Why another node shall not send a process here now; null when it may. */
@@ -130,7 +146,7 @@ export class Levelling {
   }
 
   private others(): NodeView[] {
-    return this.p.members.list().flatMap((m) => memberView(m));
+    return this.p.members.list().flatMap((m) => memberView({ ...m, ...this.news.of(m.peer.id, m.heard ?? Number.NEGATIVE_INFINITY) }));
   }
 
   private fixed(row: EngineRow, enginePid: number): string[] {
