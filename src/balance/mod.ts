@@ -5,6 +5,7 @@ export { lowMark, STANDARD } from "./cost.ts";
 export { lookAgainMs, type MemoryState, type UsherState } from "./forecast.ts";
 export { BALANCE_KNOBS, type BalanceKnobs, type CostKnobs, PLACE_KNOBS, type PlaceKnobs, USHER_KNOBS, type UsherKnobs } from "./knobs.ts";
 export { DecisionLog, type DecisionLogOptions, type Logged } from "./log.ts";
+export { type Averages, Ours } from "./ours.ts";
 export { place, type PlaceState, type Wants } from "./place.ts";
 export { Sent, UNHEARD_MS } from "./sent.ts";
 export { bouncesAfter, pauseMs, stayMs } from "./stay.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Log, type NodeId, nodeId, PAGE } from "../base/mod.ts";
-import { type NodeView, place, type PlaceKnobs } from "../balance/mod.ts";
+import { type NodeView, Ours, place, type PlaceKnobs } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { ExecWatch, proc } from "../sys/mod.ts";
 import { localLoad, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
@@ -50,8 +50,7 @@ export class ExecPlacement implements Disposable {
   private lookedAt = 0;
   private averagedAt = Number.NEGATIVE_INFINITY;
   private away: ReadonlyMap<number, EngineRow> = new Map();
-  /** What of each node's load is our own programs, averaged as that node does. */
-  private readonly ours = new Map<number, number>();
+  private readonly ours = new Ours((id) => this.programs.countHeavy(id === this.p.self ? null : id));
 
   constructor(parts: PlacementParts) {
     this.p = parts;
@@ -66,9 +65,8 @@ export class ExecPlacement implements Disposable {
     if (now - this.averagedAt < SAMPLE_MS) return;
     this.averagedAt = now;
     const { self, others } = this.p.view();
-    const average = (n: NodeView, by: typeof toldLoad): void => void this.ours.set(n.id, by(this.ours.get(n.id) ?? 0, this.loadOfOurs(n)));
-    average(self, localLoad);
-    for (const n of others) average(n, toldLoad);
+    this.ours.average(self, localLoad);
+    for (const n of others) this.ours.average(n, toldLoad);
     this.habits.save();
   }
 
@@ -140,23 +138,10 @@ export class ExecPlacement implements Disposable {
     const heavy = habit !== null && habit.cpu >= WORTH_SECONDS;
     if (!heavy || this.p.levelled.isLocked(pid) || this.p.random.int(STAYS_ONE_IN) === 0) return { to: null, heavy };
     const { self, others } = this.p.view();
-    const state = { self: this.present(self), others: others.map((n) => this.present(n)), inFlight: new Set<NodeId>() };
+    const state = { self: this.ours.present(self), others: others.map((n) => this.ours.present(n)), inFlight: new Set<NodeId>() };
     const work = (habit.cpu * self.speed) / STANDARD_SPEED;
     const wants = { cpu: 1, rss: habit.rss, home: nodeId(this.p.self), work, calls: habit.calls ?? 0 };
     return { to: place(state, wants, this.p.knobs(), this.p.random), heavy };
-  }
-
-  /**
-   * A node as it is now. What is known of its load is an average over programs that have ended since, so in place of ours in it those count that
-   * run there now. They count in full: that CPUs are free because they wait for their calls makes no room for more of them.
-   */
-  private present({ util: _, ...n }: NodeView): NodeView {
-    return { ...n, load: Math.max(0, n.load - (this.ours.get(n.id) ?? 0)) + this.loadOfOurs(n) };
-  }
-
-  private loadOfOurs(n: NodeView): number {
-    const here = n.id === this.p.self ? null : n.id;
-    return (this.programs.countHeavy(here) * STANDARD_SPEED) / (n.speed * n.cpus);
   }
 
   private look(pid: number): Look | null {

@@ -7,6 +7,7 @@ import {
   type Motive,
   type NodeView,
   type Offer,
+  Ours,
   place,
   type ProcessView,
   refusal,
@@ -20,6 +21,7 @@ import type { Random, Timer } from "../io/mod.ts";
 import { localLoad, smoothShare, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import type { Knowledge, Known } from "./knowledge.ts";
 import type { Machine } from "./machine.ts";
+import { Placed } from "./placed.ts";
 import type { Task } from "./task.ts";
 import type { Job } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -45,6 +47,8 @@ export class Agent {
   private readonly m: Machine;
   private readonly p: AgentParts;
   private readonly sent = new Sent();
+  private readonly placed = new Placed();
+  private readonly ours = new Ours((id) => this.placed.count(id));
   private readonly closed = new Map<NodeId, number>();
   private readonly moving = new Map<NodeId, number>();
   private told = 0;
@@ -80,15 +84,25 @@ export class Agent {
 
   /** Where a process that is about to begin here is placed best. */
   place(job: Job): number {
-    const now = this.now();
+    const { knobs } = this.p.world.scenario;
+    const id = idOf(this.m.index);
     // Programs begin faster than an average rises.
     const self = { ...this.self(), load: this.m.load };
-    const wants = { cpu: 1, rss: job.memory, home: idOf(this.m.index) };
-    const state = { self, others: this.others(), inFlight: new Set<NodeId>() };
-    const to = place(state, wants, this.p.world.scenario.knobs.place, this.p.random);
-    if (to === null) return this.m.index;
-    this.sent.add(to, { tasks: 1, rss: job.memory }, now);
+    const others = this.known().map((n) => this.ours.present(n));
+    const work = this.placed.usualWork;
+    const habit = work === null ? {} : { work, calls: job.calls * work };
+    const to =
+      place({ self, others, inFlight: new Set() }, { cpu: 1, rss: job.memory, home: id, ...habit }, knobs.place, this.p.random) ?? id;
+    this.placed.runs(job, to);
     return to - 1;
+  }
+
+  /** A process of this home has been moved. */
+  moved(job: Job, to: NodeId): void {
+    if (job.place) this.placed.runs(job, to);
+  }
+  ended(job: Job): void {
+    if (job.place) this.placed.ended(job);
   }
 
   private now(): number {
@@ -138,6 +152,7 @@ export class Agent {
     this.departed = 0;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
+    if (this.placed.isUsed) for (const n of this.known()) this.ours.average(n, toldLoad);
     for (const t of m.tasks) {
       const used = t.cpuSeconds();
       t.cpu = smoothShare(t.cpu, ((used - t.looked) * 1000) / ROUND_MS);
@@ -205,6 +220,7 @@ export class Agent {
       return false;
     }
     const carried = world.carry(task, to - 1, () => {
+      this.p.agent(task.job.home).moved(task.job, to);
       this.moving.set(to, (this.moving.get(to) ?? 1) - 1);
       this.sent.add(to, { tasks: 1, rss }, this.now());
       const before = task.departures.findLast((d) => d.node === to - 1);
@@ -245,6 +261,11 @@ export class Agent {
   }
 
   private others(): NodeView[] {
+    return this.known().map((n) => this.sent.added(n, this.now()));
+  }
+
+  /** As they told. */
+  private known(): NodeView[] {
     const out: NodeView[] = [];
     for (const known of this.p.knowledge().all(this.m.index)) out.push(this.view(known));
     return out;
@@ -254,17 +275,14 @@ export class Agent {
     const homes = new Set(this.m.tasks.map((t) => t.job.home).filter((home) => home !== this.m.index));
     return [...homes].flatMap((home) => {
       const known = this.p.knowledge().one(this.m.index, home);
-      return known === null ? [] : [this.view(known)];
+      return known === null ? [] : [this.sent.added(this.view(known), this.now())];
     });
   }
 
   private view({ node, entry, ageMs }: Known): NodeView {
     const { cpus, speed, load, memTotal, memFree, util = 1 } = entry;
     const { bandwidth, rttMs } = this.p.world;
-    return this.sent.added(
-      { id: idOf(node), cpus, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs },
-      this.now(),
-    );
+    return { id: idOf(node), cpus, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs };
   }
 
   private processes(): ProcessView[] {

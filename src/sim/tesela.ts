@@ -32,7 +32,7 @@ function policyOf(world: World, agent: (node: number) => Agent, knowledge: Knowl
       const on = job.place ? agent(job.home).place(job) : job.home;
       return world.begin(job, on, on === job.home ? 0 : freezeMs);
     },
-    ended: () => {},
+    ended: ({ job }) => agent(job.home).ended(job),
     get traffic() {
       return knowledge.traffic;
     },
