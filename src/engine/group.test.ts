@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
 import { isEnd, libc } from "../sys/mod.ts";
+import { asUnmoved, moved } from "./test-moves.ts";
 import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
@@ -21,14 +22,8 @@ const REST_MS = 15_000;
 /** Steps of a program that takes one a millisecond, at most. */
 const FEW = 50n;
 
-/** What may be said of a process of which one knows no more than its PID; all else is a fault. */
-const EXPECTED: Readonly<Record<string, readonly string[]>> = {
-  E_GONE: [],
-  E_NOENT_PID: [],
-  E_EXISTS: [],
-  E_BUSY: [],
-  E_CANTMOVE: ["ended", "traced", "system", "shared_memory", "sysv_shm", "monkey"],
-};
+/** Why they may stay. */
+const REASONS = ["shared_memory", "sysv_shm", "monkey"];
 
 /** Moves any of the family, and with it all that share its memory, until the family has ended. */
 async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Promise<number> {
@@ -43,18 +38,9 @@ async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Prom
     const all = tree(pid);
     const one = all[random.int(all.length)] ?? pid;
     const to = random.int(6) === 0 ? 1 : 2 + random.int(2);
-    try {
-      await n.home.migrate(one, to === 1 ? "home" : to);
-      moves++;
-    } catch (e) {
-      const { code, message, details } = toTeselaError(e);
-      const reasons = (details.reasons ?? []) as string[];
-      assert.ok(
-        EXPECTED[code] && reasons.every((r) => EXPECTED[code]?.includes(r)),
-        `seed ${SEED}: ${code} ${message} ${reasons}\n${(e as Error).stack}`,
-      );
-      if (code === "E_NOENT_PID" && one === pid) break;
-    }
+    const error = await moved(n, one, to, REASONS);
+    if (error === null) moves++;
+    if (error === "E_NOENT_PID" && one === pid) break;
     const away = n.home.tracks.all().filter((t) => t.process?.phase === "away");
     assert.equal(new Set(away.map((t) => t.process?.host?.node)).size <= 1, true, `seed ${SEED}: they are on one node`);
     await sleep(random.float() * mostMs);
@@ -64,22 +50,9 @@ async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Prom
 
 async function compare(...args: readonly string[]): Promise<void> {
   await using n = await TestNodes.start(3, STEP_MS);
-  const output = async (moving: (group: TestProgram) => Promise<void>): Promise<string> => {
-    using group = await TestProgram.start(n.tracees, program("group"), ...args);
-    await moving(group);
-    return await group.end();
-  };
-  const want = await output(async () => {});
-  assert.match(want, /done \d+ deaths \d+\nstatus 0\n$/);
-  let moves = 0;
-  const have = await output(async (group) => {
-    moves = await moveAbout(n, group, 20);
-  });
-  assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-8000)}`);
+  const { said, moves } = await asUnmoved(n, program("group"), args, (group) => moveAbout(n, group, 20));
+  assert.match(said, /done \d+ deaths \d+\nstatus 0\n$/);
   assert.ok(moves >= 5, `${moves} moves`);
-  const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
-  for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
-  assert.equal(left(), 0, `seed ${SEED}`);
 }
 
 test("a group moved at random does what it does unmoved", { skip, timeout: 180_000 }, async () => {

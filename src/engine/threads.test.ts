@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ProgramName, program } from "../../test/programs/build.ts";
-import { toTeselaError } from "../base/mod.ts";
-import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
+import { asUnmoved, moved } from "./test-moves.ts";
+import { SEED, seeded, TestNodes, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 
@@ -13,18 +13,11 @@ const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, 
 const PAUSE_MS = 500;
 const MOST_PAUSE_MS = 8000;
 const ROUNDS = 4;
-const POLL_MS = 10;
 /** No run takes a tenth of this. */
 const HANG_MS = 60_000;
 
-/** What may be said of a process of which one knows no more than its PID; all else is a fault. */
-const EXPECTED: Readonly<Record<string, readonly string[]>> = {
-  E_GONE: [],
-  E_NOENT_PID: [],
-  E_EXISTS: [],
-  E_BUSY: [],
-  E_CANTMOVE: ["vfork", "clone_vm", "stopped", "ended", "traced", "system", "leader_exit", "unshared_files"],
-};
+/** Why such a process may stay. */
+const REASONS = ["vfork", "clone_vm", "stopped", "leader_exit", "unshared_files"];
 
 /** Moves the process, or one that it has started, again and again until it has ended. Gives the moves made. */
 async function hunt(n: TestNodes, pid: number, mostMs: number): Promise<number> {
@@ -40,15 +33,9 @@ async function hunt(n: TestNodes, pid: number, mostMs: number): Promise<number> 
     // Mostly the process itself: its threads are what this is about.
     const one = !first && random.int(4) === 0 ? (all[random.int(all.length)] ?? pid) : pid;
     const to = first ? 2 : random.int(8) === 0 ? 1 : 2 + random.int(2);
-    try {
-      await n.home.migrate(one, to === 1 ? "home" : to);
-      moves++;
-    } catch (e) {
-      const { code, message, details } = toTeselaError(e);
-      const reasons = (details.reasons ?? []) as string[];
-      assert.ok(EXPECTED[code] && reasons.every((r) => EXPECTED[code]?.includes(r)), `seed ${SEED}: ${code} ${message} ${reasons}`);
-      if (code === "E_NOENT_PID" && one === pid) break;
-    }
+    const error = await moved(n, one, to, REASONS);
+    if (error === null) moves++;
+    if (error === "E_NOENT_PID" && one === pid) break;
     await sleep(random.float() * mostMs);
   }
   return moves;
@@ -58,30 +45,11 @@ async function hunt(n: TestNodes, pid: number, mostMs: number): Promise<number> 
 async function compare(args: (pauseMs: number) => readonly string[], least: number, name: ProgramName = "threads"): Promise<void> {
   // Where moves take long the program is over before it has been moved often enough to tell.
   for (let pause = PAUSE_MS; ; pause *= 2) {
-    const moves = await compareOnce(name, args(pause));
+    await using n = await TestNodes.start(3);
+    const { moves } = await asUnmoved(n, program(name), args(pause), ({ pid }) => hunt(n, pid, 10));
     if (moves >= least) return;
     assert.ok(pause < MOST_PAUSE_MS, `${moves} moves`);
   }
-}
-
-async function compareOnce(name: ProgramName, args: readonly string[]): Promise<number> {
-  await using n = await TestNodes.start(3);
-  const output = async (moving: (pid: number) => Promise<void>): Promise<string> => {
-    using threads = await TestProgram.start(n.tracees, program(name), ...args);
-    await moving(threads.pid);
-    return await threads.end();
-  };
-  const want = await output(async () => {});
-  let moves = 0;
-  const have = await output(async (pid) => {
-    moves = await hunt(n, pid, 10);
-  });
-  assert.equal(have, want, `seed ${SEED}, ${moves} moves\n${n.logged.slice(-4000)}`);
-  // A child that its parent's end has killed is on its way out.
-  const left = (): number => n.nodes.reduce((sum, node) => sum + node.hosting.count, 0) + n.home.awayCount;
-  for (let waited = 0; left() > 0 && waited < HANG_MS; waited += POLL_MS) await sleep(POLL_MS);
-  assert.equal(left(), 0, `seed ${SEED}`);
-  return moves;
 }
 
 test("threads moved at random do what they do unmoved", { skip, timeout: 180_000 }, async () => {

@@ -1,45 +1,12 @@
+import { PTRACE } from "../abi/mod.ts";
 import { addressOf, failed, must, ptraceBuf, ptraceNum, waitpid } from "./libc.unsafe.ts";
 
 /**
  * ptrace(2), typed. Every request must come from the thread that attached: the engine's main thread.
  * All functions throw SysError; ESRCH means that the tracee is gone or not stopped.
  */
-const R = {
-  CONT: 7,
-  SINGLESTEP: 9,
-  GETREGS: 12,
-  SETREGS: 13,
-  DETACH: 17,
-  SYSCALL: 24,
-  SETOPTIONS: 0x4200,
-  GETEVENTMSG: 0x4201,
-  GETSIGINFO: 0x4202,
-  SETSIGINFO: 0x4203,
-  GETREGSET: 0x4204,
-  SETREGSET: 0x4205,
-  SEIZE: 0x4206,
-  INTERRUPT: 0x4207,
-  LISTEN: 0x4208,
-  PEEKSIGINFO: 0x4209,
-  GETSIGMASK: 0x420a,
-  SETSIGMASK: 0x420b,
-  GET_RSEQ_CONFIGURATION: 0x420f,
-} as const;
 
-/** PTRACE_O_*, include/uapi/linux/ptrace.h. */
-export const Option = {
-  TRACESYSGOOD: 0x1,
-  TRACEFORK: 0x2,
-  TRACEVFORK: 0x4,
-  TRACECLONE: 0x8,
-  TRACEEXEC: 0x10,
-  TRACEEXIT: 0x40,
-  TRACESECCOMP: 0x80,
-  EXITKILL: 0x100000,
-} as const;
-
-/** PTRACE_EVENT_*. */
-export const Event = { FORK: 1, VFORK: 2, CLONE: 3, EXEC: 4, VFORK_DONE: 5, EXIT: 6, SECCOMP: 7, STOP: 128 } as const;
+export { PTRACE_EVENT as Event, PTRACE_O as Option } from "../abi/mod.ts";
 
 const NT_X86_XSTATE = 0x202;
 const MAX_XSTATE = 16384;
@@ -51,26 +18,26 @@ const num = (call: string, req: number, tid: number, addr: number | bigint, data
 const buf = (call: string, req: number, tid: number, addr: number | bigint, data: Uint8Array): number =>
   must(`ptrace ${call}`, ptraceBuf(req, tid, addr, data));
 
-export const seize = (tid: number, options: number): void => num("seize", R.SEIZE, tid, 0, options);
-export const interrupt = (tid: number): void => num("interrupt", R.INTERRUPT, tid, 0, 0);
-export const cont = (tid: number, signal = 0): void => num("cont", R.CONT, tid, 0, signal);
-export const contToSyscall = (tid: number, signal = 0): void => num("syscall", R.SYSCALL, tid, 0, signal);
+export const seize = (tid: number, options: number): void => num("seize", PTRACE.SEIZE, tid, 0, options);
+export const interrupt = (tid: number): void => num("interrupt", PTRACE.INTERRUPT, tid, 0, 0);
+export const cont = (tid: number, signal = 0): void => num("cont", PTRACE.CONT, tid, 0, signal);
+export const contToSyscall = (tid: number, signal = 0): void => num("syscall", PTRACE.SYSCALL, tid, 0, signal);
 /** Lets it make one instruction: a SIGTRAP follows, which is not to be delivered. */
-export const singleStep = (tid: number): void => num("singlestep", R.SINGLESTEP, tid, 0, 0);
-export const listen = (tid: number): void => num("listen", R.LISTEN, tid, 0, 0);
-export const detach = (tid: number, signal = 0): void => num("detach", R.DETACH, tid, 0, signal);
-export const setOptions = (tid: number, options: number): void => num("setoptions", R.SETOPTIONS, tid, 0, options);
+export const singleStep = (tid: number): void => num("singlestep", PTRACE.SINGLESTEP, tid, 0, 0);
+export const listen = (tid: number): void => num("listen", PTRACE.LISTEN, tid, 0, 0);
+export const detach = (tid: number, signal = 0): void => num("detach", PTRACE.DETACH, tid, 0, signal);
+export const setOptions = (tid: number, options: number): void => num("setoptions", PTRACE.SETOPTIONS, tid, 0, options);
 
 const msg = new BigUint64Array(1);
 const msgBytes = new Uint8Array(msg.buffer);
 export function eventMessage(tid: number): bigint {
-  buf("geteventmsg", R.GETEVENTMSG, tid, 0, msgBytes);
+  buf("geteventmsg", PTRACE.GETEVENTMSG, tid, 0, msgBytes);
   return msg[0] as bigint;
 }
 
 /** `into` is a struct user_regs_struct, 27 words. */
-export const getRegs = (tid: number, into: Uint8Array): void => void buf("getregs", R.GETREGS, tid, 0, into);
-export const setRegs = (tid: number, from: Uint8Array): void => void buf("setregs", R.SETREGS, tid, 0, from);
+export const getRegs = (tid: number, into: Uint8Array): void => void buf("getregs", PTRACE.GETREGS, tid, 0, into);
+export const setRegs = (tid: number, from: Uint8Array): void => void buf("setregs", PTRACE.SETREGS, tid, 0, from);
 
 const iov = new BigUint64Array(2);
 const iovBytes = new Uint8Array(iov.buffer);
@@ -80,35 +47,35 @@ export function getXstate(tid: number): Buffer {
   const out = Buffer.alloc(MAX_XSTATE);
   iov[0] = addressOf(out);
   iov[1] = BigInt(MAX_XSTATE);
-  buf("getregset", R.GETREGSET, tid, NT_X86_XSTATE, iovBytes);
+  buf("getregset", PTRACE.GETREGSET, tid, NT_X86_XSTATE, iovBytes);
   return Buffer.from(out.subarray(0, Number(iov[1])));
 }
 
 export function setXstate(tid: number, state: Uint8Array): void {
   iov[0] = addressOf(state);
   iov[1] = BigInt(state.length);
-  buf("setregset", R.SETREGSET, tid, NT_X86_XSTATE, iovBytes);
+  buf("setregset", PTRACE.SETREGSET, tid, NT_X86_XSTATE, iovBytes);
 }
 
 const mask = new BigUint64Array(1);
 const maskBytes = new Uint8Array(mask.buffer);
 /** The blocked signals as a kernel sigset: bit n-1 for signal n. */
 export function getSigmask(tid: number): bigint {
-  buf("getsigmask", R.GETSIGMASK, tid, 8, maskBytes);
+  buf("getsigmask", PTRACE.GETSIGMASK, tid, 8, maskBytes);
   return mask[0] as bigint;
 }
 export function setSigmask(tid: number, value: bigint): void {
   mask[0] = value;
-  buf("setsigmask", R.SETSIGMASK, tid, 8, maskBytes);
+  buf("setsigmask", PTRACE.SETSIGMASK, tid, 8, maskBytes);
 }
 
 /** The siginfo_t of the signal-delivery-stop that the tracee is in. */
 export function getSiginfo(tid: number): Buffer {
   const out = Buffer.alloc(SIGINFO_SIZE);
-  buf("getsiginfo", R.GETSIGINFO, tid, 0, out);
+  buf("getsiginfo", PTRACE.GETSIGINFO, tid, 0, out);
   return out;
 }
-export const setSiginfo = (tid: number, info: Uint8Array): void => void buf("setsiginfo", R.SETSIGINFO, tid, 0, info);
+export const setSiginfo = (tid: number, info: Uint8Array): void => void buf("setsiginfo", PTRACE.SETSIGINFO, tid, 0, info);
 
 /** True when an event stop is a group-stop: then GETSIGINFO fails with EINVAL (ptrace(2), group-stop). */
 const PEEK_BATCH = 32;
@@ -122,7 +89,7 @@ export function peekSiginfo(tid: number, shared: boolean): Buffer[] {
     args.writeBigUInt64LE(BigInt(out.length), 0);
     args.writeUInt32LE(shared ? PEEK_SHARED : 0, 8);
     args.writeInt32LE(PEEK_BATCH, 12);
-    const n = must("ptrace peeksiginfo", ptraceBuf(R.PEEKSIGINFO, tid, addressOf(args), batch));
+    const n = must("ptrace peeksiginfo", ptraceBuf(PTRACE.PEEKSIGINFO, tid, addressOf(args), batch));
     for (let i = 0; i < n; i++) out.push(batch.subarray(i * SIGINFO_SIZE, (i + 1) * SIGINFO_SIZE));
     if (n < PEEK_BATCH) return out;
   }
@@ -137,7 +104,7 @@ export interface RseqConfiguration {
 /** rseq(2)'s registration; a null pointer when there is none. Linux 5.13. */
 export function getRseq(tid: number): RseqConfiguration {
   const b = Buffer.alloc(24);
-  buf("get_rseq_configuration", R.GET_RSEQ_CONFIGURATION, tid, 24, b);
+  buf("get_rseq_configuration", PTRACE.GET_RSEQ_CONFIGURATION, tid, 24, b);
   return { pointer: b.readBigUInt64LE(0), size: b.readUInt32LE(8), signature: b.readUInt32LE(12), flags: b.readUInt32LE(16) };
 }
 
