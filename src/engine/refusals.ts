@@ -23,6 +23,7 @@ const [KCMP_VM, KCMP_FILES] = [1, 2];
 /** SCHED_OTHER, SCHED_BATCH and SCHED_IDLE are what ordinary programs run under (sched(7)). */
 const ORDINARY_POLICIES: ReadonlySet<bigint> = new Set([0n, 3n, 5n]);
 const PF_KTHREAD = 0x00200000n;
+const PF_EXITING = 0x00000004n;
 
 /** Descriptors whose kernel object watches or works on the process's own memory. */
 const BOUND_FDS: readonly (readonly [string, string])[] = [
@@ -132,10 +133,20 @@ function listTasks(pid: number): Facts["tasks"][number][] {
 /** A thread may have taken a table of its own (unshare(2), CLONE_FILES), which is not where the others' deputies have their sockets. */
 function sharesFiles(pid: number, tid: number): boolean {
   try {
-    return libc.syscall("kcmp", SYS_KCMP, pid, tid, KCMP_FILES, 0, 0) === 0;
+    if (libc.syscall("kcmp", SYS_KCMP, pid, tid, KCMP_FILES, 0, 0) === 0) return true;
   } catch (e) {
     if (!(e instanceof SysError)) throw e;
     return e.code === "ESRCH";
+  }
+  // Who is about to end has given its table back already.
+  return isEnding(`${pid}/task/${tid}`) || isEnding(`${pid}/task/${pid}`);
+}
+
+function isEnding(task: string): boolean {
+  try {
+    return (proc.readStat(task).field(9) & PF_EXITING) !== 0n;
+  } catch {
+    return true;
   }
 }
 
