@@ -98,6 +98,17 @@ test("classic names mean commands", () => {
   assert.deepEqual(run(join(bin, "omdiscd"), ["-i", "eth1"]).argv, ["discover", "-i", "eth1"]);
   assert.deepEqual(run(join(bin, "setpe"), ["-off"]).argv, ["map", "-off"]);
   assert.deepEqual(run(join(bin, "showmap"), []).argv, ["showmap"]);
+  for (const [name, options] of [
+    ["nomig", ["-h", "-L"]],
+    ["runhome", ["-h", "-L"]],
+    ["runon", ["-L", "-N"]],
+    ["cpujob", ["-c"]],
+    ["iojob", ["-i"]],
+    ["nodecay", ["--no-decay"]],
+    ["slowdecay", ["-s"]],
+    ["fastdecay", ["-f"]],
+  ] as const)
+    assert.deepEqual(run(join(bin, name), ["2", "a b"]).argv.slice(2), ["run", ...options, "2", "a b"], name);
   assert.deepEqual(run(join(bin, "demo-proclb"), ["-m", "1800", "f"]).argv, ["demo", "proclb", "-m", "1800", "f"]);
   const elsewhere = join(pack.base, "mosrun");
   symlinkSync(join(bin, "tesela"), elsewhere);

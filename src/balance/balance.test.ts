@@ -5,7 +5,7 @@ import { SeededRandom } from "../io/mod.ts";
 import { balance } from "./balance.ts";
 import { BALANCE_KNOBS } from "./knobs.ts";
 import { aNode, aProcess, aState, N1, N2, N3 } from "./test-views.ts";
-import type { BalanceState, Decision } from "./views.ts";
+import type { BalanceState, Decision, NodeView } from "./views.ts";
 
 const run = (with_: Partial<BalanceState>, seed = 1): Decision[] => balance(aState(with_), BALANCE_KNOBS, new SeededRandom(seed));
 const moved = (decisions: readonly Decision[]): Decision | null => decisions.find((d) => d.to !== null) ?? null;
@@ -64,6 +64,29 @@ test("a process that calls home all the time stays", () => {
   const processes = [aProcess(11, { calls: 4000 }), aProcess(12, { calls: 4000 })];
   assert.equal(moved(run({ processes })), null);
   assert.equal(moved(run({ processes: [aProcess(11, { calls: 4000 }), aProcess(12, { calls: 100 })] }))?.pid, 12);
+});
+
+test("a CPU job moves as if its calls cost nothing", () => {
+  const callers = (job?: "cpu") => [11, 12].map((pid) => aProcess(pid, { calls: 4000, ...(job && { job }) }));
+  assert.equal(moved(run({ processes: callers() })), null);
+  assert.equal(moved(run({ processes: callers("cpu") }))?.to, N2);
+});
+
+test("an I/O job is not sent away for load, and goes home as soon as there is memory for it there", () => {
+  const here = run({ processes: [aProcess(11, { job: "io" }), aProcess(12)] });
+  assert.equal(moved(here)?.pid, 12);
+  assert.match(whyOf(here, 11), /^stays: it is an I\/O job/);
+  const away = (home: Partial<NodeView>, with_ = {}) =>
+    run({
+      processes: [aProcess(21, { home: N2, job: "io", sinceMoveMs: 6000, ...with_ })],
+      others: [aNode(N2, { load: 3, ...home }), aNode(N3)],
+    });
+  assert.deepEqual([moved(away({}))?.to, moved(away({}))?.motive], [N2, "home"]);
+  assert.equal(moved(away({}, { sinceMoveMs: 1000 })), null, "it has just come");
+  assert.equal(moved(away({}, { fixed: ["lock"] })), null);
+  // The low mark is 205 MiB: what would leave but that would soon be sent away again.
+  assert.equal(moved(away({ memFree: 400 * MiB })), null);
+  assert.equal(moved(away({ memFree: 420 * MiB }))?.to, N2);
 });
 
 test("minimum stay doubles with each bounce", () => {

@@ -71,6 +71,7 @@ function spread(state: BalanceState, subjects: readonly Subject[], scale: Scale,
 /** Why a process is not to be moved by itself now. */
 function holds(p: ProcessView, k: BalanceKnobs): string | null {
   if (p.fixed.length > 0) return `it may not move by itself (${p.fixed.join(", ")})`;
+  if (p.job === "io") return "it is an I/O job, which is best off where its files are";
   const least = stayMs(p.bounces, k);
   if (p.sinceMoveMs >= least) return null;
   return `it came ${seconds(p.sinceMoveMs / 1000)} ago and stays ${seconds(least / 1000)} at least`;

@@ -1,8 +1,9 @@
-import { carrySeconds, crowding, rate } from "./cost.ts";
+import { carrySeconds, crowding, lowMark, rate } from "./cost.ts";
 import type { BalanceKnobs } from "./knobs.ts";
 import { stayMs } from "./stay.ts";
+import { roomAfter, soonBytes } from "./target.ts";
 import type { BalanceState, Decision, NodeView } from "./views.ts";
-import { byMerit, type Scale, type Subject, type Weighed, weigh } from "./weigh.ts";
+import { byMerit, callRate, type Scale, type Subject, type Weighed, weigh } from "./weigh.ts";
 import { load, seconds } from "./words.ts";
 
 /** The owner works here and wants, together with the guests, more than there is. */
@@ -36,9 +37,26 @@ function refuge(state: BalanceState, s: Subject, scale: Scale, k: BalanceKnobs):
   return uncrowded[0] ?? home ?? null;
 }
 
+/** An I/O job is better off with its files, however busy home is: there it goes as soon as there is memory for it. */
+function followsFiles(state: BalanceState, subjects: readonly Subject[], scale: Scale, k: BalanceKnobs): Decision | null {
+  for (const s of subjects) {
+    const p = s.process;
+    const home = scale.byId.get(p.home);
+    if (p.job !== "io" || p.home === state.self.id || home === undefined) continue;
+    if (p.fixed.length > 0 || p.sinceMoveMs < stayMs(p.bounces, k)) continue;
+    const w = weigh(s, home, scale, state.inFlight, k);
+    // Twice what is kept free: it may have left for want of that, and is not to come and go.
+    if (w.bar !== null || roomAfter(home, soonBytes(p, k), k) < lowMark(home.memTotal, k)) continue;
+    return decide(state, s, "home", w, `goes home to node ${home.id}: it is an I/O job, and there is memory for it now`);
+  }
+  return null;
+}
+
 /** A guest whose home is idle goes home, when it runs no slower there and has not just come. */
 export function goHome(state: BalanceState, subjects: readonly Subject[], scale: Scale, k: BalanceKnobs): Decision | null {
   const { self } = state;
+  const follower = followsFiles(state, subjects, scale, k);
+  if (follower !== null) return follower;
   const here = rate(self, self.load);
   let best: { s: Subject; w: Weighed } | null = null;
   for (const s of subjects) {
@@ -48,7 +66,7 @@ export function goHome(state: BalanceState, subjects: readonly Subject[], scale:
     if (p.fixed.length > 0 || p.sinceMoveMs < stayMs(p.bounces, k)) continue;
     const w = weigh(s, home, scale, state.inFlight, k);
     // What was sent away a moment ago comes back only if it gains by that: its calls do, or others here. A faster CPU alone can wait.
-    const byCalls = p.calls * s.life * s.rtt > k.payback * w.cost;
+    const byCalls = callRate(p) * s.life * s.rtt > k.payback * w.cost;
     if (p.sinceMoveMs < k.homeAfterMs && (w.net <= 0 || (!byCalls && crowding(self) <= k.overload))) continue;
     const slower = rate(home, w.after) < here * (1 - k.nearEqual);
     if (w.bar !== null || slower || w.after > Math.max(k.overload, self.load)) continue;

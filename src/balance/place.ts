@@ -18,6 +18,8 @@ export interface Wants {
   readonly calls?: number;
   /** What its node list, masks and CPU features say; everything when left out. */
   readonly allowed?: (node: NodeId) => boolean;
+  /** As in a {@link ProcessView}. */
+  readonly job?: "cpu" | "io";
 }
 
 /** `self.load` is best what runs now, not the average: programs begin faster than that rises. */
@@ -59,6 +61,8 @@ export function place(state: PlaceState, wants: Wants, k: PlaceKnobs, random: Ra
   const highest = highestLoad(self, others);
   const fitsHere = roomAfter(self, wants.rss, k) >= 0;
   const here = rate(self, loadAfter(self, wants.cpu));
+  // With its files, as long as there is memory.
+  if (wants.job === "io" && wants.home === self.id && fitsHere) return null;
   const subject = { home: wants.home, allowed: wants.allowed ?? (() => true) };
   const good = others
     .filter((n) => barred(subject, n, state.inFlight, k) === null && roomAfter(n, wants.rss, k) >= 0)

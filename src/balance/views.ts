@@ -54,9 +54,12 @@ export interface ProcessView {
   readonly allowed: (node: NodeId) => boolean;
   /** Tasks of it that run or want to, on the average, where that is known; otherwise worked out from its share. */
   readonly demand?: number;
+  /** What it was said to be: a `cpu` job's calls count for nothing; an `io` job stays at home, or goes there, as long as memory allows. */
+  readonly job?: "cpu" | "io";
 }
 
-export type Motive = "load" | "memory" | "owner" | "home" | "expel";
+/** `command`: by hand. */
+export type Motive = "load" | "memory" | "owner" | "home" | "expel" | "command";
 
 /** A node that was weighed for a process. */
 export interface Considered {

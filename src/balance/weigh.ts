@@ -41,6 +41,9 @@ export interface Scale {
   readonly highest: number;
 }
 
+/** Calls a second that its moves are weighed by. */
+export const callRate = (p: ProcessView): number => (p.job === "cpu" ? 0 : p.calls);
+
 export function subject(p: ProcessView, { self, byId }: Scale): Subject {
   const tasks = demand(p, self);
   const work = (p.cpuMs / 1000) * (self.speed / STANDARD);
@@ -56,7 +59,7 @@ export function times(s: Subject, n: NodeView, k: CostKnobs): { after: number; g
   const there = elapsed(s.work, s.tasks, rate(n, after));
   // From node to node the way home is about as long as the longer of the two.
   const rtt = n.id === p.home ? 0 : Math.max(n.rttMs / 1000, s.rtt);
-  const calls = p.calls * s.life;
+  const calls = callRate(p) * s.life;
   const gain = s.life - there + Math.max(0, calls * (s.rtt - rtt));
   const cost = carrySeconds(p.rss, n, k) + Math.max(0, calls * (rtt - s.rtt));
   return { after, gain, cost };

@@ -8,10 +8,11 @@ import { fileURLToPath } from "node:url";
 import { cutTo, nearest, TeselaError, textTable, textWidth } from "../base/mod.ts";
 import { nodesTable } from "./commands/nodes.ts";
 import { psTable } from "./commands/ps.ts";
+import { whyText } from "./commands/why.ts";
 import { commandHelp, overview } from "./help.ts";
 import { parse } from "./parse.ts";
 import { quote, repairEnvironment } from "./run/environ.ts";
-import { parseNodeList } from "./run/place.ts";
+import { parseNodeList } from "../daemon/mod.ts";
 import { COMMANDS, findCommand } from "./table.ts";
 
 const TESELA = fileURLToPath(new URL("../../bin/tesela", import.meta.url));
@@ -71,7 +72,7 @@ test("a command of two words, whose first is one too, is found by both", () => {
   };
   assert.match(asked("demo", "proclb", "--on", "x"), /^2 tesela: --on 'x': want 0 to 86400 \(tesela demo proclb --help\)\n$/);
   assert.match(asked("demo", "--seconds", "5"), /^2 tesela: --seconds '5': want 10 to 3600 \(tesela demo --help\)\n$/);
-  assert.match(asked("demo", "dance"), /^2 tesela: tesela demo: unexpected 'dance'/);
+  assert.match(asked("demo", "dance"), /^2 tesela: demo: unexpected 'dance'/);
   assert.match(asked("help", "demo", "moves"), /^0 (.|\n)*moved around three local hosts by command/);
 });
 
@@ -112,6 +113,42 @@ test("ps: own PIDs as they are, others with their home; nothing that a terminal 
   assert.match(head ?? "", /^PID +USER +HOME +NODE +NMIGS +S +%CPU +RSS +LOCK +CANTMOVE +COMMAND$/);
   assert.match(own ?? "", /^ +7 +ann +1 +2 +3 +R +50.0 +4.0 KiB +- +a,b +x\?\[2Jy$/);
   assert.match(psTable([row], 2, 30).split("\n")[1] ?? "", /^1:7 .*\u2026$/);
+});
+
+test("ctl: what makes no sense is said, before anybody is asked", () => {
+  using dir = new Dir();
+  const said = (...args: string[]): string => {
+    const { status, stderr } = cli(dir.path, ["ctl", ...args]);
+    return `${status} ${stderr}`;
+  };
+  for (const [args, text] of [
+    [["setspeed", "fast"], /^2 tesela: setspeed 'fast': want a speed/],
+    [["setyard", "pIII"], /^2 tesela: setyard 'pIII': want a speed, .* or 'this'/],
+    [["setdecay", "5"], /^2 tesela: setdecay: want INTERVAL SLOW FAST/],
+    [["setdecay", "5", "x", "3"], /^2 tesela: setdecay 'x': want INTERVAL/],
+    [["block", "3"], /^2 tesela: block: unexpected '3'; another node is named by --node/],
+    [["getload", "2", "3"], /^2 tesela: getload: unexpected '3'/],
+    [["getyard", "2"], /^2 tesela: getyard: of this node only/],
+    [["nomfs"], /^1 tesela: nomfs: there is no file system/],
+    [["mask"], /^2 tesela: mask: want PID and a list/],
+    [["mask", "7", "1-4", "--not", "3"], /^2 tesela: mask: want PID and a list/],
+    [["mask", "7", "4-1"], /^2 tesela: node list '4-1'/],
+    [["mask", "bc", "all"], /^2 tesela: PID 'bc'/],
+    [[], /^2 tesela: ctl: want /],
+  ] as const)
+    assert.match(said(...args), text);
+  assert.deepEqual(parse(command("ctl"), ["-stay"]).operands, ["nostay"]);
+});
+
+test("why: what was said of a process, and who moved it by hand", () => {
+  const about = { cpid: "1:7", node: 2, levelled: true, decisions: [] };
+  assert.match(
+    whyText({ ...about, mask: "!3", job: "io" }),
+    /node 2; it is an I\/O job; by itself it goes home and to all nodes but 3; nothing/,
+  );
+  const move = { pid: 7, home: 1, from: 1, to: 2, why: "moves to node 2: told to by user 0", considered: [], agoMs: 1500, times: 1 };
+  const text = whyText({ ...about, decisions: [{ ...move, motive: "command" }] });
+  assert.equal(text, "1:7 runs on node 2\n1.5 s ago, by command: moves to node 2: told to by user 0");
 });
 
 test("nodes: a dead one has no figures", () => {
@@ -219,15 +256,18 @@ test("discovery is set up, and its settings are kept", () => {
   const json = (...args: string[]): unknown => JSON.parse(cli(dir.path, ["discover", "--json", ...args]).stdout);
   const off = { on: true, interfaces: null, seeds: [], ttl: 1, heard: null };
   assert.deepEqual(json(), off);
-  assert.deepEqual(json("-i", "eth1,eth2", "-m", "3", "-s", "10.0.0.1"), {
+  assert.deepEqual(json("-i", "lo", "-m", "3", "-s", "10.0.0.1"), {
     on: true,
-    interfaces: ["eth1", "eth2"],
+    interfaces: ["lo"],
     seeds: ["10.0.0.1"],
     ttl: 3,
     heard: null,
   });
-  assert.deepEqual(json("--off", "-n"), { on: false, interfaces: ["eth1", "eth2"], seeds: ["10.0.0.1"], ttl: 3, heard: null });
+  assert.deepEqual(json("--off", "-n"), { on: false, interfaces: ["lo"], seeds: ["10.0.0.1"], ttl: 3, heard: null });
   assert.deepEqual(json("-i", "all", "-s", "none", "-m", "1"), off);
+  const strange = cli(dir.path, ["discover", "-i", "lo,nosuch0"]);
+  assert.deepEqual([strange.status, json()], [1, off], "and nothing is kept of it");
+  assert.match(strange.stderr, /^tesela: there is no network interface 'nosuch0' here: there are lo\b.*\n$/);
   for (const args of [
     ["-m", "0"],
     ["-m", "x"],

@@ -48,7 +48,7 @@ async function find(name: string, rest: readonly string[]): Promise<{ command: C
   if (group.length === 0) throw await unknown(name, COMMANDS);
   const [second, ...after] = rest;
   if (second !== undefined && HELP_WORDS.has(second)) return { command: null, after };
-  if (second === undefined) throw new TeselaError("E_USAGE", `tesela ${name}: want a word after it`, { hint: `tesela ${name} --help` });
+  if (second === undefined) throw new TeselaError("E_USAGE", `${name}: want a word after it`, { hint: `tesela ${name} --help` });
   throw await unknown(`${name} ${second}`, group);
 }
 

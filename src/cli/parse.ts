@@ -74,8 +74,8 @@ export function parse(command: Command, args: readonly string[]): Invocation {
 
 function checkOperands(command: Command, operands: readonly string[]): void {
   const [least, most] = command.operands;
-  if (operands.length < least) throw usage(command, `tesela ${command.name}: want ${command.forms.join(" or ")}`);
-  if (operands.length > most) throw usage(command, `tesela ${command.name}: unexpected '${operands[most]}'`);
+  if (operands.length < least) throw usage(command, `${command.name}: want ${command.forms.join(" or ")}`);
+  if (operands.length > most) throw usage(command, `${command.name}: unexpected '${operands[most]}'`);
 }
 
 /** An option's value as a number, `missing` when it is not given. @throws TeselaError E_USAGE */

@@ -3,7 +3,6 @@
 import type { Command, Option } from "./command.ts";
 
 const ANY = Number.POSITIVE_INFINITY;
-const STATISTICS = "statistics of its own";
 const QUEUE = "the queue";
 
 const CLUSTER_NAME: Option = { long: "name", value: "NAME", help: "which local cluster: 'tesela' unless given" };
@@ -31,19 +30,26 @@ export const COMMANDS: readonly Command[] = [
       { long: "best", short: "b", help: "start on the best node" },
       { long: "unlock", short: "l", help: "may move by itself, as is usual" },
       { long: "lock", short: "L", help: "it and its children move only when told to" },
-      { long: "cpu-job", short: "c", help: "a CPU job", lacks: STATISTICS },
-      { long: "io-job", short: "i", help: "an I/O job", lacks: STATISTICS },
-      { long: "decay-interval", short: "t", value: "SECONDS", help: "interval of its statistics", lacks: STATISTICS },
-      { long: "decay", short: "d", value: "N", help: "decay of its statistics", lacks: STATISTICS },
-      { long: "memory", short: "m", value: "MB", help: "needs that much free memory", lacks: STATISTICS },
+      { long: "nodes", value: "LIST", help: "by itself it goes to these nodes only, and home: 1-4,7" },
+      { long: "not", value: "LIST", help: "by itself it goes to all nodes but these" },
+      { long: "cpu-job", short: "c", help: "a CPU job: its calls that go home do not count when it is weighed" },
+      { long: "io-job", short: "i", help: "an I/O job: at home, where its files are, as long as memory allows" },
+      { long: "no-decay", help: "its averages forget nothing, as of a program whose phases differ" },
+      { long: "slow-decay", short: "s", help: "they forget slowly (tesela ctl setdecay)" },
+      { long: "fast-decay", short: "f", help: "they forget faster than that, yet not as fast as is usual" },
+      { long: "decay-interval", short: "t", value: "SECONDS", help: "after so long, N thousandths of what was still count" },
+      { long: "decay", short: "d", value: "N", help: "0 to 1000" },
+      { long: "memory", short: "m", value: "MB", help: "needs that much free memory", lacks: QUEUE },
       { long: "queue", short: "q", help: "wait in the queue", lacks: QUEUE },
     ],
     notes: [
       "The command becomes the program: same PID, same terminal, files, limits and signals, and its exit status.",
       "--portable is for programs that leave the choice of CPU features to the GNU C library; it sets GLIBC_TUNABLES.",
+      "What is said of a program holds for its children, too. What moves it may be asked: tesela why.",
+      "The classics' launchers are this with options: runhome and nomig -h -L, runon NODE -L -N NODE, cpujob -c, iojob -i, nodecay --no-decay, slowdecay -s, fastdecay -f.",
       "Options end at the program's name. 127: no such program; 126: it cannot be executed.",
     ],
-    examples: ["tesela run -N 2 bc -l", "tesela run -j 1-4,7 -F make"],
+    examples: ["tesela run -N 2 bc -l", "tesela run -j 1-4,7 -F make", "tesela run -c --not 3 ./simulate"],
     load: () => import("./commands/run.ts"),
   },
   {
@@ -53,7 +59,10 @@ export const COMMANDS: readonly Command[] = [
     forms: ["[options] PID NODE|home|balance"],
     operands: [2, 2],
     json: true,
-    options: [{ long: "why", help: "only say what would stop it" }],
+    options: [
+      { long: "why", help: "only say what would stop it" },
+      { long: "force", short: "F", help: "also to a node that the process was not to go to (run --nodes, ctl mask)" },
+    ],
     notes: [
       "PID is of this node, or a cluster PID as 1:4711. NODE is a number or a name.",
       "The owner, the group owner and root may move a process; one of another home node only root.",
@@ -78,20 +87,33 @@ export const COMMANDS: readonly Command[] = [
     classic: ["mosctl"],
     summary: "what a node takes and gives, and what is known of one",
     forms: [
-      "[no]stay|[no]lstay|[no]block|[no]quiet|expel|bring [--node NODE]",
-      "setspeed N|nosetspeed [--node NODE]",
+      "[no]stay|[no]lstay|[no]block|[no]quiet|[no]expel|[no]bring [--node NODE]",
+      "setspeed N|nosetspeed|setyard N|this|setdecay INTERVAL SLOW FAST [--node NODE]",
+      "mask PID LIST|all|--not LIST",
       "status|whois|isup|getload|getspeed|getmem|getfree|getutil [NODE]",
+      "getyard|getdecay|gettune",
     ],
-    operands: [1, 2],
+    operands: [1, 4],
     json: true,
-    options: [{ long: "node", short: "N", value: "NODE", help: "tell that node: this one unless given" }],
+    spellings: {
+      ...{ "-stay": "nostay", "-lstay": "nolstay", "-block": "noblock", "-quiet": "noquiet" },
+      ...{ "-expel": "noexpel", "-bring": "nobring", "-mfs": "nomfs" },
+    },
+    options: [
+      { long: "node", short: "N", value: "NODE", help: "tell that node: this one unless given" },
+      { long: "not", value: "LIST", help: "mask: all nodes but these" },
+    ],
     notes: [
       "stay: no process moves out by itself; lstay: no process at home here does; block: no guests arrive; quiet: nothing is told nor gathered.",
       "expel sends all guests home and sets block; bring fetches all own processes home and sets lstay. Both return when it is done.",
+      "noexpel is noblock, nobring is nolstay; each no... may be written with a dash, as -stay.",
       "setspeed: what this node computes in a second, 10000 for the reference processor, in place of what was measured; nosetspeed: that again.",
-      "Only root may tell a node.",
+      "setyard: the speed of the standard processor in whose terms loads are shown there: runnable * yard / (speed * cpus).",
+      "setdecay: after INTERVAL seconds SLOW or FAST thousandths of what was still count in the averages of processes that have such a decay (tesela run -s, -f).",
+      "mask: the nodes that a process goes to by itself, beside home, and its later children. If it is elsewhere it comes home at once.",
+      "Only root may tell a node; a process its owner, group owner and root.",
     ],
-    examples: ["tesela ctl block", "tesela ctl expel --node 3", "mosctl getload 2"],
+    examples: ["tesela ctl block", "tesela ctl expel --node 3", "tesela ctl mask 4711 1-4,7", "mosctl getload 2"],
     load: () => import("./commands/ctl.ts"),
   },
   {

@@ -1,6 +1,7 @@
 import { TeselaError } from "../base/mod.ts";
 import type { Offer } from "../balance/mod.ts";
-import type { ControlAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
+import { readHints } from "./hints.ts";
+import type { ControlAsk, MaskAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
 
 /** What comes in as JSON, checked. All throw TeselaError E_USAGE. */
 
@@ -8,11 +9,11 @@ import type { ControlAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
 const MAX_EXECS = 8;
 
 export function migrateAsk(body: unknown): MigrateAsk {
-  const { pid, target, why = false } = (body ?? {}) as Record<string, unknown>;
-  if (typeof pid !== "string" || typeof target !== "string" || typeof why !== "boolean") {
+  const { pid, target, why = false, force = false } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || typeof target !== "string" || typeof why !== "boolean" || typeof force !== "boolean") {
     throw new TeselaError("E_USAGE", 'POST /migrate: want {"pid":"4711","target":"2"}');
   }
-  return { pid, target, why };
+  return { pid, target, why, ...(force && { force }) };
 }
 
 export function traceAsk(body: unknown): TraceAsk {
@@ -23,10 +24,19 @@ export function traceAsk(body: unknown): TraceAsk {
 }
 
 export function controlAsk(body: unknown): ControlAsk {
-  const { verb, node, value } = (body ?? {}) as Record<string, unknown>;
-  const good = typeof verb === "string" && ["undefined", "string"].includes(typeof node) && ["undefined", "number"].includes(typeof value);
-  if (!good) throw new TeselaError("E_USAGE", 'POST /ctl: want {"verb":"block"}');
-  return { verb, ...(node !== undefined && { node: node as string }), ...(value !== undefined && { value: value as number }) };
+  const { verb, node, value, values } = (body ?? {}) as Record<string, unknown>;
+  const optional = ["undefined", "string"].includes(typeof node) && ["undefined", "number"].includes(typeof value);
+  const list = values === undefined || (Array.isArray(values) && values.every((v) => typeof v === "number"));
+  if (typeof verb !== "string" || !optional || !list) throw new TeselaError("E_USAGE", 'POST /ctl: want {"verb":"block"}');
+  const numbers = { ...(value !== undefined && { value: value as number }), ...(values !== undefined && { values: values as number[] }) };
+  return { verb, ...(node !== undefined && { node: node as string }), ...numbers };
+}
+
+export function maskAsk(body: unknown): MaskAsk {
+  const { pid, mask } = (body ?? {}) as Record<string, unknown>;
+  if (typeof pid !== "string" || (mask !== null && (typeof mask !== "string" || readHints({ mask }) === null)))
+    throw new TeselaError("E_USAGE", 'POST /mask: want {"pid":"4711","mask":"1-4,7"}');
+  return { pid, mask };
 }
 
 export function whyAsk(body: unknown): string {
@@ -36,11 +46,13 @@ export function whyAsk(body: unknown): string {
 }
 
 export function runAsk(body: unknown): RunAsk {
-  const { pid, target, execs = 1, lock = false } = (body ?? {}) as Record<string, unknown>;
+  const { pid, target, execs = 1, lock = false, hints = {} } = (body ?? {}) as Record<string, unknown>;
+  const said = readHints(hints);
+  if (said === null) throw new TeselaError("E_USAGE", 'POST /run: hints: want {"job":"cpu","decay":"slow","mask":"1-4,7"} or some of that');
   const few = Number.isInteger(execs) && (execs as number) >= 1 && (execs as number) <= MAX_EXECS;
   const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
   if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
-  return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean };
+  return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean, hints: said };
 }
 
 const MOTIVES: readonly string[] = ["load", "memory", "owner", "home", "expel"];

@@ -29,6 +29,7 @@ export interface Scene {
   /** Named reasons why a process stays; none: it may move by itself. */
   readonly fixed: (row: EngineRow) => readonly string[];
   readonly allowed: (row: EngineRow, node: NodeId) => boolean;
+  readonly job: (row: EngineRow) => "cpu" | "io" | undefined;
   /** Bytes a second by which free memory shrinks. */
   readonly memoryGrowth: number;
   /** Whether processes may be moved for load; for memory they may always. */
@@ -125,6 +126,7 @@ export class Balancer {
     const figure = scene.figures.get(row.cpid);
     const { sinceMs, bounces } = this.stays.of(row.cpid, now);
     const setback = this.setbacks.of(row.cpid, now);
+    const job = scene.job(row);
     return {
       pid: row.pid,
       home: nodeId(row.home),
@@ -135,6 +137,7 @@ export class Balancer {
       calls: figure?.calls ?? 0,
       sinceMoveMs: sinceMs,
       bounces,
+      ...(job !== undefined && { job }),
       fixed: [...scene.fixed(row), ...(setback ? [setback] : [])],
       allowed: (node) => scene.allowed(row, node) && !this.setbacks.isClosed(row.cpid, node, now),
     };

@@ -2,11 +2,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TeselaError } from "../base/mod.ts";
 import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
+import { type DecayRates, isRates } from "./hints.ts";
 import type { Members } from "./members.ts";
 import { FLAGS, type Flag, isSpeed, type Policies } from "./policies.ts";
 import type { ControlAsk, Controlled, EngineRow } from "./shapes.ts";
 
-const VERBS: readonly string[] = [...FLAGS.flatMap((f) => [f, `no${f}`]), "expel", "bring", "level", "nolevel", "setspeed", "nosetspeed"];
+const NUMBERS = ["setspeed", "nosetspeed", "setyard", "setdecay"];
+/** What they have set is taken back. */
+const BACK: Readonly<Record<string, string>> = { noexpel: "noblock", nobring: "nolstay" };
+const VERBS: readonly string[] = [
+  ...FLAGS.flatMap((f) => [f, `no${f}`]),
+  ...["expel", "noexpel", "bring", "nobring", "level", "nolevel"],
+  ...NUMBERS,
+];
 
 export interface ControlParts {
   readonly self: number;
@@ -15,6 +23,8 @@ export interface ControlParts {
   readonly members: Members;
   /** Whether a process is on its way out of here by a decision of this node. */
   readonly leaving: () => boolean;
+  /** Of its processor, now. */
+  readonly speed: () => number;
 }
 
 /** What the owner of a node tells it: mosctl(1) of openMosix. */
@@ -26,17 +36,19 @@ export class Controls {
   }
 
   /** @throws TeselaError E_USAGE, E_PERM, E_NONODE, E_NODE_DOWN */
-  async tell({ verb, node, value }: ControlAsk, caller: Caller): Promise<Controlled> {
+  async tell(ask: ControlAsk, caller: Caller): Promise<Controlled> {
+    const { node } = ask;
+    const verb = BACK[ask.verb] ?? ask.verb;
     const other = node === undefined ? undefined : this.p.members.find(node);
     if (other && caller.via === null) {
-      return (await this.p.members.control(other.peer.id).question("POST /ctl", { verb, value }, caller)) as Controlled;
+      return (await this.p.members.control(other.peer.id).question("POST /ctl", { ...ask, node: undefined }, caller)) as Controlled;
     }
     if (node !== undefined && node !== String(this.p.self)) throw new TeselaError("E_NONODE", `there is no node '${node}'`, { node });
     if (!VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${VERBS.join(" ")}`);
     if (caller.uid !== ROOT) throw new TeselaError("E_PERM", `only root may tell a node to '${verb}'`);
     if (verb === "expel") return await this.expel();
     if (verb === "bring") return await this.bring();
-    if (verb.endsWith("setspeed")) return this.setSpeed(verb === "setspeed" ? value : null);
+    if (NUMBERS.includes(verb)) return this.setNumber(ask);
     if (verb.endsWith("level")) this.p.policies.level = verb === "level";
     else await this.flag(verb);
     return this.answer([], []);
@@ -47,10 +59,16 @@ export class Controls {
     await this.p.engine.accept(!this.p.policies.has("block") && !this.p.policies.has("quiet"));
   }
 
-  private setSpeed(speed: number | null | undefined): Controlled {
-    if (speed !== null && !isSpeed(speed))
-      throw new TeselaError("E_USAGE", `setspeed ${speed}: want a speed, 10000 for the reference processor`);
-    this.p.policies.speed = speed;
+  private setNumber({ verb, value, values = [] }: ControlAsk): Controlled {
+    const { policies } = this.p;
+    const speed = (n: number | undefined): number => {
+      if (isSpeed(n)) return n;
+      throw new TeselaError("E_USAGE", `${verb} ${n ?? ""}: want a speed, 10000 for the reference processor`);
+    };
+    if (verb === "nosetspeed") policies.speed = null;
+    else if (verb === "setspeed") policies.speed = speed(value);
+    else if (verb === "setyard") policies.yard = speed(value ?? this.p.speed());
+    else policies.decay = decayOf(values);
     return this.answer([], []);
   }
 
@@ -104,6 +122,12 @@ export class Controls {
   private answer(moved: readonly string[], failed: Controlled["failed"]): Controlled {
     return { node: this.p.self, flags: this.p.policies.list(), level: this.p.policies.level, moved, failed };
   }
+}
+
+function decayOf([seconds = -1, slow = -1, fast = -1, ...more]: readonly number[]): DecayRates {
+  const rates = { seconds, slow, fast };
+  if (isRates(rates) && more.length === 0) return rates;
+  throw new TeselaError("E_USAGE", "setdecay: want INTERVAL SLOW FAST: seconds, and two thousandths of 0 to 1000");
 }
 
 const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_THERE"]);

@@ -7,6 +7,8 @@ import type {
   ControlAsk,
   Controlled,
   DaemonStatus,
+  Masked,
+  MaskAsk,
   MigrateAsk,
   Migrated,
   NodeRow,
@@ -62,6 +64,9 @@ export class DaemonClient {
   /** The node where a process that computes, or this one, is best placed now. */
   best(what: BestAsk): Promise<{ readonly node: number }> {
     return ask(this.far, { method: "POST", path: "/best", body: what, timeoutMs: QUICK_MS });
+  }
+  setMask(what: MaskAsk): Promise<Masked> {
+    return ask(this.far, { method: "POST", path: "/mask", body: what });
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });

@@ -3,7 +3,7 @@ import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../bas
 import type { Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
-import { controlAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
+import { controlAsk, maskAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
@@ -15,11 +15,13 @@ import { peerDoor } from "./door.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { Gossip } from "./gossip.ts";
+import { readHints, withHints } from "./hints.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import { Levelled } from "./levelled.ts";
-import { Levelling, type OwnFigures } from "./levelling.ts";
+import { Levelling, MOVE_COSTS, type OwnFigures } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
+import { type MaskParts, setMask } from "./masks.ts";
 import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
@@ -27,7 +29,8 @@ import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
 import { scopeOf } from "./scope.ts";
-import type { DaemonStatus, EngineRow, EngineStatus, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyMoved } from "./shapes.ts";
+import { ownTerms, type TermsOf, termsAsk } from "./terms.ts";
+import type { DaemonStatus, EngineRow, EngineStatus, Hints, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyMoved } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
@@ -101,7 +104,7 @@ export class Daemon implements AsyncDisposable {
     this.sampled = this.sample();
     this.gossip = this.open.use(this.begunGossip());
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
-    this.moves = new Moves(o.config, this.members, o.engine);
+    this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.noteCommand(...move));
     const { paths, roster, log } = o;
     this.enrolment = new Enrolment({ paths, cluster: o.config.cluster, roster, log });
     this.belonging = new Belonging({
@@ -120,7 +123,12 @@ export class Daemon implements AsyncDisposable {
         onNews: () => void this.level(),
       }),
     );
-    this.controls = new Controls({ ...shared, self: o.config.id, leaving: () => this.levelling.balancer.isMoving });
+    this.controls = new Controls({
+      ...shared,
+      self: o.config.id,
+      leaving: () => this.levelling.balancer.isMoving,
+      speed: () => this.sampled.speed,
+    });
     this.peersFile = new Watched(o.paths.peersJson);
   }
 
@@ -169,7 +177,6 @@ export class Daemon implements AsyncDisposable {
       "GET /status": () => Promise.resolve(this.status()),
       "GET /nodes": () => this.nodes(),
       "GET /ps": () => this.ps(),
-      "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /run": (body, caller) => this.run(runAsk(body), caller),
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
       "POST /best": (body) => this.best(body),
@@ -184,6 +191,11 @@ export class Daemon implements AsyncDisposable {
     return {
       "POST /ctl": (body, caller) => this.controls.tell(controlAsk(body), caller),
       "POST /why": (body, caller) => this.whyStays(whyAsk(body), caller),
+      "POST /terms": (body) => Promise.resolve(this.terms(body)),
+      "POST /carry": (body, caller) => this.moves.carry(migrateAsk(body), caller),
+      // Of another node: with force only, for which its own message has no word.
+      "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
+      "POST /mask": (body, caller) => setMask(this.maskParts(), maskAsk(body), caller),
       "POST /offer": (body) => Promise.resolve({ refusal: this.levelling.refusal(offerAsk(body), performance.now()) }),
     };
   }
@@ -305,7 +317,7 @@ export class Daemon implements AsyncDisposable {
   private status(): DaemonStatus {
     const { config, version } = this.o;
     const uptimeMs = Math.round(performance.now() - this.started);
-    const { level } = this.policies;
+    const { level, yard, decay } = this.policies;
     return {
       node: config.id,
       name: config.name,
@@ -314,6 +326,9 @@ export class Daemon implements AsyncDisposable {
       version,
       uptimeMs,
       level,
+      yard,
+      decay,
+      tune: { ...MOVE_COSTS, freezeMs: this.o.settings.now.balance.freezeMs },
       engine: this.engineStatus,
     };
   }
@@ -344,7 +359,8 @@ export class Daemon implements AsyncDisposable {
     // It may have come up since the last look, and whoever asks wants to know of now.
     if (this.engineStatus === null) await this.askEngine();
     const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.gossiped());
-    return [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))].sort((a, b) => a.id - b.id);
+    const rows = [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))];
+    return rows.map((r) => inYards(r, this.policies.yard)).sort((a, b) => a.id - b.id);
   }
 
   /** What the engine says counts before what /proc does. Without an engine there is still /proc. */
@@ -356,7 +372,8 @@ export class Daemon implements AsyncDisposable {
       if (!(e instanceof TeselaError)) throw e;
     }
     const known = new Set(rows.map((r) => r.cpid));
-    const own = rows.map((r) => (r.role === "home" && this.levelled.isLocked(r.pid) ? { ...r, lock: true } : r));
+    const said = (pid: number): [boolean, Hints] => [this.levelled.isLocked(pid), this.levelled.hints(pid)];
+    const own = rows.map((r) => (r.role === "home" ? withHints(r, ...said(r.pid)) : r));
     return [...own, ...this.levelled.rows().filter((r) => !known.has(r.cpid))];
   }
 
@@ -369,18 +386,49 @@ export class Daemon implements AsyncDisposable {
 
   private async run(ask: RunAsk, caller: Caller): Promise<RunAnswer> {
     const answer = await this.moves.run(ask, caller);
-    this.levelled.add(answer.pid, ask.lock ?? false);
+    const inherited = this.levelled.discover(answer.pid) ? this.levelled.hints(answer.pid) : {};
+    this.levelled.add(answer.pid, ask.lock ?? false, { ...inherited, ...ask.hints });
     return answer;
   }
 
+  private terms(body: unknown): TermsOf {
+    const pids = termsAsk(body);
+    if (pids === null) throw new TeselaError("E_USAGE", 'POST /terms: want {"pids":[4711]}');
+    return Object.fromEntries(pids.map((pid) => [pid, ownTerms(this.levelled, pid, this.policies.decay)]));
+  }
+
+  private maskParts(): MaskParts {
+    const { levelled, members, moves } = this;
+    return { self: this.o.config.id, levelled, members, moves, rows: () => this.ownRows() };
+  }
+
+  /** So that `tesela why` tells of it. */
+  private noteCommand(pid: number, from: number, to: number, why: string): void {
+    const nodes = { home: nodeId(this.o.config.id), from: nodeId(from), to: nodeId(to) };
+    this.levelling.balancer.decisions.add([{ pid, ...nodes, motive: "command", why, considered: [], atMs: performance.now() }]);
+  }
+
   private async best(body: unknown): Promise<{ node: number }> {
-    const { pid } = (body ?? {}) as Record<string, unknown>;
+    const { pid, mask } = (body ?? {}) as Record<string, unknown>;
     const { id } = this.o.config;
+    const own = readHints({ mask });
+    if (own === null) throw new TeselaError("E_USAGE", 'POST /best: mask: want "1-4,7"');
     const cpid = pid === undefined ? null : whyAsk(body);
     const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
     if (cpid !== null && !row)
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
-    return { node: this.levelling.best(this.ownFigures(), row) };
+    return { node: this.levelling.best(this.ownFigures(), row, row ? row.mask : own.mask) };
+  }
+
+  /** What another node has decided; null when it does not answer and need not. */
+  private async whyThere(node: number, cpid: string, caller: Caller, needed: boolean): Promise<WhyMoved | null> {
+    try {
+      const signal = AbortSignal.timeout(ROWS_MS);
+      return (await this.members.control(node).question("POST /why", { pid: cpid }, caller, signal)) as WhyMoved;
+    } catch (e) {
+      if (needed) throw e;
+      return null;
+    }
   }
 
   /** The last decisions about a process: of the node where it runs, which decides, and of this one, where it may have run before. */
@@ -391,13 +439,14 @@ export class Daemon implements AsyncDisposable {
     const [whose = id, pidThere = 0] = cpid.split(":").map(Number);
     if (!row && (whose !== id || !existsSync(`/proc/${pidThere}`)))
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} that this node knows`, { pid: cpid });
-    const answer = { cpid, node: row?.node ?? id, levelled: this.levelled.has(Number(cpid.split(":")[1])) && cpid.startsWith(`${id}:`) };
-    let there: WhyMoved["decisions"] = [];
-    if (row && row.node !== id && caller.via === null) {
-      there = ((await this.members.control(row.node).question("POST /why", { pid: cpid }, caller)) as WhyMoved).decisions;
-    }
-    const [home = id, number = 0] = cpid.split(":").map(Number);
-    const logged = this.levelling.balancer.decisions.of(home, number);
+    // Where it runs is decided about it; its home knows what was said of it, and who moved it by hand.
+    const others = caller.via !== null ? [] : [...new Set([row?.node ?? id, whose])].filter((n) => n !== id);
+    const answers = await Promise.all(others.map((n) => this.whyThere(n, cpid, caller, n === row?.node)));
+    const there = answers.flatMap((a) => a?.decisions ?? []);
+    const levelled = (whose === id && this.levelled.has(pidThere)) || answers.some((a) => a?.levelled);
+    const said = { ...(row?.mask !== undefined && { mask: row.mask }), ...(row?.job !== undefined && { job: row.job }) };
+    const answer = { cpid, node: row?.node ?? id, levelled, ...said };
+    const logged = this.levelling.balancer.decisions.of(whose, pidThere);
     const agoMs = (at: number): number => Math.max(0, Math.round(performance.now() - at));
     const here = logged.map((l) => ({ ...l.decision, times: l.times, agoMs: agoMs(l.decision.atMs) }));
     return { ...answer, decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs) };
@@ -405,6 +454,13 @@ export class Daemon implements AsyncDisposable {
 }
 
 const NOTHING: NodeStatus = { cpus: 0, speed: 0, load: 0, memTotal: 0, memFree: 0, guests: 0, away: 0, flags: [] };
+
+/** Loads as people here want them: `runnable * yard / (speed * cpus)`. */
+function inYards(row: NodeRow, yard: number): NodeRow {
+  if (yard === STANDARD_SPEED) return row;
+  const shown = (load: number): number => Math.round((load * yard * 1000) / STANDARD_SPEED) / 1000;
+  return { ...row, load: shown(row.load), ...(row.own !== undefined && { own: shown(row.own) }) };
+}
 
 function nodeRow(peer: Peer, state: NodeRow["state"], status: NodeStatus | null): NodeRow {
   const { id, name, address } = peer;

@@ -6,6 +6,7 @@ import { ExecWatch, proc } from "../sys/mod.ts";
 import { localLoad, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import { Habits } from "./habits.ts";
 import type { Levelled } from "./levelled.ts";
+import { parseMask } from "./node-mask.ts";
 import { type Look, Programs } from "./programs.ts";
 import type { EngineRow } from "./shapes.ts";
 
@@ -140,7 +141,12 @@ export class ExecPlacement implements Disposable {
     const { self, others } = this.p.view();
     const state = { self: this.ours.present(self), others: others.map((n) => this.ours.present(n)), inFlight: new Set<NodeId>() };
     const work = (habit.cpu * self.speed) / STANDARD_SPEED;
-    const wants = { cpu: 1, rss: habit.rss, home: nodeId(this.p.self), work, calls: habit.calls ?? 0 };
+    const { job, mask } = this.p.levelled.hints(pid);
+    const wants = {
+      ...{ cpu: 1, rss: habit.rss, home: nodeId(this.p.self), work, calls: job === "cpu" ? 0 : (habit.calls ?? 0) },
+      ...(job !== undefined && { job }),
+      ...(mask !== undefined && { allowed: parseMask(mask).allows }),
+    };
     return { to: place(state, wants, this.p.knobs(), this.p.random), heavy };
   }
 

@@ -51,12 +51,18 @@ test("children belong to it, found at once or in time, those whose parent has en
     const [orphan = 0, child = 0] = said.split("\n").map(Number);
     const levelled = new Levelled(join(dir, "levelled.json"), 1);
     assert.equal(levelled.discover(child), false, "nobody is levelled yet");
-    levelled.add(shell.pid ?? 0, true);
+    levelled.add(shell.pid ?? 0, true, { job: "cpu", mask: "1-2" });
     assert.equal(levelled.discover(child), true);
     assert.ok(levelled.isLocked(child));
     levelled.sample(0);
     assert.deepEqual(new Set(levelled.rows().map((r) => r.pid)), new Set([shell.pid, child, orphan]));
-    assert.ok(levelled.rows().every((r) => r.lock));
+    assert.ok(levelled.rows().every((r) => r.lock && r.job === "cpu" && r.mask === "1-2"));
+    levelled.setMask(shell.pid ?? 0, undefined);
+    levelled.setMask(child, "!3");
+    const again = new Levelled(join(dir, "levelled.json"), 1);
+    assert.deepEqual(again.hints(shell.pid ?? 0), { job: "cpu" });
+    assert.deepEqual([again.hints(child).mask, again.hints(orphan).mask], ["!3", "1-2"]);
+    assert.deepEqual(again.hints(process.pid), {});
     assert.equal(levelled.discover(process.pid), false);
     assert.equal(levelled.discover(4_000_000), false);
   } finally {

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { PAGE } from "../base/mod.ts";
 import { proc } from "../sys/mod.ts";
+import { readHints, withHints } from "./hints.ts";
 import { NARROW, programOf, type Scope, wantedBy } from "./scope.ts";
-import type { EngineRow } from "./shapes.ts";
+import type { EngineRow, Hints } from "./shapes.ts";
 import { userName } from "./users.ts";
 import { writeWhole } from "./write-whole.ts";
 
@@ -15,6 +16,8 @@ interface Entry {
   readonly lock: boolean;
   /** It is here only because every process is (`balance.scope`), and as long as that holds. Its children are here for the same, or not. */
   readonly wide?: true;
+  /** What was said of it; its children inherit that, too. */
+  readonly hints?: Hints;
 }
 
 const PPID = 4;
@@ -41,11 +44,25 @@ export class Levelled {
     this.entries = new Map(load(file).map((e) => [e.pid, e]));
   }
 
-  add(pid: number, lock = false): void {
+  add(pid: number, lock = false, hints: Hints = {}): void {
     const stat = statOf(pid);
     if (stat === null) return;
-    this.entries.set(pid, { pid, start: String(stat.startTime), lock });
+    this.entries.set(pid, { pid, start: String(stat.startTime), lock, hints });
     this.save();
+  }
+
+  /** Says anew which nodes one of them may be sent to; undefined for all. What descends from it already is not touched. */
+  setMask(pid: number, mask: string | undefined): void {
+    const entry = this.entries.get(pid);
+    if (!entry) return;
+    const { mask: _, ...others } = entry.hints ?? {};
+    this.entries.set(pid, { ...entry, hints: mask === undefined ? others : { ...others, mask } });
+    this.save();
+  }
+
+  /** What was said of a process; nothing of one that is none of them. */
+  hints(pid: number): Hints {
+    return this.entries.get(pid)?.hints ?? {};
   }
 
   has(pid: number): boolean {
@@ -145,29 +162,28 @@ export class Levelled {
     return [...this.entries.values()].flatMap((e) => this.row(e));
   }
 
-  private row({ pid, start, lock }: Entry): EngineRow[] {
+  private row({ pid, start, lock, hints = {} }: Entry): EngineRow[] {
     try {
       const stat = proc.readStat(pid);
       if (String(stat.startTime) !== start) return [];
       const uid = Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "0").split(/\s+/)[0]);
-      return [
-        {
-          pid,
-          cpid: `${this.self}:${pid}`,
-          home: this.self,
-          node: this.self,
-          nmigs: 0,
-          state: stat.state,
-          cpu: Math.round((this.ticks.get(pid)?.cpu ?? 0) * 1000) / 1000,
-          cpuMs: Math.round((stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND),
-          rss: stat.rssPages * PAGE,
-          user: userName(uid),
-          lock,
-          cantmove: [],
-          command: proc.readCommand(pid),
-          role: "home",
-        },
-      ];
+      const row: EngineRow = {
+        pid,
+        cpid: `${this.self}:${pid}`,
+        home: this.self,
+        node: this.self,
+        nmigs: 0,
+        state: stat.state,
+        cpu: Math.round((this.ticks.get(pid)?.cpu ?? 0) * 1000) / 1000,
+        cpuMs: Math.round((stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND),
+        rss: stat.rssPages * PAGE,
+        user: userName(uid),
+        lock,
+        cantmove: [],
+        command: proc.readCommand(pid),
+        role: "home",
+      };
+      return [withHints(row, lock, hints)];
     } catch (e) {
       if (gone(e)) return [];
       throw e;
@@ -181,7 +197,10 @@ export class Levelled {
 
 const WIDE = { wide: true } as const;
 
-const inherit = ({ lock }: Entry, pid: number, stat: proc.Stat): Entry => ({ pid, start: String(stat.startTime), lock });
+const inherit = ({ lock, hints }: Entry, pid: number, stat: proc.Stat): Entry => ({
+  ...{ pid, start: String(stat.startTime), lock },
+  ...(hints && { hints }),
+});
 const wanted = (pid: number, stat: proc.Stat, why: "list" | "all"): Entry => ({
   ...{ pid, start: String(stat.startTime), lock: false },
   ...(why === "all" && WIDE),
@@ -193,7 +212,11 @@ function load(file: string): Entry[] {
     const list: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (!Array.isArray(list)) return [];
     const good = list.filter((e: Entry) => Number.isInteger(e?.pid) && typeof e.start === "string");
-    return good.map(({ pid, start, lock, wide }: Entry) => ({ ...{ pid, start, lock: lock === true }, ...(wide === true && WIDE) }));
+    return good.map(({ pid, start, lock, wide, hints }: Entry) => ({
+      ...{ pid, start, lock: lock === true },
+      ...(wide === true && WIDE),
+      hints: readHints(hints) ?? {},
+    }));
   } catch (e) {
     if (e instanceof SyntaxError || gone(e)) return [];
     throw e;

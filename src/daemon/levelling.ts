@@ -12,14 +12,18 @@ import { FreshNews } from "./fresh-news.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
+import { parseMask } from "./node-mask.ts";
 import type { NodeStatus } from "./peer.ts";
 import type { Flag, Policies } from "./policies.ts";
 import type { EngineRow, OfferAnswer } from "./shapes.ts";
 import { isSystem } from "./system.ts";
+import { GuestTerms, ownTerms, type Terms, type TermsOf } from "./terms.ts";
 
 /** Until a move has measured it: a Gbit/s network, and what a kernel and a switch take. */
 const BANDWIDTH = 100e6;
 const RTT_MS = 0.3;
+/** What is reckoned with, for `mosctl gettune`. */
+export const MOVE_COSTS = { bandwidth: BANDWIDTH, callMs: RTT_MS };
 /** Memory that asks to be looked at sooner than this does not wait for the round of each second. */
 const PRESSING_MS = 1000;
 /** Bytes a second, smoothed as MOSIX does its figures. */
@@ -27,6 +31,11 @@ const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;
 
 /** Who does not answer so soon is not sent anything. */
 const OFFER_MS = 3000;
+
+/** What a node asks for itself. */
+const AS_ROOT = { uid: ROOT, gid: ROOT, via: null };
+
+const allows = (mask: string | undefined, node: number): boolean => mask === undefined || parseMask(mask).allows(node);
 
 export interface LevellingParts {
   readonly self: { readonly id: number };
@@ -59,6 +68,7 @@ export class Levelling {
   private readonly news = new FreshNews();
   readonly placement: ExecPlacement;
   private readonly admission: Admission;
+  private readonly guestTerms: GuestTerms;
   private own: OwnFigures | null = null;
   private memory: { at: number; free: number; growth: number } | null = null;
 
@@ -73,6 +83,10 @@ export class Levelling {
     });
     const { self, levelled, policies, log, settings, random = systemRandom, engine } = parts;
     this.admission = new Admission(() => settings.now.balance);
+    this.guestTerms = new GuestTerms(async (home, pids) => {
+      const answer = await parts.members.control(home).question("POST /terms", { pids }, AS_ROOT, AbortSignal.timeout(OFFER_MS));
+      return (answer ?? {}) as TermsOf;
+    });
     this.placement = new ExecPlacement({
       ...{ self: self.id, levelled, random, log, habitsFile: parts.habitsFile },
       knobs: () => settings.now.place,
@@ -100,13 +114,20 @@ export class Levelling {
     this.own = own;
     this.placement.tick(rows, now);
     const here = rows.filter((r) => r.node === self.id && (r.role === "guest" || levelled.has(r.pid)));
+    void this.guestTerms.keep(
+      here.filter((r) => r.role === "guest"),
+      now,
+    );
+    const terms = new Map(here.map((r) => [r.cpid, this.terms(r)]));
+    const of = (row: EngineRow): Terms => terms.get(row.cpid) ?? this.terms(row);
     const scene: Scene = {
       self: { ...viewOf(self.id, own), load: own.local },
       others: this.others(),
       rows: here,
-      figures: this.figures.take(here, now),
-      fixed: (row) => this.fixed(row, enginePid),
-      allowed: () => true,
+      figures: this.figures.take(here, now, (row) => of(row).pace),
+      fixed: (row) => this.fixed(row, enginePid, of(row)),
+      allowed: (row, node) => node === row.home || allows(of(row).hints.mask, node),
+      job: (row) => of(row).hints.job,
       memoryGrowth: this.grows(own.memFree, now),
       level: policies.level && !policies.has("quiet"),
     };
@@ -138,9 +159,11 @@ export class Levelling {
   }
 
   /** Where a process is best placed now; without one, a program that computes and is about to begin here. */
-  best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home"> | null): number {
+  best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home"> | null, mask?: string): number {
     const { self, settings, random = systemRandom } = this.p;
-    const wants = { cpu: row?.cpu ?? 1, rss: row?.rss ?? 0, home: nodeId(row?.home ?? self.id) };
+    const home = nodeId(row?.home ?? self.id);
+    const allowed = (node: NodeId): boolean => node === home || allows(mask, node);
+    const wants = { cpu: row?.cpu ?? 1, rss: row?.rss ?? 0, home, allowed };
     const state = { self: { ...viewOf(self.id, own), load: own.local }, others: this.others(), inFlight: new Set<NodeId>() };
     return place(state, wants, settings.now.place, random) ?? self.id;
   }
@@ -149,13 +172,18 @@ export class Levelling {
     return this.p.members.list().flatMap((m) => memberView({ ...m, ...this.news.of(m.peer.id, m.heard ?? Number.NEGATIVE_INFINITY) }));
   }
 
-  private fixed(row: EngineRow, enginePid: number): string[] {
-    const { policies, levelled } = this.p;
+  private terms(row: EngineRow): Terms {
+    const { levelled, policies } = this.p;
+    return row.role === "guest" ? this.guestTerms.of(row.cpid) : ownTerms(levelled, row.pid, policies.decay);
+  }
+
+  private fixed(row: EngineRow, enginePid: number, terms: Terms): string[] {
+    const { policies } = this.p;
     const reasons: string[] = [];
     if (policies.has("stay")) reasons.push("stay");
+    if (terms.lock) reasons.push("lock");
     if (row.role === "guest") return reasons;
     if (policies.has("lstay")) reasons.push("lstay");
-    if (levelled.isLocked(row.pid)) reasons.push("lock");
     if (row.state === "T") reasons.push("stopped");
     if (isSystem(row.pid, [process.pid, enginePid])) reasons.push("system");
     return reasons;
@@ -173,12 +201,11 @@ export class Levelling {
   /** A guest is moved by its home, which alone decides (docs/decisions/0033). */
   private async carry(row: EngineRow, to: NodeId, offer: Offer): Promise<void> {
     const { self, engine, members } = this.p;
-    const root = { uid: ROOT, gid: ROOT, via: null };
-    const { refusal } = (await members.control(to).question("POST /offer", offer, root, AbortSignal.timeout(OFFER_MS))) as OfferAnswer;
+    const { refusal } = (await members.control(to).question("POST /offer", offer, AS_ROOT, AbortSignal.timeout(OFFER_MS))) as OfferAnswer;
     if (refusal !== null) throw new TeselaError("E_REFUSED", refusal, { node: to });
     const target = to === row.home ? ("home" as const) : to;
     if (row.home === self.id) await engine.migrate({ pid: row.pid, target, uid: ROOT });
-    else await members.control(row.home).migrate({ pid: row.cpid, target: String(target) }, root);
+    else await members.control(row.home).question("POST /carry", { pid: row.cpid, target: String(target) }, AS_ROOT);
   }
 }
 

@@ -5,4 +5,5 @@ export { DaemonClient } from "./daemon-client.ts";
 export type { HeardRow } from "./discovery.ts";
 export { type DiscoverySettings, readDiscovery, writeDiscovery } from "./discovery-settings.ts";
 export { enrolWith, type JoinWish, type Joined, settle } from "./joiner.ts";
+export { maskText, parseMask, parseNodeList } from "./node-mask.ts";
 export * from "./shapes.ts";

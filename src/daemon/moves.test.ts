@@ -6,10 +6,10 @@ import { TeselaError } from "../base/mod.ts";
 import type { Caller } from "./authorize.ts";
 import type { EngineClient, EngineMigrate } from "./engine-client.ts";
 import { Members } from "./members.ts";
-import { Moves } from "./moves.ts";
+import { Moves, type Noted } from "./moves.ts";
 import type { PeerControl } from "./peer.ts";
 import { FakeWatcher, fakePeer } from "./test-members.ts";
-import type { EngineRow, MigrateAsk, Migrated } from "./shapes.ts";
+import type { EngineRow, Hints, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
 
 const ROOT: Caller = { uid: 0, gid: 0, via: null };
 const STRANGER: Caller = { uid: 54321, gid: 54321, via: null };
@@ -20,7 +20,10 @@ const refusesWith = (code: string, text: RegExp) => (e: unknown) => e instanceof
 class World implements AsyncDisposable {
   readonly asked: EngineMigrate[] = [];
   readonly relayed: { ask: MigrateAsk; caller: Caller }[] = [];
+  readonly noted: Parameters<Noted>[] = [];
   rows: EngineRow[] = [];
+  locked = false;
+  hints: Hints = {};
   readonly child = spawn("sleep", ["1000"]);
   readonly members: Members;
   readonly moves: Moves;
@@ -50,7 +53,8 @@ class World implements AsyncDisposable {
     watcher.states.set(2, "up");
     this.members = new Members(1, () => Promise.resolve(control), watcher);
     this.members.set([1, 2, 3].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
-    this.moves = new Moves({ id: 1, name: "h1" }, this.members, engine);
+    const said = { isLocked: () => this.locked, hints: () => this.hints };
+    this.moves = new Moves({ id: 1, name: "h1" }, this.members, engine, said, (...move) => this.noted.push(move));
   }
   get pid(): string {
     return String(this.child.pid);
@@ -91,6 +95,41 @@ test("what is not in order is refused by name, and the engine never hears of it"
   await refused("9:5", "1", ROOT, "E_NONODE", /no node 9/);
   await refused("3:5", "1", ROOT, "E_NODE_DOWN", /node 3/);
   assert.deepEqual(w.asked, []);
+});
+
+test("a node that its mask does not have takes force; home does not", async () => {
+  await using w = up();
+  const pid = w.child.pid ?? 0;
+  w.hints = { mask: "!2" };
+  await assert.rejects(w.moves.migrate({ pid: w.pid, target: "2" }, ROOT), refusesWith("E_CANTMOVE", /all nodes but 2, not to node 2/));
+  const why = (await w.moves.migrate({ pid: w.pid, target: "2", why: true }, ROOT)) as WhyNot;
+  assert.deepEqual(why.reasons, ["mask"]);
+  await assert.rejects(w.moves.run({ pid, target: "2" }, ROOT), refusesWith("E_CANTMOVE", /not to node 2/));
+  await assert.rejects(w.moves.run({ pid, target: "2", hints: { mask: "1,3" } }, ROOT), refusesWith("E_CANTMOVE", /nodes 1,3, not to/));
+  await assert.rejects(w.moves.carry({ pid: `1:${pid}`, target: "2", force: true }, ROOT), refusesWith("E_CANTMOVE", /not to node 2/));
+  assert.equal(w.asked.length, 0);
+  await w.moves.migrate({ pid: w.pid, target: "2", force: true }, ROOT);
+  w.hints = { mask: "5" };
+  const base = { user: "root", lock: false, cantmove: [], command: "sleep", state: "S", cpu: 0, rss: 0, nmigs: 1 };
+  w.rows = [{ ...base, pid, cpid: `1:${pid}`, home: 1, node: 2, role: "home" }];
+  await w.moves.migrate({ pid: w.pid, target: "home" }, ROOT);
+  assert.deepEqual(
+    w.asked.map((a) => a.target),
+    [2, "home"],
+  );
+});
+
+test("what a node decides by itself is not told as a command, and does not move what is locked", async () => {
+  await using w = up();
+  const cpid = `1:${w.pid}`;
+  const from2: Caller = { ...ROOT, via: 2 };
+  await w.moves.carry({ pid: cpid, target: "2" }, from2);
+  assert.deepEqual([w.asked.length, w.noted.length], [1, 0]);
+  w.locked = true;
+  await assert.rejects(w.moves.carry({ pid: cpid, target: "2" }, from2), refusesWith("E_CANTMOVE", /only when told to/));
+  await assert.rejects(w.moves.carry({ pid: "2:7", target: "2" }, from2), refusesWith("E_PROTOCOL", /not of this node/));
+  await w.moves.migrate({ pid: cpid, target: "2" }, from2);
+  assert.deepEqual(w.noted, [[w.child.pid, 1, 2, "moves to node 2: told to by user 0 of node 2"]]);
 });
 
 test("one that is away goes home or on, not to where it is", async () => {

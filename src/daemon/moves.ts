@@ -2,16 +2,26 @@ import { type NodeId, nodeId, type Pid, parseCpid, TeselaError, toTeselaError } 
 import { authorize, authorizeTrace, type Caller } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type Members, nodeDown } from "./members.ts";
+import type { Levelled } from "./levelled.ts";
+import { maskText, parseMask } from "./node-mask.ts";
 import { isSystem } from "./system.ts";
 import type { MigrateAsk, Migrated, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot } from "./shapes.ts";
 
 /** openMosix's word for it. */
 const SYSTEM = "system";
+/** Its own list of nodes does not have the target (`tesela run --nodes`). */
+const MASKED = "mask";
+const LOCKED = "lock";
 /** The target takes no guests (`tesela ctl block`). */
 const BLOCKED = "blocked";
 const CLOSING: ReadonlySet<string> = new Set(["block", "quiet"]);
 /** Sessions that were left without a word are forgotten from the oldest on. */
 const MAX_TRACERS = 256;
+
+/** What was said of a process as it was started, or since. */
+export type Said = Pick<Levelled, "isLocked" | "hints">;
+/** A move by hand has been done. */
+export type Noted = (pid: number, from: number, to: number, why: string) => void;
 
 /** What is asked of moves, checked: who may, which process, which node. The engine does them. */
 export class Moves {
@@ -19,24 +29,45 @@ export class Moves {
   private readonly name: string;
   private readonly members: Members;
   private readonly engine: EngineClient;
+  private readonly said: Said;
+  private readonly noted: Noted;
   /** Whose each session of a trace is, so that its last lines can be told when the process is gone. */
   private readonly tracers = new Map<string, number>();
 
-  constructor(self: { id: number; name: string }, members: Members, engine: EngineClient) {
+  constructor(self: { id: number; name: string }, members: Members, engine: EngineClient, said: Said, noted: Noted = () => undefined) {
     this.self = nodeId(self.id);
     this.name = self.name;
     this.members = members;
     this.engine = engine;
+    this.said = said;
+    this.noted = noted;
   }
 
-  /** @throws TeselaError */
+  /** By hand. @throws TeselaError */
   async migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot> {
     const { home, pid } = readPid(ask.pid);
     if (home !== null && home !== this.self) {
       if (caller.via !== null) throw new TeselaError("E_PROTOCOL", `process ${ask.pid} is not of this node (${this.self})`);
-      return await this.members.control(home).migrate(ask, caller);
+      const control = this.members.control(home);
+      // The message for moves has no word for force.
+      return ask.force ? ((await control.question("POST /migrate", ask, caller)) as Migrated | WhyNot) : await control.migrate(ask, caller);
     }
     authorize(caller, pid);
+    const done = await this.move(pid, ask, caller.uid);
+    if ("to" in done) this.noted(pid, done.from, done.to, commandText(done.to, this.self, caller));
+    return done;
+  }
+
+  /** One of this node's own processes is moved by the node where it runs, which decides that by itself; what was said of it is said here. */
+  async carry(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot> {
+    const { home, pid } = readPid(ask.pid);
+    if (home !== this.self) throw new TeselaError("E_PROTOCOL", `process ${ask.pid} is not of this node (${this.self})`);
+    authorize(caller, pid);
+    if (this.said.isLocked(pid)) throw new TeselaError("E_CANTMOVE", `process ${pid} moves only when told to`, { pid, reasons: [LOCKED] });
+    return await this.move(pid, { ...ask, force: false, why: false }, caller.uid);
+  }
+
+  private async move(pid: Pid, ask: MigrateAsk, uid: number): Promise<Migrated | WhyNot> {
     const to = this.target(ask.target);
     if (await this.isSystem(pid)) {
       if (ask.why) return { pid, reasons: [SYSTEM] };
@@ -47,9 +78,12 @@ export class Moves {
       const place = to === this.self ? "at home" : `on node ${to}`;
       throw new TeselaError("E_THERE", `process ${pid} is ${place} already`, { pid, node: to });
     }
+    const masked = ask.force ? null : this.masked(pid, to);
+    if (masked && ask.why) return { pid, reasons: [MASKED], message: masked.message };
+    if (masked) throw masked;
     const closed = to === this.self ? null : this.closed(to);
     if (closed && ask.why) return { pid, reasons: [BLOCKED], message: closed.message };
-    const what = { pid, target: to === this.self ? ("home" as const) : to, uid: caller.uid };
+    const what = { pid, target: to === this.self ? ("home" as const) : to, uid };
     return ask.why ? await this.engine.why(what) : await this.engine.migrate(what);
   }
 
@@ -59,7 +93,7 @@ export class Moves {
     authorize(caller, pid);
     const to = ask.target === null ? this.self : this.target(ask.target);
     if (to === this.self) return { pid, target: null };
-    const closed = this.closed(to);
+    const closed = this.masked(pid, to, ask.hints?.mask) ?? this.closed(to);
     if (closed) throw closed;
     return await this.engine.run({ pid, target: to, uid: caller.uid, ...(ask.execs !== undefined && { execs: ask.execs }) });
   }
@@ -98,6 +132,13 @@ export class Moves {
     return nodeId(member.peer.id);
   }
 
+  /** Whether a process may be sent to a node; home it may always come. */
+  private masked(pid: Pid, to: NodeId, mask = this.said.hints(pid).mask): TeselaError | null {
+    if (to === this.self || mask === undefined || parseMask(mask).allows(to)) return null;
+    const message = `process ${pid} may be sent to ${maskText(mask)}, not to node ${to}`;
+    return new TeselaError("E_CANTMOVE", message, { pid, reasons: [MASKED], hint: "--force" });
+  }
+
   private async isSystem(pid: Pid): Promise<boolean> {
     return isSystem(pid, [process.pid, (await this.engine.status()).pid]);
   }
@@ -108,7 +149,13 @@ export class Moves {
   }
 }
 
-function readPid(text: string): { home: NodeId | null; pid: Pid } {
+function commandText(to: number, self: number, { uid, via }: Caller): string {
+  const where = to === self ? `goes home to node ${to}` : `moves to node ${to}`;
+  return `${where}: told to by user ${uid}${via === null ? "" : ` of node ${via}`}`;
+}
+
+/** @throws TeselaError E_USAGE */
+export function readPid(text: string): { home: NodeId | null; pid: Pid } {
   try {
     return parseCpid(text);
   } catch (cause) {

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
+import { STANDARD_SPEED } from "../load/mod.ts";
+import { DECAY_RATES, type DecayRates, isRates } from "./hints.ts";
 import { writeWhole } from "./write-whole.ts";
 
 /**
@@ -15,6 +17,10 @@ interface Kept {
   readonly level?: boolean;
   /** What its owner says of its speed; left out when the yardstick's word counts. */
   readonly speed?: number;
+  /** What slow and fast decay are; left out when they are as usual. */
+  readonly decay?: DecayRates;
+  /** The speed in whose loads are shown; left out when it is the reference processor's. */
+  readonly yard?: number;
 }
 
 /** Kept in a file: teselad may be restarted, and the machine too. */
@@ -24,6 +30,8 @@ export class Policies {
   private levels: boolean | undefined;
   private readonly usual: () => boolean;
   private ownSpeed: number | null;
+  private rates: DecayRates | undefined;
+  private ownYard: number | undefined;
 
   /** @param usual whether processes move by themselves as long as nobody has said */
   constructor(file: string, usual: () => boolean) {
@@ -33,6 +41,25 @@ export class Policies {
     this.levels = kept?.level;
     this.usual = usual;
     this.ownSpeed = kept?.speed ?? null;
+    this.rates = kept?.decay;
+    this.ownYard = kept?.yard;
+  }
+
+  get decay(): DecayRates {
+    return this.rates ?? DECAY_RATES;
+  }
+  set decay(rates: DecayRates) {
+    this.rates = rates;
+    this.save();
+  }
+
+  /** The speed of the standard processor in whose terms loads are shown to people here. */
+  get yard(): number {
+    return this.ownYard ?? STANDARD_SPEED;
+  }
+  set yard(speed: number) {
+    this.ownYard = speed;
+    this.save();
   }
 
   get level(): boolean {
@@ -68,7 +95,9 @@ export class Policies {
   private save(): void {
     const level = this.levels === undefined ? {} : { level: this.levels };
     const speed = this.ownSpeed === null ? {} : { speed: this.ownSpeed };
-    writeWhole(this.file, { flags: [...this.flags], ...level, ...speed } satisfies Kept);
+    const decay = this.rates === undefined ? {} : { decay: this.rates };
+    const yard = this.ownYard === undefined ? {} : { yard: this.ownYard };
+    writeWhole(this.file, { flags: [...this.flags], ...level, ...speed, ...decay, ...yard } satisfies Kept);
   }
 }
 
@@ -86,10 +115,13 @@ function read(file: string): Kept | null {
     throw new TeselaError("E_CONFIG", `${file}: ${(e as Error).message}`, {}, { cause: e });
   }
   try {
-    const { flags, level, speed } = JSON.parse(text) as Record<string, unknown>;
-    const good = Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag));
-    if (good && (level === undefined || typeof level === "boolean") && (speed === undefined || isSpeed(speed)))
-      return { flags, ...(level !== undefined && { level }), ...(speed !== undefined && { speed }) };
+    const { flags, level, speed, decay, yard } = JSON.parse(text) as Record<string, unknown>;
+    const known = Array.isArray(flags) && flags.every((f) => FLAGS.includes(f as Flag));
+    const numbers = (speed === undefined || isSpeed(speed)) && (yard === undefined || isSpeed(yard));
+    if (known && numbers && (level === undefined || typeof level === "boolean") && (decay === undefined || isRates(decay as DecayRates))) {
+      const said = { ...(level !== undefined && { level }), ...(speed !== undefined && { speed }), ...(yard !== undefined && { yard }) };
+      return { flags, ...said, ...(decay !== undefined && { decay: decay as DecayRates }) };
+    }
   } catch (cause) {
     throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}: remove it, and say again what it said`, {}, { cause });
   }

@@ -30,6 +30,20 @@ export interface ProcessRow {
   readonly lastFreezeMs?: number;
   /** It is away and its link is cut, for so many milliseconds: it goes on when the link does. */
   readonly cutMs?: number;
+  /** Whether it was said to be a CPU job or an I/O job. */
+  readonly job?: "cpu" | "io";
+  /** The nodes that it may be sent to: `1-4,7`, or `!3` for all but those. */
+  readonly mask?: string;
+}
+
+/** What whoever started a process says of it; its children inherit that. */
+export interface Hints {
+  /** A CPU job moves as if its calls cost nothing; an I/O job stays at home as long as memory allows. */
+  readonly job?: "cpu" | "io";
+  /** How its averages follow: `keep` thousandths of what was still count after so many seconds. As usual when left out: quickly. */
+  readonly decay?: "none" | "slow" | "fast" | { readonly seconds: number; readonly keep: number };
+  /** As in {@link ProcessRow}. */
+  readonly mask?: string;
 }
 
 /** What an engine says of a process: as its home, or as the host of another node's guest. */
@@ -139,6 +153,8 @@ export interface MigrateAsk {
   readonly target: string;
   /** Only say what would stop it. */
   readonly why?: boolean;
+  /** Also to a node that its mask does not have. */
+  readonly force?: boolean;
 }
 
 export interface Migrated {
@@ -168,6 +184,7 @@ export interface RunAsk {
   readonly execs?: number;
   /** It, and what descends from it, moves only when told to. */
   readonly lock?: boolean;
+  readonly hints?: Hints;
 }
 
 /** POST /offer: a process that another node wants to send here by itself. */
@@ -180,16 +197,37 @@ export interface OfferAnswer {
 export interface BestAsk {
   /** As `4711` or `1:4711`. */
   readonly pid?: string;
+  /** For one that has not begun: the nodes that it may be sent to. */
+  readonly mask?: string;
+}
+
+/** POST /mask: which nodes a process may be sent to from now on. */
+export interface MaskAsk {
+  /** As `4711` or `1:4711`. */
+  readonly pid: string;
+  /** `1-4,7`, or `!3`; null: all. */
+  readonly mask: string | null;
+}
+
+export interface Masked {
+  readonly pid: number;
+  readonly mask: string | null;
+  /** Where it runs. */
+  readonly node: number;
+  /** It ran where it may not be any more, and has been brought home. */
+  readonly cameHome: boolean;
 }
 
 /** POST /ctl. */
 export interface ControlAsk {
-  /** A flag, `no` before it to take it back; `expel`, `bring`; `level`, `nolevel`; `setspeed`. */
+  /** A flag, `no` before it to take it back; `expel`, `bring`; `level`, `nolevel`; `setspeed`, `setyard`, `setdecay`. */
   readonly verb: string;
   /** Number or name: another one is told. */
   readonly node?: string;
-  /** What `setspeed` sets. */
+  /** What `setspeed` and `setyard` set; the latter without it: the node's own speed. */
   readonly value?: number;
+  /** What `setdecay` sets: seconds, thousandths that slow and fast ones keep. */
+  readonly values?: readonly number[];
 }
 
 export interface Controlled {
@@ -209,6 +247,9 @@ export interface WhyMoved {
   readonly node: number;
   /** Whether it is one that may move by itself; only its home knows. */
   readonly levelled: boolean;
+  /** What was said of it, as in {@link ProcessRow}. */
+  readonly mask?: string;
+  readonly job?: "cpu" | "io";
   readonly decisions: readonly DecisionRow[];
 }
 
@@ -243,6 +284,12 @@ export interface DaemonStatus {
   readonly uptimeMs: number;
   /** Whether processes move by themselves here. */
   readonly level: boolean;
+  /** The speed of the standard processor in whose terms the loads of `tesela nodes` are; 10000 unless `setyard` has said otherwise. */
+  readonly yard?: number;
+  /** How averages of processes with a slow or fast decay follow: after so many seconds so many thousandths of what was count. */
+  readonly decay?: { readonly seconds: number; readonly slow: number; readonly fast: number };
+  /** What moves are reckoned to cost: bytes a second, milliseconds that a process stands still beside that, and of a call that goes home. */
+  readonly tune?: { readonly bandwidth: number; readonly freezeMs: number; readonly callMs: number };
   /** Null while the engine does not answer. */
   readonly engine: EngineStatus | null;
 }

@@ -11,3 +11,10 @@ export const smoothShare = (old: number, sample: number): number => (5 * old + 3
 
 /** Growth of memory, bytes a second: nearly at once what it is when it rises, gone after some samples when it was one allocation. */
 export const smoothGrowth = (old: number, sample: number): number => (sample > old ? (old + 3 * sample) / 4 : (old + sample) / 2);
+
+/**
+ * An average that keeps the part `keep` of what was over `seconds` that have passed since. As long as it has seen less than that makes, it is the
+ * plain mean of what it saw, for `seen` seconds before these; with `keep` 1 it always is.
+ */
+export const decayed = (old: number, sample: number, keep: number, seconds: number, seen: number): number =>
+  old + Math.max(1 - keep, seconds / (seen + seconds)) * (sample - old);

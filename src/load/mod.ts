@@ -1,5 +1,5 @@
 /** How busy this node is, and its processes: samplers of /proc and of control groups, and the yardstick of its speed. */
-export { localLoad, smoothGrowth, smoothShare, toldLoad } from "./averages.ts";
+export { decayed, localLoad, smoothGrowth, smoothShare, toldLoad } from "./averages.ts";
 export { type Quota, readQuota } from "./cgroup.ts";
 export { MemoryMeter, type MemorySample } from "./memory.ts";
 export type { Pressure } from "./pressure.ts";

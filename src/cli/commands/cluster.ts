@@ -27,7 +27,7 @@ const ACTIONS: Record<string, (call: Invocation) => Promise<number>> = {
 
 export async function run(call: Invocation): Promise<number> {
   const action = ACTIONS[call.command.name];
-  if (!action) throw new TeselaError("E_USAGE", `tesela ${call.command.name}: unknown command`);
+  if (!action) throw new TeselaError("E_USAGE", `${call.command.name}: unknown command`);
   return await action(call);
 }
 
@@ -45,7 +45,7 @@ function numberOf(call: Invocation, option: string): number | null {
 async function up(call: Invocation): Promise<number> {
   const name = nameOf(call);
   const hosts = numberOf(call, "nodes");
-  if (hosts === null) throw new TeselaError("E_USAGE", "tesela cluster up: want -n N, the number of hosts");
+  if (hosts === null) throw new TeselaError("E_USAGE", "cluster up: want -n N, the number of hosts");
   const memory = numberOf(call, "memory");
   // ^C takes the half-made cluster down before the command ends; a second one ends it at once, and the cluster with it.
   const stop = new AbortController();
@@ -135,6 +135,7 @@ async function link(call: Invocation, to: "up" | "cut"): Promise<number> {
   await setLink(name, node, to);
   const host = clusterRow(name).hosts.find((h) => h.name === node || String(h.id) === node);
   if (call.json) printJson(host);
+  else print(`${host?.name ?? node} of cluster '${name}': its link is ${to}`);
   return DONE;
 }
 
@@ -160,5 +161,6 @@ async function down(call: Invocation): Promise<number> {
   const name = nameOf(call);
   await clusterDown(name);
   if (call.json) printJson({ name, state: "down" });
+  else print(`cluster '${name}' is down`);
   return DONE;
 }

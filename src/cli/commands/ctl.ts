@@ -1,5 +1,5 @@
-import { nodePaths, TeselaError } from "../../base/mod.ts";
-import { type Controlled, DaemonClient, type NodeRow } from "../../daemon/mod.ts";
+import { humanBytes, nodePaths, parseCpid, TeselaError } from "../../base/mod.ts";
+import { type ControlAsk, type Controlled, DaemonClient, type DaemonStatus, maskText, type NodeRow, parseMask } from "../../daemon/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { print, printJson } from "../out.ts";
 import { usage } from "../parse.ts";
@@ -18,17 +18,52 @@ const QUESTIONS: Readonly<Record<string, (n: NodeRow) => string>> = {
   getutil: (n) => String(Math.round((n.util ?? 0) * 100)),
 };
 
+/** What is asked of this node's own status. */
+const OF_THIS: Readonly<Record<string, (s: DaemonStatus) => string>> = {
+  getyard: (s) => String(s.yard ?? STANDARD),
+  getdecay: ({ decay }) => (decay ? `${decay.seconds} ${decay.slow} ${decay.fast}` : ""),
+  gettune: ({ tune }) =>
+    tune ? `a move: ${tune.freezeMs} ms and a second for each ${humanBytes(tune.bandwidth)}; a call that goes home: ${tune.callMs} ms` : "",
+};
+const STANDARD = 10_000;
+/** Those of the classics that stand for what is not there. */
+const NOT_HERE: Readonly<Record<string, string>> = {
+  mfs: "there is no file system of all nodes yet: a process that moves finds its files at home anyway",
+  nomfs: "there is no file system of all nodes yet that could be closed",
+};
+
+/** Which operands each verb of a node takes, and what they say. */
+const NUMBERS: Readonly<Record<string, (call: Invocation, words: readonly string[]) => Partial<ControlAsk>>> = {
+  setspeed: (call, [speed, ...more]) => {
+    noMore(call, more);
+    return { value: number(call, speed, "a speed, 10000 for the reference processor") };
+  },
+  setyard: (call, [yard, ...more]) => {
+    noMore(call, more);
+    const what = "a speed, 10000 for the reference processor, or 'this' for that of the node; types of processors have no meaning here";
+    return yard === "this" ? {} : { value: number(call, yard, what) };
+  },
+  setdecay: (call, words) => {
+    const what = "INTERVAL SLOW FAST: seconds, and two thousandths of 0 to 1000";
+    if (words.length !== 3) throw usage(call.command, `setdecay: want ${what}`);
+    return { values: words.map((w) => number(call, w, what)) };
+  },
+};
+
 export async function run(call: Invocation): Promise<number> {
-  const [verb = "", which] = call.operands;
+  const [verb = "", ...words] = call.operands;
   const client = new DaemonClient(nodePaths());
-  const question = Object.hasOwn(QUESTIONS, verb) ? QUESTIONS[verb] : undefined;
-  if (question) return await answer(call, client, question, which);
-  const value = verb === "setspeed" ? Number(which) : undefined;
-  if (Number.isNaN(value)) throw usage(call.command, `setspeed '${which ?? ""}': want a speed, 10000 for the reference processor`);
-  if (which !== undefined && value === undefined)
-    throw usage(call.command, `tesela ctl ${verb}: unexpected '${which}'; another node is named by --node`);
+  const question = own(QUESTIONS, verb);
+  if (question) return await answer(call, client, question, words);
+  const ofThis = own(OF_THIS, verb);
+  if (ofThis) return await answerOfThis(call, client, ofThis, words);
+  const not = own(NOT_HERE, verb);
+  if (not !== undefined) throw new TeselaError("E_MISSING", `${verb}: ${not}`);
+  if (verb === "mask") return await mask(call, client, words);
+  const numbers = own(NUMBERS, verb)?.(call, words) ?? {};
+  if (!own(NUMBERS, verb)) noMore(call, words);
   const node = lastValue(call, "node");
-  const done = await client.ctl({ verb, ...(node !== undefined && { node }), ...(value !== undefined && { value }) });
+  const done = await client.ctl({ verb, ...(node !== undefined && { node }), ...numbers });
   if (call.json) printJson(done);
   else print(toldText(done));
   if (done.failed.length > 0)
@@ -42,9 +77,64 @@ export function toldText({ node, flags, level, moved }: Controlled): string {
   return `node ${node}: ${words.join(", ")}${went}`;
 }
 
-async function answer(call: Invocation, client: DaemonClient, question: (n: NodeRow) => string, which?: string): Promise<number> {
+const own = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined => (Object.hasOwn(table, key) ? table[key] : undefined);
+
+function noMore(call: Invocation, [more]: readonly string[]): void {
+  if (more !== undefined) throw usage(call.command, `${call.operands[0]}: unexpected '${more}'; another node is named by --node`);
+}
+
+function number(call: Invocation, word: string | undefined, want: string): number {
+  if (word === undefined || !/^\d{1,9}$/.test(word)) throw usage(call.command, `${call.operands[0]} '${word ?? ""}': want ${want}`);
+  return Number(word);
+}
+
+/** `mask PID`, `mask PID 1-4,7`, `mask PID --not 3`, `mask PID all`. */
+async function mask(call: Invocation, client: DaemonClient, [pid, list, ...more]: readonly string[]): Promise<number> {
+  const not = lastValue(call, "not");
+  const text = not === undefined ? list : `!${not}`;
+  if (pid === undefined || text === undefined || more.length > 0 || (not !== undefined && list !== undefined))
+    throw usage(call.command, "mask: want PID and a list of nodes (1-4,7), all, or --not LIST");
+  try {
+    parseCpid(pid);
+    if (text !== "all") parseMask(text);
+  } catch (e) {
+    throw usage(call.command, (e as Error).message);
+  }
+  const done = await client.setMask({ pid, mask: text === "all" ? null : text });
+  if (call.json) printJson(done);
+  else print(`${pid}: ${done.mask === null ? "all nodes" : maskText(done.mask)}${done.cameHome ? "; it has come home" : ""}`);
+  return DONE;
+}
+
+async function answerOfThis(
+  call: Invocation,
+  client: DaemonClient,
+  question: (s: DaemonStatus) => string,
+  [more]: readonly string[],
+): Promise<number> {
+  const [verb = ""] = call.operands;
+  if (more !== undefined || lastValue(call, "node") !== undefined)
+    throw usage(call.command, `${verb}: of this node only: ask on the other one`);
+  const status = await client.status();
+  if (call.json) printJson({ node: status.node, [verb]: question(status), ...own(SHAPES, verb)?.(status) });
+  else print(question(status));
+  return DONE;
+}
+
+const SHAPES: Readonly<Record<string, (s: DaemonStatus) => object>> = {
+  getdecay: ({ decay }) => ({ decay }),
+  gettune: ({ tune }) => ({ tune }),
+};
+
+async function answer(
+  call: Invocation,
+  client: DaemonClient,
+  question: (n: NodeRow) => string,
+  [which, ...more]: readonly string[],
+): Promise<number> {
+  noMore(call, more);
   const nodes = await client.nodes();
-  const wanted = which ?? String((await client.status()).node);
+  const wanted = which ?? lastValue(call, "node") ?? String((await client.status()).node);
   const row = nodes.find((n) => String(n.id) === wanted || n.name === wanted || n.address === wanted);
   if (!row) throw new TeselaError("E_NONODE", `there is no node '${wanted}'`, { node: wanted });
   const text = question(row);

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { nodePaths, textTable, TeselaError } from "../../base/mod.ts";
 import { DaemonClient, type DiscoverySettings, type HeardRow, readDiscovery, writeDiscovery } from "../../daemon/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
@@ -32,12 +33,19 @@ export async function run(call: Invocation): Promise<number> {
   return DONE;
 }
 
+/** Names, also of those that are down or have no address yet: proc_pid_net(5), dev. */
+const interfacesHere = (): string[] => [...readFileSync("/proc/net/dev", "utf8").matchAll(/^\s*([^:\s]+):/gm)].map(([, name = ""]) => name);
+
 function changed(call: Invocation, old: DiscoverySettings): DiscoverySettings {
   const list = (long: string): string[] | undefined => {
     const words = call.values.get(long)?.flatMap((t) => t.split(","));
     if (words?.some((w) => !/^[^\s,]{1,255}$/.test(w))) throw usage(call.command, `--${long}: want names with commas between`);
     return words;
   };
+  const onHere = interfacesHere();
+  const strange = list("interfaces")?.find((name) => name !== "all" && !onHere.includes(name));
+  if (strange !== undefined)
+    throw new TeselaError("E_MISSING", `there is no network interface '${strange}' here: there are ${onHere.join(", ")}`);
   const [interfaces, seeds, ttl] = [list("interfaces"), list("seeds"), lastValue(call, "ttl")];
   if (ttl !== undefined && !(/^\d{1,3}$/.test(ttl) && Number(ttl) >= 1 && Number(ttl) <= 255))
     throw usage(call.command, `-m '${ttl}': want 1 to 255`);

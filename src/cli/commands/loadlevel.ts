@@ -9,7 +9,7 @@ import { toldText } from "./ctl.ts";
 export async function run(call: Invocation): Promise<number> {
   const [word] = call.operands;
   if (word === undefined) return await tellState(call);
-  if (word !== "on" && word !== "off") throw usage(call.command, `tesela loadlevel '${word}': want on or off`);
+  if (word !== "on" && word !== "off") throw usage(call.command, `loadlevel '${word}': want on or off`);
   const verb = word === "on" ? "level" : "nolevel";
   const client = new DaemonClient(nodePaths());
   const one = lastValue(call, "node");

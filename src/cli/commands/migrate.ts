@@ -14,7 +14,7 @@ export async function run(call: Invocation): Promise<number> {
   const client = new DaemonClient(nodePaths());
   if (target === "balance") return await balanceNow(call, client, pid);
   if (call.switches.has("why")) return await why(call, client, pid, target);
-  const done = await client.migrate({ pid, target });
+  const done = await client.migrate({ pid, target, ...(call.switches.has("force") && { force: true }) });
   if (call.json) printJson(done);
   else print(sentence(done));
   return DONE;

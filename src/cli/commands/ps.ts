@@ -21,11 +21,13 @@ const MIN_WIDTH = 40;
 
 export async function run(call: Invocation): Promise<number> {
   const client = new DaemonClient(nodePaths());
+  const [all, { node }] = await Promise.all([client.ps(), client.status()]);
+  // In `tesela shell` this command is under load levelling itself, and nobody wants to know of it.
+  const rows = all.filter((r) => r.home !== node || r.pid !== process.pid);
   if (call.json) {
-    printJson(await client.ps());
+    printJson(rows);
     return DONE;
   }
-  const [rows, { node }] = await Promise.all([client.ps(), client.status()]);
   const { isatty } = await import("node:tty");
   print(psTable(rows, node, isatty(1) ? terminalWidth() : Number.POSITIVE_INFINITY));
   return DONE;

@@ -1,5 +1,5 @@
 import { nodePaths, parseCpid } from "../../base/mod.ts";
-import { DaemonClient, type DecisionRow, type WhyMoved } from "../../daemon/mod.ts";
+import { DaemonClient, type DecisionRow, maskText, type WhyMoved } from "../../daemon/mod.ts";
 import { DONE, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
 import { usage } from "../parse.ts";
@@ -19,7 +19,11 @@ export async function run(call: Invocation): Promise<number> {
 }
 
 export function whyText(answer: WhyMoved): string {
-  const head = `${answer.cpid} runs on node ${answer.node}`;
+  const said = [
+    ...(answer.job === undefined ? [] : [`it is ${answer.job === "cpu" ? "a CPU" : "an I/O"} job`]),
+    ...(answer.mask === undefined ? [] : [`by itself it goes home and to ${maskText(answer.mask)}`]),
+  ];
+  const head = [`${answer.cpid} runs on node ${answer.node}`, ...said].join("; ");
   if (answer.decisions.length === 0) {
     const reason = answer.levelled
       ? "nothing has been decided about it yet: nodes that are not overloaded send nobody away"
@@ -31,5 +35,6 @@ export function whyText(answer: WhyMoved): string {
 
 function decisionLines(d: DecisionRow): string[] {
   const when = `${(d.agoMs / 1000).toFixed(1)} s ago${d.times > 1 ? `, ${d.times} times in a row` : ""}`;
-  return [`${when}, for ${d.motive}: ${d.why}`, ...d.considered.map((c) => `    ${c.verdict}`)];
+  const by = d.motive === "command" ? "by command" : `for ${d.motive}`;
+  return [`${when}, ${by}: ${d.why}`, ...d.considered.map((c) => `    ${c.verdict}`)];
 }

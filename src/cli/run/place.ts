@@ -1,5 +1,5 @@
-import { type ErrorCode, MAX_NODE_ID, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { DaemonClient, type NodeRow, type RunAsk } from "../../daemon/mod.ts";
+import { type ErrorCode, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
+import { DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RunAsk } from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
 
@@ -19,12 +19,12 @@ const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * @param execs how many times it calls execve until it is the program
  * @throws TeselaError when the node is not available, unless -F was given
  */
-export async function place(call: Invocation, wanted: Wanted, pid: number, execs: number): Promise<void> {
+export async function place(call: Invocation, wanted: Wanted, hints: Hints, pid: number, execs: number): Promise<void> {
   const client = new DaemonClient(nodePaths());
-  const lock = call.switches.has("lock");
-  if (wanted === null) return await register(client, { pid, target: null, execs, lock });
+  const program = { pid, execs, lock: call.switches.has("lock"), hints };
+  if (wanted === null) return await register(client, { ...program, target: null });
   try {
-    await client.run({ pid, target: await one(client, wanted), execs, lock });
+    await client.run({ ...program, target: await one(client, wanted, hints) });
   } catch (e) {
     if (!(call.switches.has("force") || wanted === BEST) || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
   }
@@ -43,9 +43,9 @@ const BEST = Symbol("the best node");
 /** One node, some of which one is to be chosen, the best, or home. */
 export type Wanted = string | readonly number[] | typeof BEST | null;
 
-async function one(client: DaemonClient, wanted: NonNullable<Wanted>): Promise<string> {
-  if (wanted === BEST) return String((await client.best({})).node);
-  return typeof wanted === "string" ? wanted : await choose(client, wanted as readonly number[]);
+async function one(client: DaemonClient, wanted: NonNullable<Wanted>, { mask }: Hints): Promise<string> {
+  if (wanted === BEST) return String((await client.best(mask === undefined ? {} : { mask })).node);
+  return typeof wanted === "string" ? wanted : await choose(client, wanted as readonly number[], mask);
 }
 
 /** @throws TeselaError E_USAGE */
@@ -66,22 +66,9 @@ export function readWanted(call: Invocation): Wanted {
   }
 }
 
-/** `1-4,7` as numbers. @throws RangeError */
-export function parseNodeList(text: string): number[] {
-  const nodes = new Set<number>();
-  for (const part of text.split(",")) {
-    const m = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
-    const first = Number(m?.[1] ?? Number.NaN);
-    const last = Number(m?.[2] ?? first);
-    if (!(first >= 1 && last >= first && last <= MAX_NODE_ID))
-      throw new RangeError(`node list '${text}': want numbers and ranges, as 1-4,7`);
-    for (let n = first; n <= last; n++) nodes.add(n);
-  }
-  return [...nodes];
-}
-
 /** Any of them that is up. */
-async function choose(client: DaemonClient, among: readonly number[]): Promise<string> {
+async function choose(client: DaemonClient, list: readonly number[], mask: string | undefined): Promise<string> {
+  const among = mask === undefined ? list : list.filter((n) => parseMask(mask).allows(n));
   const nodes = await client.nodes();
   const takes = (n: NodeRow): boolean => !n.flags.some((f) => f === "block" || f === "quiet");
   const up = nodes.filter((n) => n.state === "up" && among.includes(n.id) && takes(n));

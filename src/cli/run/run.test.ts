@@ -133,6 +133,13 @@ test("a node that is not available is an error, unless forced; so is bad usage",
     ["-j", "a", "x"],
     ["-b", "-h", "x"],
     ["-l", "-L", "x"],
+    ["-c", "-i", "x"],
+    ["-s", "--no-decay", "x"],
+    ["-t", "5", "x"],
+    ["-t", "5", "-d", "1001", "x"],
+    ["-t", "5", "-d", "900", "-f", "x"],
+    ["--nodes", "0", "x"],
+    ["--nodes", "1", "--not", "2", "x"],
     ["-q", "x"],
     ["-Z", "x"],
     ["-N"],
@@ -142,6 +149,7 @@ test("a node that is not available is an error, unless forced; so is bad usage",
     assert.match(done.stderr, /^tesela: [^\n]+\n$/);
   }
   assert.match(run("-q", "x").stderr, /-q needs the queue, which this version does not have/);
+  assert.equal(run("-c", "-t", "5", "-d", "900", "--not", "3", "echo", "x").stdout, "x\n");
   assert.equal(run("-b", "echo", "x").stdout, "x\n", "here is the best node that is known");
   assert.match(run("--help").stdout, /^tesela run - start a program that may move\n/);
 });

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { maskText, parseMask, parseNodeList } from "./node-mask.ts";
+
+test("a mask allows those that it lists, or all but those", () => {
+  const allowed = (text: string): number[] => [1, 2, 3, 4, 7, 65535].filter((n) => parseMask(text).allows(n));
+  assert.deepEqual(allowed("2-3,7"), [2, 3, 7]);
+  assert.deepEqual(allowed("!2-3,7"), [1, 4, 65535]);
+  assert.deepEqual(allowed("1-65535"), [1, 2, 3, 4, 7, 65535]);
+  assert.deepEqual(allowed("!1-65535"), []);
+  assert.equal(parseMask("!3"), parseMask("!3"), "read once");
+  assert.deepEqual([maskText("1-4"), maskText("!3,5")], ["nodes 1-4", "all nodes but 3,5"]);
+});
+
+test("what is no list of nodes is refused", () => {
+  assert.deepEqual(parseNodeList("1-3,2,7"), [1, 2, 3, 7]);
+  for (const bad of ["", "!", "0", "3-1", "1-", "x", "1,,2", "70000", "!!1", "1,".repeat(1000)])
+    assert.throws(() => parseMask(bad), RangeError, bad);
+});

@@ -1,0 +1,56 @@
+import { MAX_NODE_ID } from "../base/mod.ts";
+
+/** Which nodes a process may be sent to. Home is not asked about: a process may always come back to it. */
+export interface NodeMask {
+  /** As people write it: `1-4,7` these alone, `!3,9-12` all but these. */
+  readonly text: string;
+  readonly allows: (node: number) => boolean;
+}
+
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+const ALL_BUT = "!";
+/** Texts that were read, so that each is read once and not for every process in every round. */
+const known = new Map<string, NodeMask>();
+const MOST_KNOWN = 256;
+/** No list that a person writes is longer. */
+export const LONGEST_MASK = 1024;
+
+/** `1-4,7`. @throws RangeError */
+function parseRanges(text: string): Range[] {
+  return text.split(",").map((part) => {
+    const m = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+    const first = Number(m?.[1] ?? Number.NaN);
+    const last = Number(m?.[2] ?? first);
+    if (!(first >= 1 && last >= first && last <= MAX_NODE_ID))
+      throw new RangeError(`node list '${text}': want numbers and ranges, as 1-4,7`);
+    return { first, last };
+  });
+}
+
+/** `1-4,7` as numbers. @throws RangeError */
+export function parseNodeList(text: string): number[] {
+  const nodes = new Set<number>();
+  for (const { first, last } of parseRanges(text)) for (let n = first; n <= last; n++) nodes.add(n);
+  return [...nodes];
+}
+
+/** @throws RangeError */
+export function parseMask(text: string): NodeMask {
+  const before = known.get(text);
+  if (before) return before;
+  if (text.length > LONGEST_MASK) throw new RangeError(`a node list of more than ${LONGEST_MASK} characters`);
+  const denies = text.startsWith(ALL_BUT);
+  const ranges = parseRanges(denies ? text.slice(ALL_BUT.length) : text);
+  const mask: NodeMask = { text, allows: (node) => ranges.some((r) => node >= r.first && node <= r.last) !== denies };
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(text, mask);
+  return mask;
+}
+
+/** `nodes 1-4,7`, `all nodes but 3`. */
+export const maskText = (text: string): string =>
+  text.startsWith(ALL_BUT) ? `all nodes but ${text.slice(ALL_BUT.length)}` : `nodes ${text}`;
