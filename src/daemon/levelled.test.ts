@@ -70,3 +70,27 @@ test("children belong to it, found at once or in time, those whose parent has en
     rmSync(dir, { recursive: true });
   }
 });
+
+test("of its nearest forebear it inherits, not of its group", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-"));
+  const shell = spawn("sh", ["-c", "sh -c 'echo $$; sh -c \"sleep 1000 & echo \\$!; wait\"; :' & wait"], {
+    detached: true,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    let said = "";
+    shell.stdout.on("data", (part: Buffer) => {
+      said += part.toString();
+    });
+    while (said.split("\n").length < 3) await new Promise((r) => setTimeout(r, 5));
+    const [middle = 0, sleeper = 0] = said.split("\n").map(Number);
+    const levelled = new Levelled(join(dir, "levelled.json"), 1);
+    levelled.add(shell.pid ?? 0, true);
+    levelled.add(middle, false, { job: "cpu" });
+    assert.equal(levelled.discover(sleeper), true);
+    assert.deepEqual([levelled.isLocked(sleeper), levelled.hints(sleeper).job], [false, "cpu"]);
+  } finally {
+    process.kill(-(shell.pid ?? 0), "SIGKILL");
+    rmSync(dir, { recursive: true });
+  }
+});

@@ -87,20 +87,28 @@ export class Levelled {
     return true;
   }
 
-  /** Whether a process is one of them, or descends from one: then it is from now on. */
+  /**
+   * Whether a process is one of them, or descends from one: then it is from now on. Its nearest forebear counts; the group only where a parent
+   * has ended, for another of the group may have been said something else of.
+   */
   discover(pid: number): boolean {
     const line: { pid: number; stat: proc.Stat }[] = [];
     const daemons = this.scope.daemons();
-    for (let at = pid; !this.isMeant(at); ) {
+    let at = pid;
+    for (; !this.isMeant(at); ) {
       const stat = at > 1 && line.length < MOST_GENERATIONS && !daemons.includes(at) ? statOf(at) : null;
-      if (stat === null) return false;
+      if (stat === null) break;
       line.push({ pid: at, stat });
-      const group = Number(stat.field(PGRP));
-      at = this.isMeant(group) && group !== at ? group : Number(stat.field(PPID));
-      const known = this.entries.get(at);
-      if (!known || known.wide) continue;
-      for (const one of line) this.entries.set(one.pid, inherit(known, one.pid, one.stat));
+      at = Number(stat.field(PPID));
     }
+    if (!this.isMeant(at)) {
+      const orphan = line.findIndex(({ pid: one, stat }) => Number(stat.field(PGRP)) !== one && this.isMeant(Number(stat.field(PGRP))));
+      at = Number(line[orphan]?.stat.field(PGRP));
+      line.length = orphan + 1;
+    }
+    const known = this.entries.get(at);
+    if (!known) return false;
+    for (const one of line) this.entries.set(one.pid, inherit(known, one.pid, one.stat));
     return true;
   }
 
