@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mountsWithPrograms } from "./exec-placement.ts";
+import { mountsWithPrograms, newLines } from "./exec-placement.ts";
 
 test("programs are looked for where they can lie", () => {
   const text = [
@@ -11,4 +11,17 @@ test("programs are looked for where they can lie", () => {
     "",
   ].join("\n");
   assert.deepEqual(mountsWithPrograms(text), ["/", "/my disk"]);
+});
+
+test("of mounts that came later only the new ones are watched, also one over another", () => {
+  const root = "22 1 8:1 / / rw - ext4 /dev/sda1 rw";
+  const [over, gone, same] = [
+    "90 22 0:50 / /opt rw - tmpfs none rw",
+    "80 22 0:40 / /mnt rw - ext4 /dev/sdb rw",
+    "70 22 0:41 / /opt rw - ext4 x rw",
+  ];
+  const before = [root, gone, same].join("\n");
+  assert.deepEqual(mountsWithPrograms(newLines("", before)), ["/", "/mnt", "/opt"]);
+  assert.deepEqual(mountsWithPrograms(newLines(before, [root, same, over].join("\n"))), ["/opt"]);
+  assert.equal(newLines(before, before), "");
 });

@@ -47,6 +47,8 @@ export class ExecPlacement implements Disposable {
   private watch: ExecWatch | null = null;
   /** While there is a watch: an idle node is not woken. */
   private timer: NodeJS.Timeout | undefined = undefined;
+  /** Of /proc/self/mountinfo, what is watched. */
+  private mounts = "";
   private lame = false;
   private lookedAt = 0;
   private averagedAt = Number.NEGATIVE_INFINITY;
@@ -65,6 +67,7 @@ export class ExecPlacement implements Disposable {
     this.guarded(() => this.openOrClose());
     if (now - this.averagedAt < SAMPLE_MS) return;
     this.averagedAt = now;
+    if (this.watch) this.guarded(() => this.watchMounts());
     const { self, others } = this.p.view();
     this.ours.average(self, localLoad);
     for (const n of others) this.ours.average(n, toldLoad);
@@ -79,20 +82,27 @@ export class ExecPlacement implements Disposable {
       this.close();
       return;
     }
-    const mounts = mountsWithPrograms(readFileSync("/proc/self/mountinfo", "utf8"));
-    const watch = new ExecWatch();
-    for (const path of mounts) {
+    this.watch = new ExecWatch();
+    this.watchMounts();
+    this.timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
+  }
+
+  /** Those that have come since the last look, too. */
+  private watchMounts(): void {
+    const text = readFileSync("/proc/self/mountinfo", "utf8");
+    if (!this.watch || text === this.mounts) return;
+    for (const path of mountsWithPrograms(newLines(this.mounts, text))) {
       try {
-        watch.addMount(path);
+        this.watch.addMount(path);
       } catch (e) {
         this.p.log.debug("a mount is not watched for programs that begin", { path, error: String(e) });
       }
     }
-    this.watch = watch;
-    this.timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
+    this.mounts = text;
   }
 
   private close(): void {
+    this.mounts = "";
     clearInterval(this.timer);
     this.watch?.[Symbol.dispose]();
     this.watch = null;
@@ -185,6 +195,15 @@ const NONE: ReadonlySet<string> = new Set([
   "tracefs",
   "bpf",
 ]);
+
+/** A mount over another one has the same path, and a line of its own. */
+export function newLines(old: string, text: string): string {
+  const known = new Set(old.split("\n"));
+  return text
+    .split("\n")
+    .filter((line) => !known.has(line))
+    .join("\n");
+}
 
 /** Mount points of a mountinfo text (proc_pid_mountinfo(5)) on which programs may lie. */
 export function mountsWithPrograms(text: string): string[] {
