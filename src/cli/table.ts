@@ -265,11 +265,12 @@ export const COMMANDS: readonly Command[] = [
     options: [
       {
         long: "force",
-        help: "also with processes on their way, which are lost, with the CA key here, or when no node that holds it is up",
+        help: "at once, without moving processes home; also with the CA key here, or when no node that holds it is up",
       },
     ],
     notes: [
-      "Its number stays reserved: with a token and --id it comes back under it. Its keys are deleted.",
+      "Guests are sent home and its own processes fetched before; when some cannot be moved, nothing is done.",
+      "Its number stays reserved: with a token and --id it comes back under it. Its keys are deleted, and the others change theirs.",
       "A node that holds the CA key has to be up: it writes the others a note that this one has left.",
     ],
     load: () => import("./commands/leave.ts"),
@@ -281,8 +282,10 @@ export const COMMANDS: readonly Command[] = [
     forms: ["[options] NODE"],
     operands: [1, 1],
     json: true,
-    options: [{ long: "force", help: "also when processes run there or come from there, which are lost" }],
+    options: [{ long: "force", help: "at once: processes that run there or come from there are lost" }],
     notes: [
+      "Its guests are sent home and its own processes fetched before; when some cannot be moved, nothing is done.",
+      "The others change the cluster's key within seconds; the node itself is told, if it can be, and is alone then.",
       "It works on nodes that hold the CA key: where 'tesela init' ran. The others know within seconds, those that are away when they come back.",
       "The number stays reserved; a token for it (tesela token --id N) takes it up again, with another key.",
     ],

@@ -27,13 +27,24 @@ export { type Announcement, Announcer, type Heard, MAX_ADDRESSES } from "./annou
 export { admit, type JoinRequest, readRequest, readWelcome, type Welcome } from "./enrol.ts";
 export { checkIdentity, holdsCa, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveCertificate, saveIdentity } from "./files.ts";
 export { formatMap, type MapLine, type MappedNode, nodesOfMap, parseMap, readMap } from "./map.ts";
-export { checkEntry, type Entry, MemberRecord, signEntry, type Standing, type Unsigned } from "./record.ts";
+export { checkEntry, type Entry, type FormerStanding, MemberRecord, signEntry, type Standing, type Unsigned } from "./record.ts";
 export { readRecord, writeRecord } from "./record-file.ts";
 export { makeRequest, newKey, requestedKey } from "./request.ts";
 export { decodeToken, encodeToken, newToken, proofOf, proves, type Token } from "./token.ts";
 export { type OpenToken, type TokenState, TokenStore } from "./token-store.ts";
 export { loadX509 } from "./x509.ts";
-export { GOSSIP_KEY_BYTES, gossipKeyText, loadGossipKeys, makeGossipKey, parseGossipKeys, saveGossipKey } from "./gossip-key.ts";
+export {
+  GOSSIP_KEY_BYTES,
+  type GossipKeys,
+  gossipKeyText,
+  loadGossipKeys,
+  makeGossipKey,
+  parseGossipKeys,
+  saveGossipKey,
+  saveSignedKey,
+} from "./gossip-key.ts";
+export { DROP_MS, KeyChange, SWITCH_MS } from "./key-change.ts";
+export { checkKey, covers, departures, type Departure, isLater, isSigned, mayHave, type SignedKey, signKey } from "./signed-key.ts";
 export { Keyring } from "./seal.ts";
 export { type Drop, type LinkOptions, SEAL_BYTES, SealedLink } from "./sealed-link.ts";
 export { DATAGRAM_BYTES, type GossipKnobs, LAN, LOCAL, PRESETS } from "./gossip-knobs.ts";

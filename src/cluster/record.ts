@@ -5,6 +5,7 @@ import { checkPeer, type Peer } from "./config.ts";
 
 /** `left` and `removed` nodes are refused, and their numbers stay theirs until a token is used to take one up again. */
 export type Standing = "member" | "left" | "removed";
+export type FormerStanding = Exclude<Standing, "member">;
 
 /**
  * What the CA says of one node: the only key that is the node's, and whether it is a member. Signed one by one, so that any node can pass

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { TeselaError } from "../base/mod.ts";
 import { loadGossipKeys, makeGossipKey, parseGossipKeys, saveGossipKey } from "./gossip-key.ts";
 import { ReplayWindow, WINDOW } from "./replay-window.ts";
-import { HEADER, type Header, KIND, readHeader, seal, TAG, unseal } from "./seal.ts";
+import { HEADER, type Header, Keyring, KIND, readHeader, seal, TAG, unseal } from "./seal.ts";
 
 const header: Header = { kind: KIND.DATA, keyId: 7, from: 1, to: 65535, life: 2n ** 63n + 5n, token: 9n, count: 2 ** 40 + 3 };
 
@@ -85,7 +85,7 @@ test("the key's file is the owner's only, and is read as it was written", () => 
     assert.throws(() => loadGossipKeys(dir), config);
     saveGossipKey(dir, text);
     assert.equal(statSync(join(dir, "gossip.key")).mode & 0o777, 0o600);
-    assert.equal(loadGossipKeys(dir).primary, parseGossipKeys(text, "test").primary);
+    assert.equal(new Keyring(loadGossipKeys(dir).secrets).primary, parseGossipKeys(text, "test").primary);
     for (const bad of ["", "abc\n", text.slice(1), text + text + text]) {
       assert.throws(() => saveGossipKey(dir, bad), config);
       writeFileSync(join(dir, "gossip.key"), bad);

@@ -30,6 +30,8 @@ export interface LinkOptions {
    * Null: it is not listened to.
    */
   readonly answerAt: (node: NodeId, from: Endpoint) => Endpoint | null;
+  /** Something came that says it is of `node` and sealed with a key that is not in the ring. Nothing proves that: it may only be a reason to ask. */
+  readonly unknownKey?: (node: NodeId) => void;
 }
 
 export type Drop = "shape" | "key" | "notForUs" | "stranger" | "replayed" | "flood" | "forged" | "stale";
@@ -170,8 +172,12 @@ export class SealedLink {
   private take(bytes: Buffer, from: Endpoint): Drop | null {
     const h = readHeader(bytes);
     if (h === null) return "shape";
-    if (!this.keys.has(h.keyId)) return "key";
-    if (h.to !== this.o.self || h.from === this.o.self || h.from === 0) return "notForUs";
+    const known = this.keys.has(h.keyId);
+    if (h.to !== this.o.self || h.from === this.o.self || h.from === 0) return known ? "notForUs" : "key";
+    if (!known) {
+      this.o.unknownKey?.(h.from as NodeId);
+      return "key";
+    }
     const node = h.from as NodeId;
     const at = this.o.answerAt(node, from);
     if (at === null) return "stranger";

@@ -4,6 +4,7 @@ import type { Channel } from "../io/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import type { Caller } from "./authorize.ts";
 import { isErrorShape } from "./client.ts";
+import { KEYS } from "./key-exchange.ts";
 import type { NodeStatus, PeerControl } from "./peer.ts";
 import type { EngineRow, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
 
@@ -27,6 +28,8 @@ export interface BelongingService {
   /** All entries, or none when the digest is that of this node's record. */
   record(digest: string | undefined): readonly Entry[];
   news(entries: readonly unknown[], from: NodeId): void;
+  /** The gossip key, both ways. */
+  keys(body: unknown, from: NodeId): unknown;
   renew(node: NodeId, csr: Buffer): Promise<string>;
   leave(node: NodeId): Entry;
 }
@@ -61,7 +64,10 @@ export function serveControl(channel: Channel, service: ControlService): void {
         const { seq, uid, gid, what } = m.head;
         const caller: Caller = { uid, gid, via: channel.peer.node };
         return answer(seq, async () => {
-          channel.send("ctlAnswer", { seq }, json(await service.ask(what, parse(m.payload, channel.peer.node), caller)));
+          const body = parse(m.payload, node);
+          // A node's question, not a caller's: what its answer says is for nodes only.
+          const said = what === KEYS ? service.belonging.keys(body, node) : await service.ask(what, body, caller);
+          channel.send("ctlAnswer", { seq }, json(said));
         });
       }
       case "ctlRecordAsk": {
@@ -117,10 +123,12 @@ export class ChannelPeer implements PeerControl {
   private seq = 0;
   /** Why there will be no more answers. */
   private ended: unknown = null;
+  readonly node: number;
   readonly closed: Promise<unknown>;
 
   constructor(channel: Channel) {
     this.channel = channel;
+    this.node = channel.peer.node;
     this.closed = channel.closed;
     channel.onMessage((m) => this.receive(m));
     channel.closed.then((reason) =>

@@ -24,6 +24,8 @@ import type {
 const QUICK_MS = 10_000;
 /** Nodes are asked one after the other until one can do it. */
 const LEAVE_MS = 30_000;
+/** Processes are moved home before. */
+const EMPTY_MS = 600_000;
 
 /** What the commands ask of the teselad of this node. Errors are TeselaErrors; E_NODAEMON when it does not run. */
 export class DaemonClient {
@@ -75,9 +77,9 @@ export class DaemonClient {
     return ask(this.far, { method: "GET", path: "/discovery", timeoutMs: QUICK_MS });
   }
   remove(node: string, force: boolean): Promise<Entry> {
-    return ask(this.far, { method: "POST", path: "/remove", body: { node, force }, timeoutMs: QUICK_MS });
+    return ask(this.far, { method: "POST", path: "/remove", body: { node, force }, timeoutMs: force ? QUICK_MS : EMPTY_MS });
   }
   leave(force: boolean): Promise<{ id: number }> {
-    return ask(this.far, { method: "POST", path: "/leave", body: { force }, timeoutMs: LEAVE_MS });
+    return ask(this.far, { method: "POST", path: "/leave", body: { force }, timeoutMs: force ? LEAVE_MS : EMPTY_MS });
   }
 }

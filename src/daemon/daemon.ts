@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { type Log, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
-import type { Keyring } from "../cluster/mod.ts";
+import { type Log, type NodeId, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import type { FormerStanding, Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
 import { controlAsk, maskAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
@@ -12,6 +12,7 @@ import { Controls } from "./controls.ts";
 import { DISCOVERY_PORT, Discovery, GROUP } from "./discovery.ts";
 import { departures } from "./departures.ts";
 import { peerDoor } from "./door.ts";
+import { Emptying } from "./emptying.ts";
 import { Enrolment } from "./enrol.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { Gossip } from "./gossip.ts";
@@ -22,9 +23,12 @@ import { Levelled } from "./levelled.ts";
 import { Levelling, MOVE_COSTS, type OwnFigures } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
 import { type MaskParts, setMask } from "./masks.ts";
+import { freshKeys } from "./key-exchange.ts";
+import type { LiveKeys } from "./live-keys.ts";
 import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
+import { inYards, nodeRow } from "./node-rows.ts";
 import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
@@ -55,7 +59,8 @@ export interface DaemonOptions {
   readonly version: string;
   readonly engine: EngineClient;
   readonly dial: DialPeer;
-  readonly keys: Keyring;
+  /** End with the daemon. */
+  readonly keys: LiveKeys;
   /** Bound to the gossip port; ends with the daemon. */
   readonly datagrams: Datagrams;
   readonly log: Log;
@@ -102,7 +107,9 @@ export class Daemon implements AsyncDisposable {
       scopeOf(o.settings, () => this.engineStatus?.pid ?? null),
     );
     this.sampled = this.sample();
+    this.open.use(o.keys);
     this.gossip = this.open.use(this.begunGossip());
+    o.keys.onChange = (ring) => this.gossip.setKeys(ring);
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
     this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.noteCommand(...move));
     const { paths, roster, log } = o;
@@ -112,10 +119,15 @@ export class Daemon implements AsyncDisposable {
       self: nodeId(o.config.id),
       roster,
       random: systemRandom,
+      keys: o.keys,
       others: () => this.members.controls(),
+      everybody: () => this.members.everybody(),
       renewed: o.renewed,
       log,
     });
+    this.belonging.onOut = (standing) => {
+      this.goOut(standing).catch((e: unknown) => log.error("this node, which is out, did not end its part in the cluster", { error: e }));
+    };
     const shared = { engine: o.engine, members: this.members, policies: this.policies, settings: o.settings, log: o.log };
     this.levelling = this.open.use(
       new Levelling({
@@ -134,6 +146,8 @@ export class Daemon implements AsyncDisposable {
 
   /** Resolves when both sockets answer. */
   static async start(o: DaemonOptions): Promise<Daemon> {
+    const self = nodeId(o.config.id);
+    if (o.roster.mayBe(self)) await freshKeys({ ...o, self, random: systemRandom });
     const daemon = new Daemon(o);
     try {
       await daemon.begin();
@@ -160,7 +174,9 @@ export class Daemon implements AsyncDisposable {
       log,
     );
     this.open.use(await listenUnix(door, paths.peerSocket, SOCKET_MODE_OWNER));
-    if (this.o.discover) await this.beginDiscovery();
+    if (this.o.discover && this.belonging.standing === null) await this.beginDiscovery();
+    const { standing } = this.belonging;
+    if (standing !== null) await this.goOut(standing);
     // The first that the others hear of this node is to be of the engine too.
     await this.askEngine();
     await this.tick();
@@ -182,8 +198,13 @@ export class Daemon implements AsyncDisposable {
       "POST /best": (body) => this.best(body),
       ...this.everywhere(),
       "GET /discovery": () => Promise.resolve(this.discovery?.heard() ?? []),
-      ...departures({ ...this.o, belonging: this.belonging, ps: () => this.ps() }),
+      ...departures({ ...this.o, belonging: this.belonging, emptying: this.emptying(), ps: () => this.ps() }),
     };
+  }
+
+  private emptying(): Emptying {
+    const { controls, members, policies } = this;
+    return new Emptying({ self: this.o.config.id, controls, members, flags: () => policies.list(), log: this.o.log });
   }
 
   /** What another node's teselad may ask for its callers as well as a command of this node. */
@@ -215,7 +236,8 @@ export class Daemon implements AsyncDisposable {
       this.open.use(caller);
       const isUp = (id: number): boolean => this.members.list().some((m) => m.peer.id === id && m.state === "up");
       const prove = async (at: Peer): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(PROVE_MS))).close();
-      this.discovery = new Discovery({ paths, config, roster, caller, random: systemRandom, isUp, prove, log });
+      const keys = (): Keyring => this.o.keys.ring;
+      this.discovery = new Discovery({ paths, config, roster, keys, caller, random: systemRandom, isUp, prove, log });
     } catch (e) {
       log.warn("other nodes are not looked for", { error: toTeselaError(e).message });
     }
@@ -235,16 +257,34 @@ export class Daemon implements AsyncDisposable {
   }
 
   private begunGossip(): Gossip {
-    const { config: self, keys, datagrams, roster, log } = this.o;
+    const { config: self, datagrams, roster, log } = this.o;
+    const keys = this.o.keys.ring;
+    const unknownKey = (id: NodeId): void => this.belonging.unknownKey(id);
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
     const knobs = this.o.settings.now.gossip;
-    return new Gossip({ self, keys, datagrams, status: () => this.gossiped(), admits, lost: (id) => this.members.lost(id), log, knobs });
+    const lost = (id: number): void => this.members.lost(id);
+    return new Gossip({ self, keys, unknownKey, datagrams, status: () => this.gossiped(), admits, lost, log, knobs });
+  }
+
+  /**
+   * This node is none of the cluster's any more: nobody listens to it, and it says nothing. What runs here runs on; commands are told.
+   * What stood in the way of its going is taken away, for the day that it joins again.
+   */
+  private async goOut(standing: FormerStanding): Promise<void> {
+    const { id: node, cluster } = this.o.config;
+    const how = standing === "left" ? "has left" : "was removed from";
+    this.o.log.error(`this node ${how} cluster '${cluster}': it is alone now`, { node });
+    for (const flag of ["block", "lstay"] as const) if (this.policies.has(flag)) this.policies.set(flag, false);
+    this.discovery?.rest();
+    this.discovery = null;
+    this.members.set([]);
+    await this.gossip[Symbol.asyncDispose]();
   }
 
   private async tick(): Promise<void> {
     this.sampled = this.sample();
     this.levelled.sample();
-    this.readMembership();
+    if (this.belonging.standing === null) this.readMembership();
     this.belonging.tick();
     this.discovery?.tick();
     await this.askEngine();
@@ -318,6 +358,7 @@ export class Daemon implements AsyncDisposable {
     const { config, version } = this.o;
     const uptimeMs = Math.round(performance.now() - this.started);
     const { level, yard, decay } = this.policies;
+    const { standing, refusal } = this.belonging;
     return {
       node: config.id,
       name: config.name,
@@ -330,6 +371,8 @@ export class Daemon implements AsyncDisposable {
       decay,
       tune: { ...MOVE_COSTS, freezeMs: this.o.settings.now.balance.freezeMs },
       engine: this.engineStatus,
+      ...(standing !== null && { standing }),
+      ...(refusal !== null && { refusal }),
     };
   }
 
@@ -359,6 +402,8 @@ export class Daemon implements AsyncDisposable {
     // It may have come up since the last look, and whoever asks wants to know of now.
     if (this.engineStatus === null) await this.askEngine();
     const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.gossiped());
+    const { standing } = this.belonging;
+    if (standing !== null) return [{ ...own, state: standing }];
     const rows = [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))];
     return rows.map((r) => inYards(r, this.policies.yard)).sort((a, b) => a.id - b.id);
   }
@@ -451,18 +496,4 @@ export class Daemon implements AsyncDisposable {
     const here = logged.map((l) => ({ ...l.decision, times: l.times, agoMs: agoMs(l.decision.atMs) }));
     return { ...answer, decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs) };
   }
-}
-
-const NOTHING: NodeStatus = { cpus: 0, speed: 0, load: 0, memTotal: 0, memFree: 0, guests: 0, away: 0, flags: [] };
-
-/** Loads as people here want them: `runnable * yard / (speed * cpus)`. */
-function inYards(row: NodeRow, yard: number): NodeRow {
-  if (yard === STANDARD_SPEED) return row;
-  const shown = (load: number): number => Math.round((load * yard * 1000) / STANDARD_SPEED) / 1000;
-  return { ...row, load: shown(row.load), ...(row.own !== undefined && { own: shown(row.own) }) };
-}
-
-function nodeRow(peer: Peer, state: NodeRow["state"], status: NodeStatus | null): NodeRow {
-  const { id, name, address } = peer;
-  return { id, name, address, state, ...(status ?? NOTHING) };
 }

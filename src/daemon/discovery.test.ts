@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Log, nodePaths, type Paths } from "../base/mod.ts";
-import { createCluster, makeGossipKey, saveCa, saveGossipKey, signEntry, writeMembership } from "../cluster/mod.ts";
+import { createCluster, makeGossipKey, parseGossipKeys, saveCa, saveGossipKey, signEntry, writeMembership } from "../cluster/mod.ts";
 import { type Caller, type CallInterface, MulticastCaller, SeededRandom } from "../io/mod.ts";
 import type { Peer } from "./config.ts";
 import { Discovery } from "./discovery.ts";
@@ -63,6 +63,7 @@ class Node implements Disposable {
       paths: this.paths,
       config: { ...row, cluster: "lab", fixed },
       roster: this.roster,
+      keys: () => parseGossipKeys(secret, "test"),
       caller: air.caller(() => this.interfaces[0]?.address ?? "none"),
       random: new SeededRandom(id),
       isUp: (n) => this.up.has(n),

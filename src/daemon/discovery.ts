@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { type Log, type Paths, toTeselaError } from "../base/mod.ts";
-import { type Announcement, Announcer, loadGossipKeys, MAX_ADDRESSES, Watched } from "../cluster/mod.ts";
+import { type Announcement, Announcer, type Keyring, MAX_ADDRESSES, Watched } from "../cluster/mod.ts";
 import { type CallInterface, type Caller, type Random, shuffle } from "../io/mod.ts";
 import type { NodeConfig, Peer } from "./config.ts";
 import { DEFAULTS, discoveryFile, type DiscoverySettings, readDiscovery } from "./discovery-settings.ts";
@@ -24,6 +24,7 @@ interface Parts {
   readonly paths: Paths;
   readonly config: NodeConfig;
   readonly roster: Roster;
+  readonly keys: () => Keyring;
   readonly caller: Caller;
   readonly random: Random;
   /** Whether a node answers where it is known to be. */
@@ -55,11 +56,9 @@ export class Discovery {
   private ticks = 0;
   private eagerUntil = EAGER_TICKS;
 
-  /** @throws E_CONFIG when there is no gossip key */
   constructor(parts: Parts) {
     this.p = parts;
-    const keys = loadGossipKeys(parts.paths.identity);
-    this.announcer = new Announcer(() => keys, parts.random);
+    this.announcer = new Announcer(parts.keys, parts.random);
     this.file = new Watched(discoveryFile(parts.paths));
     parts.caller.onHeard((bytes, from) => this.hear(bytes, from));
   }
@@ -80,6 +79,12 @@ export class Discovery {
     this.p.caller.call(bytes);
     const told = eager ? shuffle(this.p.random, others).slice(0, TOLD) : [];
     for (const address of new Set([...this.settings.seeds, ...told.map((o) => o.address)])) this.p.caller.tell(address, bytes);
+  }
+
+  /** Neither calls nor hears any more. */
+  rest(): void {
+    this.p.caller.onHeard(() => undefined);
+    this.p.caller.use([], this.settings.ttl);
   }
 
   /** A node has shown by its certificate that it calls from that address. */

@@ -20,6 +20,8 @@ const INTRODUCED_MS = 5000;
 export interface GossipOptions {
   readonly self: NodeConfig;
   readonly keys: Keyring;
+  /** Something came that is sealed with a key that is not known here, or says so. */
+  readonly unknownKey: (id: NodeId) => void;
   /** Ends with the gossip. */
   readonly datagrams: Datagrams;
   /** What this node tells of itself. */
@@ -46,6 +48,7 @@ export class Gossip implements Watcher, AsyncDisposable {
   private readonly membership: Membership;
   private readonly last = new Map<number, { readonly status: LoadEntry; readonly heard: number }>();
   private peers = new Set<number>();
+  private ended = false;
 
   constructor(o: GossipOptions) {
     this.o = o;
@@ -53,7 +56,8 @@ export class Gossip implements Watcher, AsyncDisposable {
     const clock = realClock;
     const random = systemRandom;
     const self = nodeId(o.self.id);
-    this.link = new SealedLink({ self, keys: o.keys, datagrams, clock, random, answerAt: (node, from) => this.answerAt(node, from) });
+    const { keys, unknownKey } = o;
+    this.link = new SealedLink({ self, keys, datagrams, clock, random, unknownKey, answerAt: (node, from) => this.answerAt(node, from) });
     this.membership = new Membership({
       self: contactOf(o.self),
       clock,
@@ -79,6 +83,11 @@ export class Gossip implements Watcher, AsyncDisposable {
     this.membership.setSeeds(peers.map(contactOf));
   }
 
+  /** From now on these keys. */
+  setKeys(keys: Keyring): void {
+    this.link.setKeys(keys);
+  }
+
   /** Something changed in what this node tells of itself that is not to wait. */
   tell(): void {
     this.membership.tellLoad();
@@ -101,6 +110,8 @@ export class Gossip implements Watcher, AsyncDisposable {
 
   /** Says goodbye. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
     await this.membership.leave();
     await this.o.datagrams.close();
   }

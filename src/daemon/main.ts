@@ -1,7 +1,7 @@
 /** teselad: the control plane of a node. Started by its launcher, stopped by SIGTERM or SIGINT; tells on stderr what it does. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
-import { loadGossipKeys, loadIdentity } from "../cluster/mod.ts";
+import { loadIdentity } from "../cluster/mod.ts";
 import { ALPN, TlsTransport } from "../io/mod.ts";
 import { keptYardstick } from "../load/mod.ts";
 import { type NodeConfig, readNodeConfig } from "./config.ts";
@@ -9,6 +9,7 @@ import { ChannelPeer } from "./control.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { openGossip } from "./gossip.ts";
 import { HttpEngine } from "./engine-client.ts";
+import { LiveKeys } from "./live-keys.ts";
 import { LiveSettings } from "./live-settings.ts";
 import type { DialPeer } from "./peer.ts";
 import { isSpeed } from "./policies.ts";
@@ -17,7 +18,7 @@ import { answerSoon } from "../sys/mod.ts";
 
 const VERSION = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
-function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions, "dial" | "roster" | "renewed"> {
+function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions, "dial" | "roster" | "renewed" | "keys"> {
   const credentials = loadIdentity(paths.identity, config.name);
   if (credentials.node !== config.id || credentials.cluster !== config.cluster) {
     const names = `node ${credentials.node} of '${credentials.cluster}'`;
@@ -27,7 +28,8 @@ function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions,
   const transport = new TlsTransport({ credentials, version: VERSION, log, refuses: roster.record.refuses });
   const dial: DialPeer = async ({ id, address, port }, signal) =>
     new ChannelPeer(await transport.connect({ node: nodeId(id), address, port }, ALPN.CONTROL, { signal }));
-  return { dial, roster, renewed: (fresh) => transport.use({ ...fresh, name: config.name }) };
+  const keys = new LiveKeys({ paths, cluster: config.cluster, ca: credentials.ca, log });
+  return { dial, roster, keys, renewed: (fresh) => transport.use({ ...fresh, name: config.name }) };
 }
 
 /** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said; without it the settings say. */
@@ -64,7 +66,6 @@ async function run(log: Log): Promise<void> {
     discover: process.env["TESELA_DISCOVER"] !== "off",
     version: VERSION,
     engine: new HttpEngine(paths),
-    keys: loadGossipKeys(paths.identity),
     datagrams: await openGossip(config),
     log,
     settings,

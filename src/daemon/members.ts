@@ -79,6 +79,11 @@ export class Members implements AsyncDisposable {
     return [...this.peers.values()].flatMap(({ peer, control }) => (this.watcher.seen(peer.id).state === "up" ? [control] : []));
   }
 
+  /** All of them, whatever is known of how they are. */
+  everybody(): PeerControl[] {
+    return [...this.peers.values()].map(({ control }) => control);
+  }
+
   /** A node is down: whoever waits for its answer need not. */
   lost(id: number): void {
     this.peers.get(id)?.control.drop();

@@ -17,6 +17,7 @@ export const STREAM_TIMES: StreamTimes = { dialMs: 2000, idleMs: 30_000 };
  * broke is opened anew by the next question.
  */
 export class OnDemand implements PeerControl {
+  readonly node: number;
   private readonly peer: Peer;
   private readonly dial: DialPeer;
   private readonly times: StreamTimes;
@@ -30,6 +31,7 @@ export class OnDemand implements PeerControl {
 
   constructor(peer: Peer, dial: DialPeer, times: StreamTimes = STREAM_TIMES) {
     this.peer = peer;
+    this.node = peer.id;
     this.dial = dial;
     this.times = times;
   }

@@ -17,6 +17,7 @@ export interface NodeStatus extends NodeFacts {
 
 /** The teselad of another node, reached over a control stream. Its errors arrive as they were; E_LINK when the stream breaks. */
 export interface PeerControl {
+  readonly node: number;
   status(signal: AbortSignal): Promise<NodeStatus>;
   processes(signal: AbortSignal): Promise<EngineRow[]>;
   migrate(ask: MigrateAsk, caller: Caller): Promise<Migrated | WhyNot>;

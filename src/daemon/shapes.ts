@@ -93,7 +93,8 @@ export interface Traced {
   readonly ended: boolean;
 }
 
-export type NodeState = "up" | "down";
+/** `removed` and `left`: the node itself, which is no member any more. */
+export type NodeState = "up" | "down" | "removed" | "left";
 
 /** A row of `tesela nodes`. */
 export interface NodeRow {
@@ -292,4 +293,8 @@ export interface DaemonStatus {
   readonly tune?: { readonly bandwidth: number; readonly freezeMs: number; readonly callMs: number };
   /** Null while the engine does not answer. */
   readonly engine: EngineStatus | null;
+  /** `removed` or `left`: this node is no member any more. */
+  readonly standing?: "removed" | "left";
+  /** Why another node did not accept this one when it was last asked. */
+  readonly refusal?: string;
 }

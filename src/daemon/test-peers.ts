@@ -7,7 +7,8 @@ const nobody = (): never => {
   throw new TeselaError("E_MISSING", "not in this test");
 };
 
-export const strangeToAll: Pick<PeerControl, "record" | "renew" | "leave" | "news"> = {
+export const strangeToAll: Pick<PeerControl, "node" | "record" | "renew" | "leave" | "news"> = {
+  node: 0,
   record: () => Promise.resolve([]),
   renew: () => Promise.reject(new TeselaError("E_MISSING", "not in this test")),
   leave: () => Promise.reject(new TeselaError("E_MISSING", "not in this test")),
@@ -17,6 +18,7 @@ export const strangeToAll: Pick<PeerControl, "record" | "renew" | "leave" | "new
 export const noBelonging: BelongingService = {
   record: () => [],
   news: () => undefined,
+  keys: () => ({ key: null }),
   renew: () => Promise.reject(new TeselaError("E_MISSING", "not in this test")),
   leave: nobody,
 };

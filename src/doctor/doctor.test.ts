@@ -11,7 +11,7 @@ import { createCluster, issueNode, saveIdentity } from "../cluster/mod.ts";
 import { Files, type Finding } from "./finding.ts";
 import { groupFindings } from "./groups.ts";
 import { kernelFindings } from "./kernel.ts";
-import { certificateFindings, configFinding, daemonFindings, membershipFinding, portFinding, runs } from "./node.ts";
+import { certificateFindings, configFinding, daemonFindings, membershipFinding, portFinding, runs, standingIn } from "./node.ts";
 import { fanotify, localClusters, tcpTaken, udpTaken } from "./probes.ts";
 
 /** A machine made of files. */
@@ -150,6 +150,19 @@ test("configuration, membership, daemons: what is wrong is said in the words of 
   assert.match(configFinding(throws).found, /unknown key x/);
   assert.deepEqual(ills([configFinding(throws), membershipFinding(throws)]), ["configuration: missing", "membership: missing"]);
   assert.deepEqual(ills([configFinding(() => "defaults"), membershipFinding(() => ({ id: 1, name: "a", cluster: "c" }))]), []);
+  using files = new Machine().put({
+    "/m.json": JSON.stringify({ cluster: "c", entries: [{ id: 1, standing: "removed" }, { id: 2 }] }),
+    "/half": "{",
+  });
+  const standings = [1, 2, 3].map((id) => standingIn(files.files, "/m.json", id));
+  assert.deepEqual(
+    [...standings, standingIn(files.files, "/half", 1), standingIn(files.files, "/none", 1)],
+    ["removed", "member", "member", "member", "member"],
+  );
+  const node = () => ({ id: 1, name: "a", cluster: "c" });
+  assert.match(membershipFinding(node, () => "removed").found, /it was removed from/);
+  assert.equal(membershipFinding(node, () => "left").state, "missing");
+  assert.match(membershipFinding(node, () => "member", "node 2 does not accept it").found, /but: node 2 does not accept/);
   assert.deepEqual(ills(daemonFindings({ teselad: true, engine: false })), ["tesela-engine: missing"]);
   using machine = new Machine().put({ "/run/engine.pid": "7\n", "/proc/7/cmdline": "node\0/opt/tesela/src/engine/main.ts\0" });
   assert.equal(runs(machine.files, "/run/engine.pid", "src/engine/main.ts"), true);

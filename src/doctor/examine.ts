@@ -5,7 +5,16 @@ import { capabilities } from "../testbed/mod.ts";
 import { Files, type Finding } from "./finding.ts";
 import { groupFindings } from "./groups.ts";
 import { kernelFindings } from "./kernel.ts";
-import { certificateFindings, configFinding, type Daemons, daemonFindings, membershipFinding, portFinding, runs } from "./node.ts";
+import {
+  certificateFindings,
+  configFinding,
+  type Daemons,
+  daemonFindings,
+  membershipFinding,
+  portFinding,
+  runs,
+  standingIn,
+} from "./node.ts";
 import { fanotify, localClusters, tcpTaken, udpTaken } from "./probes.ts";
 
 const ENGINE = "src/engine/main.ts";
@@ -21,7 +30,11 @@ export async function examine(): Promise<Finding[]> {
     fanotify(),
     ...groupFindings(files),
     configFinding(readConfiguration),
-    membershipFinding(() => readNodeConfig(paths)),
+    membershipFinding(
+      () => readNodeConfig(paths),
+      (id) => standingIn(files, paths.membershipJson, id),
+      daemons.refusal ?? null,
+    ),
     ...certificateFindings(files, paths.identity, Date.now()),
     ...daemonFindings(daemons),
     portFinding(`TCP port ${port}`, daemons.engine, await tcpTaken(port)),
@@ -32,8 +45,8 @@ export async function examine(): Promise<Finding[]> {
 
 async function daemonsThatRun(files: Files, paths: Paths): Promise<Daemons> {
   try {
-    const { engine } = await new DaemonClient(paths).status();
-    return { teselad: true, engine: engine !== null };
+    const { engine, refusal } = await new DaemonClient(paths).status();
+    return { teselad: true, engine: engine !== null, ...(refusal !== undefined && { refusal }) };
   } catch {
     // Whatever the reason is: it does not answer, and the engine may run without it.
     return { teselad: false, engine: runs(files, paths.enginePid, ENGINE) };

@@ -21,13 +21,43 @@ export function configFinding(read: () => string): Finding {
   }
 }
 
-export function membershipFinding(read: () => { id: number; name: string; cluster: string }): Finding {
+const JOIN_AGAIN = "tesela leave --force here, then join again with a token (and --id, for the same number)";
+
+/**
+ * @param read throws where node.json is wrong
+ * @param standing of a node by number: what `membership.json` says of it
+ * @param refusal why the other nodes do not accept this one, or null
+ */
+export function membershipFinding(
+  read: () => { id: number; name: string; cluster: string },
+  standing: (id: number) => string = () => "member",
+  refusal: string | null = null,
+): Finding {
   try {
     const { id, name, cluster } = read();
-    return ok("membership", `node ${id} (${name}) of '${cluster}'`);
+    const who = `node ${id} (${name}) of '${cluster}'`;
+    const is = standing(id);
+    if (is !== "member") return missing("membership", `${who}, which ${is === "left" ? "it has left" : "it was removed from"}`, JOIN_AGAIN);
+    if (refusal !== null)
+      return degraded("membership", `${who}, but: ${refusal}`, `ask there with tesela nodes; if it was removed: ${JOIN_AGAIN}`);
+    return ok("membership", who);
   } catch (e) {
     return missing("membership", toTeselaError(e).message, "tesela init makes a cluster, tesela join enters one");
   }
+}
+
+/** What `membership.json` says of a node; a member is also one of which it says nothing. */
+export function standingIn(files: Files, path: string, id: number): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(files.text(path) ?? "{}");
+  } catch {
+    // Half of a file is teselad's to complain of.
+    return "member";
+  }
+  const { entries } = (value ?? {}) as { entries?: unknown };
+  const own = Array.isArray(entries) ? (entries as { id?: unknown; standing?: unknown }[]).find((e) => e?.id === id) : undefined;
+  return typeof own?.standing === "string" ? own.standing : "member";
 }
 
 /** @param dir with `ca.pem` and `node.pem` */
@@ -59,6 +89,8 @@ function certificateFinding(check: string, pem: string | null, now: number): Fin
 export interface Daemons {
   readonly teselad: boolean;
   readonly engine: boolean;
+  /** Why another node does not accept this one. */
+  readonly refusal?: string;
 }
 
 export function daemonFindings({ teselad, engine }: Daemons): Finding[] {
