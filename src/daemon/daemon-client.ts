@@ -1,6 +1,7 @@
 import type { Paths } from "../base/mod.ts";
 import { ask, type Far } from "./client.ts";
 import type { Entry } from "../cluster/mod.ts";
+import type { ClockRow } from "./clocks.ts";
 import type { HeardRow } from "./discovery.ts";
 import type {
   BestAsk,
@@ -75,6 +76,10 @@ export class DaemonClient {
   }
   discovered(): Promise<HeardRow[]> {
     return ask(this.far, { method: "GET", path: "/discovery", timeoutMs: QUICK_MS });
+  }
+  /** The clocks of some other nodes. */
+  clocks(): Promise<ClockRow[]> {
+    return ask(this.far, { method: "GET", path: "/clocks", timeoutMs: QUICK_MS });
   }
   remove(node: string, force: boolean): Promise<Entry> {
     return ask(this.far, { method: "POST", path: "/remove", body: { node, force }, timeoutMs: force ? QUICK_MS : EMPTY_MS });

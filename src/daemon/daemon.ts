@@ -1,15 +1,16 @@
 import { existsSync } from "node:fs";
-import { type Log, type NodeId, nodeId, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import { type Log, type NodeId, nodeId, type Paths, TeselaError } from "../base/mod.ts";
 import type { FormerStanding, Keyring } from "../cluster/mod.ts";
-import { type Channel, type Credentials, type Datagrams, MulticastCaller, systemRandom } from "../io/mod.ts";
+import { type Channel, type Credentials, type Datagrams, shuffle, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
 import { controlAsk, maskAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
 import { type ControlService, serveControl } from "./control.ts";
+import { CLOCK, clocksOf } from "./clocks.ts";
 import { Controls } from "./controls.ts";
-import { DISCOVERY_PORT, Discovery, GROUP } from "./discovery.ts";
+import { type Discovery, openDiscovery } from "./discovery.ts";
 import { departures } from "./departures.ts";
 import { peerDoor } from "./door.ts";
 import { Emptying } from "./emptying.ts";
@@ -197,6 +198,7 @@ export class Daemon implements AsyncDisposable {
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
       "POST /best": (body) => this.best(body),
       ...this.everywhere(),
+      "GET /clocks": () => clocksOf(shuffle(systemRandom, this.members.controls())),
       "GET /discovery": () => Promise.resolve(this.discovery?.heard() ?? []),
       ...departures({ ...this.o, belonging: this.belonging, emptying: this.emptying(), ps: () => this.ps() }),
     };
@@ -217,6 +219,7 @@ export class Daemon implements AsyncDisposable {
       // Of another node: with force only, for which its own message has no word.
       "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /mask": (body, caller) => setMask(this.maskParts(), maskAsk(body), caller),
+      [CLOCK]: () => Promise.resolve({ now: Date.now() }),
       "POST /offer": (body) => Promise.resolve({ refusal: this.levelling.refusal(offerAsk(body), performance.now()) }),
     };
   }
@@ -227,20 +230,12 @@ export class Daemon implements AsyncDisposable {
     return handler(body, caller);
   }
 
-  /** Without it the node has the peers that it knows. */
   private async beginDiscovery(): Promise<void> {
     const { paths, config, roster, log } = this.o;
-    try {
-      const skipped = (address: string, error: string): void => log.warn("no calls to find others from here", { address, error });
-      const caller = await MulticastCaller.open(GROUP, DISCOVERY_PORT, skipped);
-      this.open.use(caller);
-      const isUp = (id: number): boolean => this.members.list().some((m) => m.peer.id === id && m.state === "up");
-      const prove = async (at: Peer): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(PROVE_MS))).close();
-      const keys = (): Keyring => this.o.keys.ring;
-      this.discovery = new Discovery({ paths, config, roster, keys, caller, random: systemRandom, isUp, prove, log });
-    } catch (e) {
-      log.warn("other nodes are not looked for", { error: toTeselaError(e).message });
-    }
+    const isUp = (id: number): boolean => this.members.list().some((m) => m.peer.id === id && m.state === "up");
+    const prove = async (at: Peer): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(PROVE_MS))).close();
+    const keys = (): Keyring => this.o.keys.ring;
+    this.discovery = await openDiscovery({ paths, config, roster, keys, random: systemRandom, isUp, prove, log }, this.open);
   }
 
   private serve(channel: Channel): void {

@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { type Log, type Paths, toTeselaError } from "../base/mod.ts";
 import { type Announcement, Announcer, type Keyring, MAX_ADDRESSES, Watched } from "../cluster/mod.ts";
-import { type CallInterface, type Caller, type Random, shuffle } from "../io/mod.ts";
+import { type CallInterface, type Caller, MulticastCaller, type Random, shuffle } from "../io/mod.ts";
 import type { NodeConfig, Peer } from "./config.ts";
 import { DEFAULTS, discoveryFile, type DiscoverySettings, readDiscovery } from "./discovery-settings.ts";
 import type { Roster } from "./roster.ts";
@@ -178,6 +178,20 @@ export class Discovery {
     } catch (e) {
       this.p.log.error("discovery goes on as it was", { error: toTeselaError(e).message });
     }
+  }
+}
+
+/**
+ * Discovery over multicast, until the stack ends. Null where that cannot be, which the log tells: the node then has the peers that it knows.
+ */
+export async function openDiscovery(parts: Omit<Parts, "caller">, open: AsyncDisposableStack): Promise<Discovery | null> {
+  const { log } = parts;
+  try {
+    const skipped = (address: string, error: string): void => log.warn("no calls to find others from here", { address, error });
+    return new Discovery({ ...parts, caller: open.use(await MulticastCaller.open(GROUP, DISCOVERY_PORT, skipped)) });
+  } catch (e) {
+    log.warn("other nodes are not looked for", { error: toTeselaError(e).message });
+    return null;
   }
 }
 

@@ -12,7 +12,7 @@ import { Files, type Finding } from "./finding.ts";
 import { groupFindings } from "./groups.ts";
 import { kernelFindings } from "./kernel.ts";
 import { certificateFindings, configFinding, daemonFindings, membershipFinding, portFinding, runs, standingIn } from "./node.ts";
-import { fanotify, localClusters, tcpTaken, udpTaken } from "./probes.ts";
+import { fanotify, localClusters, openings, tcpTaken, udpTaken } from "./probes.ts";
 
 /** A machine made of files. */
 class Machine implements Disposable {
@@ -195,8 +195,15 @@ test("what is tried and fails is less, not nothing", () => {
   const fails = (): never => {
     throw new Error("fanotify_init: EPERM");
   };
-  assert.deepEqual(ills([fanotify(fails), fanotify(() => undefined), localClusters(["no veth"]), localClusters([])]), [
-    "fanotify: degraded",
-    "local clusters: degraded",
-  ]);
+  assert.deepEqual(
+    ills([
+      fanotify(fails),
+      fanotify(() => undefined),
+      openings(fails),
+      openings(() => undefined),
+      localClusters(["no veth"]),
+      localClusters([]),
+    ]),
+    ["fanotify: degraded", "shared memory: degraded", "local clusters: degraded"],
+  );
 });

@@ -1,6 +1,6 @@
 import { DEFAULT_PORT, gossipPort, nodePaths, type Paths } from "../base/mod.ts";
 import { configFile, readLoadLevelList, readValues, settingsOf } from "../config/mod.ts";
-import { DaemonClient, readNodeConfig } from "../daemon/mod.ts";
+import { DaemonClient, readDiscovery, readNodeConfig } from "../daemon/mod.ts";
 import { capabilities } from "../testbed/mod.ts";
 import { Files, type Finding } from "./finding.ts";
 import { groupFindings } from "./groups.ts";
@@ -15,7 +15,8 @@ import {
   runs,
   standingIn,
 } from "./node.ts";
-import { fanotify, localClusters, tcpTaken, udpTaken } from "./probes.ts";
+import { type Calls, clockFinding, multicastFinding } from "./network.ts";
+import { fanotify, localClusters, openings, tcpTaken, udpTaken } from "./probes.ts";
 
 const ENGINE = "src/engine/main.ts";
 
@@ -28,6 +29,7 @@ export async function examine(): Promise<Finding[]> {
   return [
     ...kernelFindings(files, process.geteuid?.() === 0),
     fanotify(),
+    openings(),
     ...groupFindings(files),
     configFinding(readConfiguration),
     membershipFinding(
@@ -39,6 +41,8 @@ export async function examine(): Promise<Finding[]> {
     ...daemonFindings(daemons),
     portFinding(`TCP port ${port}`, daemons.engine, await tcpTaken(port)),
     portFinding(`UDP port ${gossipPort(port)}`, daemons.teselad, await udpTaken(gossipPort(port))),
+    multicastFinding(await callsOf(paths)),
+    clockFinding(await quietly(() => new DaemonClient(paths).clocks())),
     localClusters((await capabilities()).missing),
   ];
 }
@@ -51,6 +55,25 @@ async function daemonsThatRun(files: Files, paths: Paths): Promise<Daemons> {
     // Whatever the reason is: it does not answer, and the engine may run without it.
     return { teselad: false, engine: runs(files, paths.enginePid, ENGINE) };
   }
+}
+
+/** What is asked of a daemon that may not run; that it does not is a finding of its own. */
+async function quietly<T>(ask: () => Promise<T>): Promise<T | null> {
+  try {
+    return await ask();
+  } catch {
+    // No answer, no finding.
+    return null;
+  }
+}
+
+async function callsOf(paths: Paths): Promise<Calls | null> {
+  const client = new DaemonClient(paths);
+  return await quietly(async () => {
+    const [{ node, uptimeMs }, nodes, heard] = await Promise.all([client.status(), client.nodes(), client.discovered()]);
+    const up = nodes.filter((n) => n.id !== node && n.state === "up").map((n) => n.id);
+    return { on: readDiscovery(paths).on, uptimeMs, up, heard };
+  });
 }
 
 /** What is wrong with node.json is a finding of its own. */

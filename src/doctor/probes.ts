@@ -1,6 +1,9 @@
 import { createSocket } from "node:dgram";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { ExecWatch } from "../sys/mod.ts";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ExecWatch, OpenWatch } from "../sys/mod.ts";
 import { degraded, type Finding, ok } from "./finding.ts";
 
 /** What is not to be read off anywhere, and is tried. */
@@ -39,6 +42,29 @@ export function fanotify(tried: () => void = tryWatch): Finding {
 function tryWatch(): void {
   using watch = new ExecWatch();
   watch.addMount("/");
+}
+
+/** Who opens shared memory that has a name, while it is away, has to wait. */
+export function openings(tried: () => void = tryOpenings): Finding {
+  try {
+    tried();
+    return ok("shared memory", "moves, also where it has a name");
+  } catch (e) {
+    const todo = "run the daemons as root on a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS: without, what shares memory by name stays";
+    return degraded("shared memory", (e as Error).message, todo);
+  }
+}
+
+function tryOpenings(): void {
+  const dir = mkdtempSync(join(tmpdir(), "tesela-"));
+  const fd = openSync(join(dir, "watched"), "w");
+  try {
+    using watch = new OpenWatch();
+    watch.add(fd);
+  } finally {
+    closeSync(fd);
+    rmSync(dir, { recursive: true });
+  }
 }
 
 /** @param lacks what local clusters lack (src/testbed/capabilities.ts) */
