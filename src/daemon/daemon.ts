@@ -278,7 +278,7 @@ export class Daemon implements AsyncDisposable {
 
   private async tick(): Promise<void> {
     this.sampled = this.sample();
-    this.levelled.sample();
+    this.levelled.sample(this.sampler.everybody);
     if (this.belonging.standing === null) this.readMembership();
     this.belonging.tick();
     this.discovery?.tick();

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { readProcesses } from "../load/mod.ts";
 import { Levelled } from "./levelled.ts";
 
 test("remembers living processes over a restart, and forgets the others", async () => {
@@ -15,9 +16,9 @@ test("remembers living processes over a restart, and forgets the others", async 
     const first = new Levelled(file, 3);
     first.add(child.pid ?? 0);
     first.add(4_000_000);
-    first.sample(0);
+    first.sample(readProcesses(), 0);
     const again = new Levelled(file, 3);
-    again.sample(1000);
+    again.sample(readProcesses(), 1000);
     const [row, ...more] = again.rows();
     assert.deepEqual(more, []);
     assert.equal(row?.command, "sleep 1000");
@@ -25,7 +26,7 @@ test("remembers living processes over a restart, and forgets the others", async 
     assert.equal(row?.node, 3);
     child.kill("SIGKILL");
     await once(child, "exit");
-    again.sample(2000);
+    again.sample(readProcesses(), 2000);
     assert.deepEqual(again.rows(), []);
     writeFileSync(file, '[{"pid":');
     assert.deepEqual(new Levelled(file, 3).rows(), []);
@@ -54,7 +55,7 @@ test("children belong to it, found at once or in time, those whose parent has en
     levelled.add(shell.pid ?? 0, true, { job: "cpu", mask: "1-2" });
     assert.equal(levelled.discover(child), true);
     assert.ok(levelled.isLocked(child));
-    levelled.sample(0);
+    levelled.sample(readProcesses(), 0);
     assert.deepEqual(new Set(levelled.rows().map((r) => r.pid)), new Set([shell.pid, child, orphan]));
     assert.ok(levelled.rows().every((r) => r.lock && r.job === "cpu" && r.mask === "1-2"));
     levelled.setMask(shell.pid ?? 0, undefined);

@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { PAGE } from "../base/mod.ts";
+import { readFileSync } from "node:fs";
+import { hasEnded, type ProcessStat, readProcess, readProcesses } from "../load/mod.ts";
 import { proc } from "../sys/mod.ts";
 import { readHints, withHints } from "./hints.ts";
 import { NARROW, programOf, type Scope, wantedBy } from "./scope.ts";
@@ -20,8 +20,6 @@ interface Entry {
   readonly hints?: Hints;
 }
 
-const PPID = 4;
-const PGRP = 5;
 /** Between a process and one of its forebears. */
 const MOST_GENERATIONS = 64;
 
@@ -35,7 +33,7 @@ export class Levelled {
   private readonly self: number;
   private readonly scope: Scope;
   private entries: Map<number, Entry>;
-  private ticks = new Map<number, { at: number; ticks: number; cpu: number }>();
+  private used = new Map<number, { at: number; cpuMs: number; cpu: number }>();
 
   constructor(file: string, self: number, scope: Scope = NARROW) {
     this.file = file;
@@ -47,7 +45,7 @@ export class Levelled {
   add(pid: number, lock = false, hints: Hints = {}): void {
     const stat = statOf(pid);
     if (stat === null) return;
-    this.entries.set(pid, { pid, start: String(stat.startTime), lock, hints });
+    this.entries.set(pid, { pid, start: startOf(stat), lock, hints });
     this.save();
   }
 
@@ -92,18 +90,18 @@ export class Levelled {
    * has ended, for another of the group may have been said something else of.
    */
   discover(pid: number): boolean {
-    const line: { pid: number; stat: proc.Stat }[] = [];
+    const line: { pid: number; stat: ProcessStat }[] = [];
     const daemons = this.scope.daemons();
     let at = pid;
     for (; !this.isMeant(at); ) {
       const stat = at > 1 && line.length < MOST_GENERATIONS && !daemons.includes(at) ? statOf(at) : null;
       if (stat === null) break;
       line.push({ pid: at, stat });
-      at = Number(stat.field(PPID));
+      at = stat.ppid;
     }
     if (!this.isMeant(at)) {
-      const orphan = line.findIndex(({ pid: one, stat }) => Number(stat.field(PGRP)) !== one && this.isMeant(Number(stat.field(PGRP))));
-      at = Number(line[orphan]?.stat.field(PGRP));
+      const orphan = line.findIndex(({ pid: one, stat }) => stat.pgrp !== one && this.isMeant(stat.pgrp));
+      at = line[orphan]?.stat.pgrp ?? 0;
       line.length = orphan + 1;
     }
     const known = this.entries.get(at);
@@ -121,40 +119,44 @@ export class Levelled {
     return this.entries.get(pid)?.lock ?? false;
   }
 
-  /** Forgets those that ended, finds their children, and measures the CPU use of all: once a second. */
-  sample(now: number = performance.now()): void {
-    const stats = allStats();
+  /**
+   * Forgets those that ended, finds their children, and measures the CPU use of all: once a second.
+   * @param all as they were a moment ago
+   */
+  sample(all: ReadonlyMap<number, ProcessStat> = readProcesses(), now: number = performance.now()): void {
+    const stats = new Map([...all].filter(([, stat]) => !hasEnded(stat)));
     let changed = false;
     for (const { pid, start, wide } of [...this.entries.values()]) {
-      if (String(stats.get(pid)?.startTime) === start && (!wide || this.scope.all)) continue;
+      const stat = stats.get(pid);
+      if (stat && startOf(stat) === start && (!wide || this.scope.all)) continue;
       this.entries.delete(pid);
       changed = true;
     }
     if (this.grows) changed = this.follow(stats) || changed;
     if (changed) this.save();
-    const old = this.ticks;
-    this.ticks = new Map();
+    const old = this.used;
+    this.used = new Map();
     for (const { pid } of this.entries.values()) {
-      const ticks = stats.get(pid)?.cpuTicks ?? 0;
+      const cpuMs = stats.get(pid)?.cpuMs ?? 0;
       const before = old.get(pid);
-      const cpu = before && now > before.at ? (1000 * (ticks - before.ticks)) / proc.TICKS_PER_SECOND / (now - before.at) : 0;
-      this.ticks.set(pid, { at: now, ticks, cpu });
+      const cpu = before && now > before.at ? (cpuMs - before.cpuMs) / (now - before.at) : 0;
+      this.used.set(pid, { at: now, cpuMs, cpu });
     }
   }
 
   /** Parents are older than their children, so one pass from the oldest on finds all of a tree. */
-  private follow(stats: ReadonlyMap<number, proc.Stat>): boolean {
+  private follow(stats: ReadonlyMap<number, ProcessStat>): boolean {
     let found = false;
     const isWide = this.scope.all || this.scope.programs.size > 0;
     // One that is in only because all are may yet be found to be meant, or to have become a program that stays out.
-    const byAge = [...stats].filter(([pid]) => !this.isMeant(pid)).sort(([, a], [, b]) => Number(a.startTime - b.startTime));
+    const byAge = [...stats].filter(([pid]) => !this.isMeant(pid)).sort(([, a], [, b]) => a.startMs - b.startMs);
     const outside = new Set(this.scope.daemons());
     for (const [pid, stat] of byAge) {
-      if (outside.has(pid) || outside.has(Number(stat.field(PPID)))) {
+      if (outside.has(pid) || outside.has(stat.ppid)) {
         outside.add(pid);
         continue;
       }
-      const forebear = [PPID, PGRP].map((field) => Number(stat.field(field))).find((at) => this.isMeant(at));
+      const forebear = [stat.ppid, stat.pgrp].find((at) => this.isMeant(at));
       const parent = forebear === undefined ? undefined : this.entries.get(forebear);
       const why = parent || !isWide ? null : wantedBy(this.scope, pid, programOf(pid));
       const before = this.entries.get(pid);
@@ -172,8 +174,8 @@ export class Levelled {
 
   private row({ pid, start, lock, hints = {} }: Entry): EngineRow[] {
     try {
-      const stat = proc.readStat(pid);
-      if (String(stat.startTime) !== start) return [];
+      const stat = readProcess(pid);
+      if (stat === null || startOf(stat) !== start) return [];
       const uid = Number((proc.statusField(proc.readStatus(pid), "Uid") ?? "0").split(/\s+/)[0]);
       const row: EngineRow = {
         pid,
@@ -182,9 +184,9 @@ export class Levelled {
         node: this.self,
         nmigs: 0,
         state: stat.state,
-        cpu: Math.round((this.ticks.get(pid)?.cpu ?? 0) * 1000) / 1000,
-        cpuMs: Math.round((stat.cpuTicks * 1000) / proc.TICKS_PER_SECOND),
-        rss: stat.rssPages * PAGE,
+        cpu: Math.round((this.used.get(pid)?.cpu ?? 0) * 1000) / 1000,
+        cpuMs: Math.round(stat.cpuMs),
+        rss: stat.rss,
         user: userName(uid),
         lock,
         cantmove: [],
@@ -205,12 +207,13 @@ export class Levelled {
 
 const WIDE = { wide: true } as const;
 
-const inherit = ({ lock, hints }: Entry, pid: number, stat: proc.Stat): Entry => ({
-  ...{ pid, start: String(stat.startTime), lock },
+const startOf = ({ startMs }: ProcessStat): string => String(Math.round((startMs * proc.TICKS_PER_SECOND) / 1000));
+const inherit = ({ lock, hints }: Entry, pid: number, stat: ProcessStat): Entry => ({
+  ...{ pid, start: startOf(stat), lock },
   ...(hints && { hints }),
 });
-const wanted = (pid: number, stat: proc.Stat, why: "list" | "all"): Entry => ({
-  ...{ pid, start: String(stat.startTime), lock: false },
+const wanted = (pid: number, stat: ProcessStat, why: "list" | "all"): Entry => ({
+  ...{ pid, start: startOf(stat), lock: false },
   ...(why === "all" && WIDE),
 });
 
@@ -234,22 +237,7 @@ function load(file: string): Entry[] {
 const gone = (e: unknown): boolean => ["ENOENT", "ESRCH"].includes((e as NodeJS.ErrnoException).code ?? "");
 
 /** Null for one that has ended. */
-function statOf(pid: number): proc.Stat | null {
-  try {
-    const stat = proc.readStat(pid);
-    return stat.state === "Z" ? null : stat;
-  } catch (e) {
-    if (gone(e)) return null;
-    throw e;
-  }
-}
-
-function allStats(): Map<number, proc.Stat> {
-  const out = new Map<number, proc.Stat>();
-  for (const name of readdirSync("/proc")) {
-    const pid = Number(name);
-    const stat = Number.isInteger(pid) ? statOf(pid) : null;
-    if (stat) out.set(pid, stat);
-  }
-  return out;
+function statOf(pid: number): ProcessStat | null {
+  const stat = readProcess(pid);
+  return stat === null || hasEnded(stat) ? null : stat;
 }

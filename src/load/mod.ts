@@ -4,6 +4,6 @@ export { type Quota, readQuota } from "./cgroup.ts";
 export { MemoryMeter, type MemorySample } from "./memory.ts";
 export type { Pressure } from "./pressure.ts";
 export { LoadSampler, type NodeSample, type Parts, type SamplerOptions, STANDARD_SPEED } from "./sampler.ts";
-export type { ProcessStat } from "./stat.ts";
+export { hasEnded, type ProcessStat, readProcess, readProcesses } from "./stat.ts";
 export type { TaskUse } from "./tasks.ts";
 export { keptYardstick, measureYardstick, REFERENCE_ROUNDS } from "./yardstick.ts";

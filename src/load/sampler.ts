@@ -4,7 +4,7 @@ import { readQuota } from "./cgroup.ts";
 import { affinityCpus, cpuFeatures } from "./cpus.ts";
 import { MemoryMeter, type MemorySample } from "./memory.ts";
 import { type Pressure, PressureMeter } from "./pressure.ts";
-import { numbersIn } from "./read.ts";
+import { type ProcessStat, readProcesses } from "./stat.ts";
 import { TaskMeter, type TaskUse } from "./tasks.ts";
 
 /** The reference processor's speed; a node counts as one until a yardstick has measured it. */
@@ -75,6 +75,7 @@ export class LoadSampler {
   private readonly pressure: PressureMeter;
   private averages: Averages | null = null;
   private looked: ReadonlyMap<number, TaskUse> = new Map();
+  private stats: ReadonlyMap<number, ProcessStat> = new Map();
   /** May be changed at any time. */
   speed: number;
 
@@ -93,6 +94,11 @@ export class LoadSampler {
     return this.looked;
   }
 
+  /** All processes as they were at the last sample, for whoever else looks at them each second. */
+  get everybody(): ReadonlyMap<number, ProcessStat> {
+    return this.stats;
+  }
+
   /** Call once a second: the averages depend on it. */
   sample({ ours = NONE, movable = () => false }: Parts = {}): NodeSample {
     const now = this.clock.now();
@@ -100,10 +106,11 @@ export class LoadSampler {
     const quota = readQuota("self", root);
     const affinity = affinityCpus(root);
     const cpus = Math.min(affinity, quota.cpus);
-    const pids = numbersIn(`${root}/proc`).filter((pid) => pid !== process.pid && !ours.has(pid));
+    this.stats = readProcesses(root);
     // Those that a quota holds back do not wait for a CPU, though they want one: then the states have to do.
     const wants = (use: TaskUse): number => (quota.cpus < affinity ? use.runs : use.demand);
-    this.looked = this.tasks.look(pids, now);
+    const others = [...this.stats].filter(([pid]) => pid !== process.pid && !ours.has(pid));
+    this.looked = this.tasks.look(others, now);
     let [runnable, own, used] = [0, 0, 0];
     for (const [pid, use] of this.looked) {
       runnable += wants(use);

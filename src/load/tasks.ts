@@ -1,5 +1,5 @@
 import { numbersIn, readSmall } from "./read.ts";
-import { type ProcessStat, readProcess, uptimeMs } from "./stat.ts";
+import { hasEnded, type ProcessStat, uptimeMs } from "./stat.ts";
 
 /** What one process wanted and got since it was looked at last. */
 export interface TaskUse {
@@ -8,15 +8,24 @@ export interface TaskUse {
   readonly demand: number;
   /** CPUs that it got. */
   readonly cpu: number;
+  /** The same, as exactly as `demand`: `demand - ran` is how many waited for a CPU. */
+  readonly ran: number;
   /** Tasks of it that run or want to at this moment. */
   readonly runs: number;
 }
 
+/** Nanoseconds. */
+interface Times {
+  readonly ran: number;
+  readonly waited: number;
+}
+type Threads = ReadonlyMap<number, Times>;
+
 interface Before {
   readonly startMs: number;
   readonly cpuMs: number;
-  /** Of each thread, nanoseconds that it ran and waited for a CPU; null: not looked at, since it slept. */
-  readonly threads: ReadonlyMap<number, number> | null;
+  /** Null: not looked at, since it slept. */
+  readonly threads: Threads | null;
 }
 
 /** Shorter lives than a clock tick are taken for one. */
@@ -42,51 +51,47 @@ export class TaskMeter {
     this.root = root;
   }
 
-  /** Looks at processes; those that are not asked for are forgotten. */
-  look(pids: readonly number[], nowMs: number): Map<number, TaskUse> {
+  /** Looks at processes that have not ended; those that are not asked for are forgotten. */
+  look(processes: Iterable<readonly [pid: number, stat: ProcessStat]>, nowMs: number): Map<number, TaskUse> {
     this.elapsedMs = this.atMs === null ? 0 : nowMs - this.atMs;
     this.atMs = nowMs;
     this.uptime = uptimeMs(this.root);
     this.next = new Map();
     const uses = new Map<number, TaskUse>();
-    for (const pid of pids) {
-      const use = this.measure(pid);
-      if (use !== null) uses.set(pid, use);
-    }
+    for (const [pid, stat] of processes) if (!hasEnded(stat)) uses.set(pid, this.measure(pid, stat));
     this.before = this.next;
     return uses;
   }
 
-  private measure(pid: number): TaskUse | null {
-    const stat = readProcess(pid, this.root);
-    if (stat === null) return null;
+  private measure(pid: number, stat: ProcessStat): TaskUse {
     const known = this.before.get(pid);
     const before = known?.startMs === stat.startMs ? known : null;
     const still = before !== null && stat.state !== "R" && stat.cpuMs === before.cpuMs;
     const threads = still ? before.threads : this.threadTimes(pid, stat);
     this.next.set(pid, { startMs: stat.startMs, cpuMs: stat.cpuMs, threads });
-    if (still) return { stat, demand: 0, cpu: 0, runs: 0 };
+    if (still) return { stat, demand: 0, cpu: 0, ran: 0, runs: 0 };
 
     const age = this.uptime === null ? Number.POSITIVE_INFINITY : Math.max(TICK_MS, this.uptime - stat.startMs);
     const began = before === null && this.elapsedMs > 0 && age <= this.elapsedMs + TICK_MS;
     const present = began ? age : this.elapsedMs;
     const runs = this.runsNow(pid, stat);
-    if (present <= 0 || (before === null && !began)) return { stat, demand: runs, cpu: 0, runs };
+    if (present <= 0 || (before === null && !began)) return { stat, demand: runs, cpu: 0, ran: 0, runs };
     const cpu = (stat.cpuMs - (before?.cpuMs ?? 0)) / present;
-    const wanted = threads === null ? null : wantedMs(threads, began ? new Map() : (before?.threads ?? null));
-    const demand = wanted === null ? runs : Math.min(stat.threads, wanted / present);
-    return { stat, demand, cpu, runs };
+    const times = threads === null ? null : since(threads, began ? new Map() : (before?.threads ?? null));
+    if (times === null) return { stat, demand: runs, cpu, ran: cpu, runs };
+    const part = Math.min(1 / present, stat.threads / (times.ran + times.waited));
+    return { stat, demand: (times.ran + times.waited) * part, cpu, ran: times.ran * part, runs };
   }
 
-  private threadTimes(pid: number, stat: ProcessStat): Map<number, number> | null {
+  private threadTimes(pid: number, stat: ProcessStat): Threads | null {
     const dir = `${this.root}/proc/${pid}`;
-    const times = new Map<number, number>();
+    const times = new Map<number, Times>();
     const tids = stat.threads <= 1 ? [pid] : numbersIn(`${dir}/task`);
     for (const tid of tids) {
       const text = readSmall(stat.threads <= 1 ? `${dir}/schedstat` : `${dir}/task/${tid}/schedstat`);
       if (text === null) continue;
       const [ran = "0", waited = "0"] = text.split(" ");
-      times.set(tid, Number(ran) + Number(waited));
+      times.set(tid, { ran: Number(ran), waited: Number(waited) });
     }
     return times.size === 0 ? null : times;
   }
@@ -98,10 +103,16 @@ export class TaskMeter {
   }
 }
 
+const NONE: Times = { ran: 0, waited: 0 };
+
 /** Milliseconds that threads ran and waited since; null when nothing is known of before. A thread that is new did so since it began. */
-function wantedMs(now: ReadonlyMap<number, number>, before: ReadonlyMap<number, number> | null): number | null {
+function since(now: Threads, before: Threads | null): Times | null {
   if (before === null) return null;
-  let ns = 0;
-  for (const [tid, time] of now) ns += Math.max(0, time - (before.get(tid) ?? 0));
-  return ns / NS_PER_MS;
+  let [ran, waited] = [0, 0];
+  for (const [tid, time] of now) {
+    const then = before.get(tid) ?? NONE;
+    ran += Math.max(0, time.ran - then.ran);
+    waited += Math.max(0, time.waited - then.waited);
+  }
+  return { ran: ran / NS_PER_MS, waited: waited / NS_PER_MS };
 }

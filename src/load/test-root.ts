@@ -25,14 +25,16 @@ export interface MadeUp {
   readonly threads?: number;
   /** Clock ticks of user and system time. */
   readonly ticks?: number;
+  /** The same of children that were waited for. */
+  readonly childTicks?: number;
   /** Ticks since boot. */
   readonly start?: number;
   readonly rssPages?: number;
 }
 
 /** /proc/PID/stat, with a name that is meant to confuse. */
-export const statText = ({ state = "S", ppid = 1, threads = 1, ticks = 0, start = 5, rssPages = 0 }: MadeUp): string =>
-  `9 (a) b) ${state} ${ppid} 1 1 0 -1 0 0 0 0 0 ${ticks} 0 0 0 20 0 ${threads} 0 ${start} 0 ${rssPages} 0\n`;
+export const statText = ({ state = "S", ppid = 1, threads = 1, ticks = 0, childTicks = 0, start = 5, rssPages = 0 }: MadeUp): string =>
+  `9 (a) b) ${state} ${ppid} 1 1 0 -1 0 0 0 0 0 ${ticks} 0 ${childTicks} 0 20 0 ${threads} 0 ${start} 0 ${rssPages} 0\n`;
 
 /** /proc/PID/schedstat: milliseconds that it ran and that it waited. */
 export const schedText = (ranMs: number, waitedMs: number): string => `${ranMs * 1e6} ${waitedMs * 1e6} 7\n`;
