@@ -15,6 +15,7 @@ const QUIET_MS = 5000;
 const GUARD_MS = 1_200_000;
 const CORES = 2;
 const ICECC = "/usr/bin/icecc";
+const LEVELLED = { TESELA_LEVEL: "on", TESELA_RIVALS: "on" };
 
 /** What load levelling is worth, beside what people do without: spreading by hand, and a compiler that spreads itself. */
 export const balance: Figure = {
@@ -34,7 +35,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 
 /** Jobs that begin on one of three hosts, which have two cores between them. */
 async function jobs(rounds: number): Promise<Row[]> {
-  await using cluster = await startCluster({ n: HOSTS, pin: true, env: { TESELA_LEVEL: "on" } });
+  await using cluster = await startCluster({ n: HOSTS, pin: true, env: LEVELLED });
   const bc = async (host: number, ...before: string[]): Promise<void> => {
     const [file = "bc", ...args] = [...before, "bc", "-lq"];
     const done = await cluster.exec(host, [file, ...args], { input: `${JOB}\n`, timeoutMs: GUARD_MS });
@@ -55,7 +56,7 @@ async function jobs(rounds: number): Promise<Row[]> {
 /** A C project built from one of two hosts of one core each. */
 async function make(cwd: string, rounds: number): Promise<Row[]> {
   writeProject(cwd, PROJECT);
-  await using cluster = await startCluster({ n: 2, pin: true, env: { TESELA_LEVEL: "on" } });
+  await using cluster = await startCluster({ n: 2, pin: true, env: LEVELLED });
   const build = async (...before: string[]): Promise<void> => {
     const [file = "make", ...args] = [...before, "make", "-s", `-j${MAKE_JOBS}`, "CC=gcc"];
     const done = await cluster.exec(1, [file, ...args], { cwd, timeoutMs: GUARD_MS });

@@ -1,3 +1,4 @@
+import { guarded } from "./cost.ts";
 import type { BalanceKnobs } from "./knobs.ts";
 import { loadAfter, roomAfter } from "./target.ts";
 import type { Motive, NodeView } from "./views.ts";
@@ -29,8 +30,7 @@ export function refusal(self: NodeView, arriving: Arriving, offer: Offer, k: Bal
   const left = roomAfter(self, offer.rss + arriving.rss, k);
   if (left < 0 && !offer.comesHome) return `node ${self.id} lacks ${bytes(-left)}`;
   if (offer.motive !== "load") return null;
-  const now = loadAfter(self, arriving.tasks);
-  const brought = loadAfter(self, offer.tasks) - self.load;
-  if (now + k.guard * brought < offer.load) return null;
-  return `node ${self.id} has filled up meanwhile: it would be at ${load(now + brought)}, there it is ${load(offer.load)}`;
+  const now = { ...self, load: loadAfter(self, arriving.tasks) };
+  if (guarded(now, offer.tasks, k.guard) < offer.load) return null;
+  return `node ${self.id} has filled up meanwhile: it would be at ${load(loadAfter(now, offer.tasks))}, there it is ${load(offer.load)}`;
 }

@@ -4,10 +4,10 @@ import type { NodeView, ProcessView } from "./views.ts";
 /** The speed of the standard processor, in which loads are counted. */
 export const STANDARD = 10_000;
 
-/** Standard processors that a node is worth. */
+/** Standard processors that a node is. */
 export const capacity = (n: NodeView): number => (n.cpus * n.speed) / STANDARD;
 
-/** Tasks that run or want to, as its load says. */
+/** Tasks that run or want to, as its load says; those of others on the same CPUs, too. */
 export const runnable = (n: NodeView): number => n.load * capacity(n);
 
 /** Tasks for each of its CPUs, however fast they are: above 1 they wait for one another. */
@@ -23,8 +23,15 @@ export function demand(p: ProcessView, self: NodeView): number {
   return Math.min(wants, Math.max(p.cpu, runnable(self)));
 }
 
-/** The load that so many tasks make on a node: half as much on one that is twice as fast. */
-export const brings = (tasks: number, n: NodeView): number => tasks / capacity(n);
+/**
+ * The load that so many tasks make on a node: half as much on one that is twice as fast. Where it gets a part of its CPUs only, as much more as if that part
+ * stayed what it is. Where those that share a CPU get more of it the more tasks they have, it is less.
+ */
+export const brings = (tasks: number, n: NodeView): number => (tasks * STANDARD) / ((n.got ?? n.cpus) * n.speed);
+
+/** Its load with so many tasks more, and a margin: of the tasks, or for what a part of a CPU may turn out to be. */
+export const guarded = (n: NodeView, tasks: number, guard: number): number =>
+  n.load + Math.max(guard * (tasks / capacity(n)), brings(tasks, n));
 
 /** Standard processors that one task gets on a node at this load, itself counted: no more than one of its CPUs. */
 export const rate = (n: NodeView, load: number): number => Math.min(n.speed / STANDARD, load > 0 ? 1 / load : Number.POSITIVE_INFINITY);

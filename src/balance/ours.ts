@@ -1,5 +1,5 @@
 import type { NodeId } from "../base/mod.ts";
-import { brings } from "./cost.ts";
+import { capacity } from "./cost.ts";
 import type { NodeView } from "./views.ts";
 
 /** How a node averages its load, sample after sample. */
@@ -32,6 +32,6 @@ export class Ours {
   }
 
   private load(n: NodeView): number {
-    return brings(this.count(n.id), n);
+    return this.count(n.id) / capacity(n);
   }
 }

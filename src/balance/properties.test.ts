@@ -21,6 +21,7 @@ const aView = (id: NodeId): fc.Arbitrary<NodeView> =>
   fc
     .record({
       cpus: fc.constantFrom(0.5, 1, 2, 8),
+      part: fc.constantFrom(1, 1, 1, 0.7, 0.1),
       speed: fc.constantFrom(3000, 10_000, 25_000),
       load: fc.integer({ min: 0, max: 1200 }).map((n) => n / 100),
       memTotal: fc.constantFrom(GiB, 4 * GiB, 64 * GiB),
@@ -32,7 +33,7 @@ const aView = (id: NodeId): fc.Arbitrary<NodeView> =>
       rttMs: fc.constantFrom(0.1, 20),
       ownLoad: fc.constantFrom(0, 0, 0, 1),
     })
-    .map(({ free, ...v }) => ({ ...v, id, memFree: Math.floor(v.memTotal * free), accepts: v.accepts && v.up }));
+    .map(({ free, part, ...v }) => ({ ...v, id, got: v.cpus * part, memFree: Math.floor(v.memTotal * free), accepts: v.accepts && v.up }));
 
 const aSubject = (pid: number): fc.Arbitrary<ProcessView> =>
   fc

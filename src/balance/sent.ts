@@ -1,5 +1,5 @@
 import type { NodeId } from "../base/mod.ts";
-import { STANDARD } from "./cost.ts";
+import { brings } from "./cost.ts";
 import type { NodeView } from "./views.ts";
 
 /** For so long a node's own word may not count yet what has been sent there: its sample, its average, the way of the news. */
@@ -31,7 +31,7 @@ export class Sent {
     const rss = sent.reduce((sum, s) => sum + s.rss, 0);
     return {
       ...node,
-      load: node.load + (tasks * STANDARD) / (node.speed * node.cpus),
+      load: node.load + brings(tasks, node),
       memFree: Math.max(0, node.memFree - rss),
     };
   }

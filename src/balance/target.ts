@@ -29,4 +29,4 @@ export const roomAfter = (n: NodeView, bytes: number, k: CostKnobs): number => n
 /** Its load with so many tasks more. */
 export const loadAfter = (n: NodeView, tasks: number): number => n.load + brings(tasks, n);
 
-export const isUsable = (n: NodeView): boolean => capacity(n) > 0;
+export const isUsable = (n: NodeView): boolean => capacity(n) > 0 && (n.got ?? n.cpus) > 0;

@@ -11,6 +11,8 @@ import type { NodeView } from "./views.ts";
 export interface LoopNode {
   readonly cpus?: number;
   readonly speed?: number;
+  /** Nodes of the same name, which have as many CPUs, have the same CPUs, each task as much of them as any other. They do not see one another's. */
+  readonly cores?: string;
 }
 
 interface Job {
@@ -25,10 +27,12 @@ interface Job {
   since: number;
   bounces: number;
   runs: boolean;
+  fixed: readonly string[];
 }
 
 interface Told {
   readonly load: number;
+  readonly got: number;
   readonly at: number;
 }
 
@@ -50,6 +54,11 @@ export class Loop {
   private readonly lag: number;
   private second = 0;
   private readonly local = new Map<NodeId, number>();
+  /** Own tasks as they are told, tasks of others on the same CPUs, and CPUs that it gets. */
+  private readonly own = new Map<NodeId, number>();
+  private readonly unseen = new Map<NodeId, number>();
+  private readonly got = new Map<NodeId, number>();
+  private readonly rivals = new Map<NodeId, number>();
   private readonly told = new Map<NodeId, Told[]>();
   private readonly departed = new Map<NodeId, number>();
   /** When a node last sent something to another, as `from>to`. */
@@ -66,8 +75,14 @@ export class Loop {
   start(at: NodeId, count: number, duty = 1): void {
     for (let i = 0; i < count; i++) {
       const pid = 100 + this.jobs.length;
-      this.jobs.push({ pid, home: at, duty, at, cpu: 0, cpuMs: 0, since: Number.NEGATIVE_INFINITY, bounces: 0, runs: false });
+      this.jobs.push({ pid, home: at, duty, at, cpu: 0, cpuMs: 0, since: Number.NEGATIVE_INFINITY, bounces: 0, runs: false, fixed: [] });
     }
+  }
+
+  /** The same of jobs that do not move. */
+  startFixed(at: NodeId, count: number): void {
+    this.start(at, count);
+    for (const j of this.jobs.slice(-count)) j.fixed = ["lock"];
   }
 
   run(seconds: number): void {
@@ -87,25 +102,46 @@ export class Loop {
   }
 
   private sample(id: NodeId): void {
-    const view = this.view(id, 0, 0);
+    const { cpus, speed } = this.view(id, 0, 0);
     const running = this.jobs.filter((j) => j.at === id && j.runs);
-    const share = Math.min(1, view.cpus / Math.max(1, running.length));
+    const all = this.jobs.filter((j) => j.runs && this.shares(j.at, id)).length;
+    const share = Math.min(1, cpus / Math.max(1, all));
     for (const j of this.jobs.filter((x) => x.at === id)) {
       const got = j.runs ? share : 0;
       j.cpuMs += got * 1000;
       j.cpu = (5 * j.cpu + 3 * got) / 8;
     }
-    const now = (running.length * 10_000) / (view.speed * view.cpus);
+    // As src/load/rivals.ts: CPUs that others use, and who is behind them as far as own tasks feel it.
+    const before = this.unseen.get(id) ?? 0;
+    const unseen = (5 * before + 3 * share * (all - running.length)) / 8;
+    this.unseen.set(id, unseen);
+    const rivals = running.length > 0 ? unseen / share : unseen;
+    this.got.set(id, Math.max(cpus - unseen, cpus / (1 + rivals)));
+    const perTask = 10_000 / (speed * cpus);
+    const now = running.length * perTask;
     const local = this.local.get(id) ?? 0;
     this.local.set(id, now > local ? (5 * local + 3 * now) / 8 : now);
+    const last = this.own.get(id) ?? 0;
+    this.own.set(id, now >= last ? now : (7 * last + now) / 8);
+    this.rivals.set(id, rivals * perTask);
     const history = this.told.get(id) ?? [];
-    const last = history.at(-1)?.load ?? 0;
-    history.push({ load: now >= last ? now : (7 * last + now) / 8, at: this.second });
+    history.push({ load: (this.own.get(id) ?? 0) + rivals * perTask, got: this.got.get(id) ?? cpus, at: this.second });
     this.told.set(id, history);
   }
 
-  private view(id: NodeId, load: number, ageMs: number): NodeView {
-    return aNode(id, { ...this.specs[id - 1], load, ageMs });
+  private shares(a: NodeId, b: NodeId): boolean {
+    const cores = this.specs[a - 1]?.cores;
+    return a === b || (cores !== undefined && cores === this.specs[b - 1]?.cores);
+  }
+
+  private view(id: NodeId, load: number, ageMs: number, got = this.got.get(id)): NodeView {
+    const { cpus = 1, speed = 10_000 } = this.specs[id - 1] ?? {};
+    return aNode(id, { cpus, speed, load, ageMs, got: got ?? cpus });
+  }
+
+  /** By its own average, those with whom it shares its CPUs included. */
+  private self(id: NodeId): NodeView {
+    return this.view(id, (this.local.get(id) ?? 0) + (this.rivals.get(id) ?? 0), 0);
   }
 
   private decide(id: NodeId): void {
@@ -113,7 +149,7 @@ export class Loop {
       .filter((other) => other !== id)
       .flatMap((other) => {
         const heard = this.told.get(other)?.at(-1 - this.lag);
-        return heard === undefined ? [] : [this.view(other, heard.load, (this.second - heard.at) * 1000)];
+        return heard === undefined ? [] : [this.view(other, heard.load, (this.second - heard.at) * 1000, heard.got)];
       });
     const processes = this.jobs
       .filter((j) => j.at === id)
@@ -124,10 +160,11 @@ export class Loop {
           cpuMs: j.cpuMs,
           sinceMoveMs: this.second * 1000 - j.since,
           bounces: j.bounces,
+          fixed: j.fixed,
         }),
       );
     const state = {
-      self: this.view(id, this.local.get(id) ?? 0, 0),
+      self: this.self(id),
       others,
       processes,
       nowMs: this.second * 1000,
@@ -153,6 +190,6 @@ export class Loop {
   }
 
   crowds(): number[] {
-    return this.ids.map((id) => crowding(this.view(id, this.local.get(id) ?? 0, 0)));
+    return this.ids.map((id) => crowding(this.self(id)));
   }
 }

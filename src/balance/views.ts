@@ -5,9 +5,11 @@ export interface NodeView {
   readonly id: NodeId;
   /** CPUs it may use; may be a fraction (quota). */
   readonly cpus: number;
+  /** Those of them that its tasks get, where others use the same CPUs; all when left out. */
+  readonly got?: number;
   /** 10000 is the standard processor. */
   readonly speed: number;
-  /** Runnable processes for each standard processor, `runnable * 10000 / (speed * cpus)`: the deciding node's own `local`, others' `told`. */
+  /** Tasks that want its CPUs, of whomever, for each standard processor: the deciding node's own `local`, others' `told`. */
   readonly load: number;
   /** Bytes. */
   readonly memTotal: number;

@@ -1,5 +1,5 @@
 import type { NodeId } from "../base/mod.ts";
-import { carrySeconds, demand, elapsed, marginalCost, rate, STANDARD } from "./cost.ts";
+import { carrySeconds, demand, elapsed, guarded, marginalCost, rate, STANDARD } from "./cost.ts";
 import type { BalanceKnobs, CostKnobs } from "./knobs.ts";
 import { barred, disturbsOwner, loadAfter, roomAfter, soonBytes } from "./target.ts";
 import type { Considered, NodeView, ProcessView } from "./views.ts";
@@ -79,7 +79,7 @@ export function weigh(s: Subject, n: NodeView, scale: Scale, inFlight: ReadonlyS
     cost,
     net: gain - k.payback * cost,
     marginal: marginalCost(n, after - n.load, p.rss, scale.nodes, scale.highest),
-    guarded: n.load + k.guard * (after - n.load) < scale.self.load,
+    guarded: guarded(n, s.tasks, k.guard) < scale.self.load,
   };
 }
 

@@ -32,6 +32,7 @@ const entry = record({
   cpu: u32,
   own: fc.integer({ min: 0, max: 100_000 }).map((n) => n / 1000),
   util: fc.integer({ min: 0, max: 255 }).map((n) => n / 255),
+  got: fc.integer({ min: 0, max: 100_000 }).map((n) => n / 1000),
 });
 const state = fc.constantFrom(...STATES);
 const rumour = fc.oneof(

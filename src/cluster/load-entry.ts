@@ -2,6 +2,8 @@
 export interface LoadEntry {
   /** CPUs it may use; 1.5 is possible. */
   readonly cpus: number;
+  /** Those of them that its tasks get; missing where that is not told. */
+  readonly got?: number | undefined;
   /** 10000 is the standard processor. */
   readonly speed: number;
   /** Runnable processes for each standard processor, as told. */
@@ -26,10 +28,10 @@ export const LOAD_FLAGS = ["noengine", "stay", "lstay", "block", "quiet", "expel
 
 /**
  * An entry as bytes, big endian: f32 cpus, f32 load, u32 speed, u48 memTotal, u48 memFree, u16 guests, u16 away, u16 flags, u32 cpu, u8 known
- * (1: cpu, 2: util, 4: own), u8 util in 1/255, f32 own.
+ * (1: cpu, 2: util, 4: own, 8: got), u8 util in 1/255, f32 own, f32 got.
  */
-export const ENTRY_BYTES = 40;
-const KNOWN = { cpu: 1, util: 2, own: 4 } as const;
+export const ENTRY_BYTES = 44;
+const KNOWN = { cpu: 1, util: 2, own: 4, got: 8 } as const;
 const MAX_U48 = 2 ** 48 - 1;
 
 const clamp = (n: number, most: number): number => Math.min(most, Math.max(0, Math.round(n) || 0));
@@ -49,16 +51,18 @@ export function writeEntry(to: Buffer, at: number, e: LoadEntry): void {
     at + 28,
   );
   to.writeUInt32BE((e.cpu ?? 0) >>> 0, at + 30);
-  to[at + 34] = (e.cpu === undefined ? 0 : KNOWN.cpu) | (e.util === undefined ? 0 : KNOWN.util) | (e.own === undefined ? 0 : KNOWN.own);
+  to[at + 34] = (["cpu", "util", "own", "got"] as const).reduce((bits, name) => bits | (e[name] === undefined ? 0 : KNOWN[name]), 0);
   to[at + 35] = clamp((e.util ?? 0) * 255, 255);
   to.writeFloatBE(e.own ?? 0, at + 36);
+  to.writeFloatBE(e.got ?? 0, at + 40);
 }
 
 /** Null for numbers that make no sense. */
 export function readEntry(from: Buffer, at: number): LoadEntry | null {
   const [cpus, load] = [thousandths(from.readFloatBE(at)), thousandths(from.readFloatBE(at + 4))];
   const own = thousandths(from.readFloatBE(at + 36));
-  if (![cpus, load, own].every((n) => Number.isFinite(n) && n >= 0)) return null;
+  const got = thousandths(from.readFloatBE(at + 40));
+  if (![cpus, load, own, got].every((n) => Number.isFinite(n) && n >= 0)) return null;
   const bits = from.readUInt16BE(at + 28);
   const known = from[at + 34] ?? 0;
   return {
@@ -73,5 +77,6 @@ export function readEntry(from: Buffer, at: number): LoadEntry | null {
     ...((known & KNOWN.cpu) !== 0 && { cpu: from.readUInt32BE(at + 30) }),
     ...((known & KNOWN.util) !== 0 && { util: (from[at + 35] ?? 0) / 255 }),
     ...((known & KNOWN.own) !== 0 && { own }),
+    ...((known & KNOWN.got) !== 0 && { got }),
   };
 }

@@ -31,7 +31,7 @@ test("nothing said means the defaults of the code, all of which are within their
   assert.deepEqual(s.usher, USHER_KNOBS);
   assert.deepEqual(s.place, PLACE_KNOBS);
   assert.deepEqual(s.gossip, LAN);
-  assert.deepEqual(s.policy, { level: true, scope: "levelled", loadlevellist: "/etc/tesela/loadlevellist" });
+  assert.deepEqual(s.policy, { level: true, scope: "levelled", loadlevellist: "/etc/tesela/loadlevellist", rivals: true });
   assert.deepEqual(s.guests, { processes: 1024, memory: 0, weight: 10, group: true });
   for (const name of sectionNames) {
     for (const [key, row] of Object.entries(SECTIONS[name].rows)) assert.ok(fits(row, row.default), `${name}.${key}: ${wanted(row)}`);
@@ -41,12 +41,12 @@ test("nothing said means the defaults of the code, all of which are within their
 test("what is said reaches those who use it, shared costs all three", () => {
   const s = settings(
     [
-      ...["[balance]", 'scope = "all"', "level = false", "guard = 2", "minStayMs = 1_000"],
+      ...["[balance]", 'scope = "all"', "level = false", "rivals = false", "guard = 2", "minStayMs = 1_000"],
       ...["[cost]", "freezeMs = 70", "[usher]", "marginMs = 2000", "[place]", "placeGain = 0.5"],
       ...["[gossip]", "fanout = 5", "[guests]", "memory = 1073741824", "group = false"],
     ].join("\n"),
   );
-  assert.deepEqual(s.policy, { level: false, scope: "all", loadlevellist: "/etc/tesela/loadlevellist" });
+  assert.deepEqual(s.policy, { level: false, scope: "all", loadlevellist: "/etc/tesela/loadlevellist", rivals: false });
   assert.deepEqual(s.balance, { ...BALANCE_KNOBS, guard: 2, minStayMs: 1000, freezeMs: 70 });
   assert.deepEqual(s.usher, { ...USHER_KNOBS, marginMs: 2000, freezeMs: 70 });
   assert.deepEqual(s.place, { ...PLACE_KNOBS, placeGain: 0.5, freezeMs: 70 });

@@ -15,6 +15,7 @@ export interface PolicySettings {
   readonly level: boolean;
   readonly scope: "levelled" | "all";
   readonly loadlevellist: string;
+  readonly rivals: boolean;
 }
 export interface GuestSettings {
   readonly processes: number;
@@ -114,9 +115,14 @@ function contradictions({ cost, gossip }: Values): string[] {
 
 /** Values in the shapes of those who use them. */
 export function settingsOf(v: Values): Settings {
-  const { level, scope, loadlevellist } = v.balance;
+  const { level, scope, loadlevellist, rivals } = v.balance;
   return {
-    policy: { level: level === true, scope: scope === "all" ? "all" : "levelled", loadlevellist: String(loadlevellist) },
+    policy: {
+      level: level === true,
+      scope: scope === "all" ? "all" : "levelled",
+      loadlevellist: String(loadlevellist),
+      rivals: rivals === true,
+    },
     balance: fill(BALANCE_KNOBS, v.cost, v.balance),
     usher: fill(USHER_KNOBS, v.cost, v.usher),
     place: fill(PLACE_KNOBS, v.cost, v.place),

@@ -25,6 +25,12 @@ export const POLICY_ROWS = {
     does: "A file with a full path of a program in each line, # begins a comment: these programs may move, whoever starts them.",
     trade: "Longer: more is spread. A script's program is its interpreter. A program that is taken out of it may still move until it ends.",
   } satisfies PathRow,
+  rivals: {
+    kind: "flag",
+    default: true,
+    does: "Whether tasks count that this node does not see, on the CPUs that it may use: of other containers and hosts, or what a hypervisor gives away. TESELA_RIVALS counts before it.",
+    trade: "true: load goes where CPUs are really free. false: for neighbours that give way by themselves, as to a higher weight.",
+  } satisfies FlagRow,
 } as const;
 
 /** The bounds that guests have here; the same as src/engine/guest-limits.ts has without a file. */

@@ -68,6 +68,8 @@ export interface DaemonOptions {
   readonly settings: LiveSettings;
   /** Whether processes move by themselves as long as nobody has said: as the settings say unless given. */
   readonly level?: boolean;
+  /** Whether tasks count that this node does not see, on its CPUs: as the settings say unless given. */
+  readonly rivals?: boolean;
   /** Of its processor; the reference one's unless given. */
   readonly speed?: number;
 }
@@ -302,8 +304,8 @@ export class Daemon implements AsyncDisposable {
   }
 
   private ownFigures(): OwnFigures {
-    const { local, runnable, cpus, speed } = this.sampled;
-    return { ...this.nodeStatus(), local, present: (runnable * STANDARD_SPEED) / (speed * cpus) };
+    const { local, present } = this.sampled;
+    return { ...this.nodeStatus(), local, present };
   }
 
   /** A crowded node need not wait for its next sample. */
@@ -315,7 +317,8 @@ export class Daemon implements AsyncDisposable {
   private sample(): NodeSample {
     const engine = this.engineStatus?.pid;
     this.sampler.setSpeed(this.policies.speed ?? this.o.speed ?? STANDARD_SPEED);
-    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid) });
+    const { rivals = this.o.settings.now.policy.rivals } = this.o;
+    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid), rivals });
   }
 
   /** Between the rounds: memory can run out in less than a second. */
@@ -373,9 +376,10 @@ export class Daemon implements AsyncDisposable {
 
   private nodeStatus(): NodeStatus {
     const { guests = 0, away = 0 } = this.engineStatus ?? {};
-    const { cpus, speed, cpu, load, memTotal, memFree, own } = this.sampled;
+    const { cpus, got, speed, cpu, load, memTotal, memFree, own } = this.sampled;
     return {
       cpus,
+      got,
       speed,
       cpu,
       load,

@@ -210,12 +210,16 @@ export class Levelling {
 }
 
 function viewOf(id: number, s: NodeStatus): NodeView {
-  const { cpus, speed, load, memTotal, memFree, cpu } = s;
+  const { cpus, speed, load, memTotal, memFree, cpu, got } = s;
   // Where only a flag says that the owner works there, all that is known of may be the owner's.
   const ownLoad = s.own ?? (s.flags.includes("owner") ? load : 0);
   const up = !s.flags.includes("noengine");
   const accepts = up && !s.flags.some((f) => f === "block" || f === "quiet");
-  const features = { ...(cpu !== undefined && { cpuFeatures: cpu }), ...(s.util !== undefined && { util: s.util }) };
+  const features = {
+    ...(cpu !== undefined && { cpuFeatures: cpu }),
+    ...(s.util !== undefined && { util: s.util }),
+    ...(got !== undefined && { got }),
+  };
   return {
     id: nodeId(id),
     cpus,

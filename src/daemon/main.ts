@@ -32,12 +32,12 @@ function dialer(paths: Paths, config: NodeConfig, log: Log): Pick<DaemonOptions,
   return { dial, roster, keys, renewed: (fresh) => transport.use({ ...fresh, name: config.name }) };
 }
 
-/** `TESELA_LEVEL`: whether processes move by themselves as long as `tesela loadlevel` has not said; without it the settings say. */
-function levelByDefault(): { level?: boolean } {
-  const text = process.env["TESELA_LEVEL"] || "";
+/** A variable that is on or off; empty without it, for then the settings say. */
+function switched<K extends string>(key: K, variable: string): { [k in K]?: boolean } {
+  const text = process.env[variable] || "";
   if (text === "") return {};
-  if (text !== "on" && text !== "off") throw new TeselaError("E_CONFIG", `TESELA_LEVEL is '${text}': want on or off`);
-  return { level: text === "on" };
+  if (text !== "on" && text !== "off") throw new TeselaError("E_CONFIG", `${variable} is '${text}': want on or off`);
+  return { [key]: text === "on" } as { [k in K]?: boolean };
 }
 
 /** `TESELA_SPEED`, or what the yardstick measures once on this processor. */
@@ -69,7 +69,9 @@ async function run(log: Log): Promise<void> {
     datagrams: await openGossip(config),
     log,
     settings,
-    ...levelByDefault(),
+    // Whether processes move by themselves as long as `tesela loadlevel` has not said.
+    ...switched("level", "TESELA_LEVEL"),
+    ...switched("rivals", "TESELA_RIVALS"),
     speed: speedOf(paths),
   });
   writeFileSync(paths.teseladPid, `${process.pid}\n`);

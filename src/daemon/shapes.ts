@@ -123,6 +123,8 @@ export interface NodeRow {
   readonly cpu?: number | undefined;
   /** The part of `load` that is its owner's own work: what does not move by itself. */
   readonly own?: number | undefined;
+  /** Those of `cpus` that its tasks get, where others use the same CPUs or a hypervisor takes them away. */
+  readonly got?: number | undefined;
 }
 
 /** GET /status of the engine. */

@@ -2,20 +2,17 @@ import { glibcBits, programFeatures } from "../abi/mod.ts";
 import { readSmall } from "./read.ts";
 import { readFileSync } from "node:fs";
 
-/** CPUs that sched_setaffinity(2), and the cpuset of its control group, allow this process. */
-export function affinityCpus(root = ""): number {
-  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readSmall(`${root}/proc/self/status`) ?? "")?.[1] ?? "0";
-  return countList(list);
+/** Numbers of the CPUs that sched_setaffinity(2), and the cpuset of its control group, allow this process. */
+export function affinityCpus(root = ""): number[] {
+  return readList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(readSmall(`${root}/proc/self/status`) ?? "")?.[1] ?? "0");
 }
 
-/** `0-3,8` is 5. */
-export function countList(list: string): number {
-  let n = 0;
-  for (const part of list.split(",")) {
+/** `0-3,8` is five numbers. */
+export function readList(list: string): number[] {
+  return list.split(",").flatMap((part) => {
     const [first = "0", last = first] = part.split("-");
-    n += Number(last) - Number(first) + 1;
-  }
-  return n;
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+  });
 }
 
 /** CPU features that glibc chooses by: bits of GLIBC_FEATURES. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 
-/** Longest file of /proc that is read here; what is beyond is not looked at. /proc/vmstat has some 4 KiB. */
-const MOST = 16 * 1024;
+/** Longest file of /proc that is read here; what is beyond is not looked at. /proc/stat has some 80 bytes for each CPU before all else. */
+const MOST = 64 * 1024;
 const buffer = Buffer.allocUnsafeSlow(MOST);
 
 /**

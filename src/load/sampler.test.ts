@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { glibcBits } from "../abi/mod.ts";
 import { VirtualClock } from "../io/mod.ts";
 import { localLoad, smoothGrowth, smoothShare, toldLoad } from "./averages.ts";
-import { countList } from "./cpus.ts";
+import { readList } from "./cpus.ts";
 import { LoadSampler } from "./sampler.ts";
 import { MACHINE, Root, schedText, statText } from "./test-root.ts";
 
@@ -48,7 +48,7 @@ test("told load rises at once and falls slowly, local load the other way", () =>
   assert.equal(smoothShare(0, 1), 0.375);
   assert.equal(smoothGrowth(0, 400), 300);
   assert.equal(smoothGrowth(400, 0), 200);
-  assert.equal(countList("0-3,8"), 5);
+  assert.deepEqual(readList("0-3,8"), [0, 1, 2, 3, 8]);
 });
 
 test("load is what tasks ran and waited; Tesela's own do not count, and the owner's are told apart", async () => {
@@ -102,4 +102,46 @@ test("what descends from Tesela's own are guests, and not the owner's", () => {
   const s = sampler.sample({ ours: new Set([70]) });
   assert.deepEqual([s.runnable, s.own], [2, 0.5]);
   assert.deepEqual([...sampler.processes.keys()].sort(), [71, 72, 73]);
+});
+
+test("one that shares its CPU with tasks that it does not see tells what its own get, and no more as the owner's", async () => {
+  using root = new Root({ ...MACHINE, "proc/self/status": "Cpus_allowed_list:\t1\n" });
+  const clock = new VirtualClock();
+  const sampler = new LoadSampler({ root: root.path, clock });
+  const second = (n: number, got: number, idle: number): ReturnType<LoadSampler["sample"]> => {
+    // Two own tasks that always want to run, each with half of what is got.
+    for (const pid of [30, 31])
+      root.write({
+        [`proc/${pid}/stat`]: statText({ state: "R", ticks: (n * 100 * got) / 2 }),
+        [`proc/${pid}/schedstat`]: schedText((n * 1000 * got) / 2, n * 1000 * (1 - got / 2)),
+      });
+    root.write({ "proc/stat": `cpu0 0 0 0 ${n * 100} 0 0 0 0 0 0\ncpu1 ${n * 100} 0 0 ${n * 100 * idle} 0 0 0 0 0 0\n` });
+    return sampler.sample({ movable: (pid) => pid === 30 });
+  };
+  second(0, 0.25, 0);
+  for (let n = 1; n < 20; n++) {
+    await clock.advance(1000);
+    second(n, 0.25, 0);
+  }
+  await clock.advance(1000);
+  const s = second(20, 0.25, 0);
+  const near = (value: number, want: number): void => assert.ok(Math.abs(value - want) < 0.05 * want, `${value}, want ${want}`);
+  near(s.got, 0.25);
+  for (const load of [s.load, s.local, s.present]) near(load, 8);
+  assert.deepEqual([s.cpus, s.runnable, s.own, s.util], [1, 2, 1, 1]);
+});
+
+test("what others use of CPUs that a node may not is not its own matter", async () => {
+  using root = new Root({
+    ...MACHINE,
+    "proc/self/status": "Cpus_allowed_list:\t1\n",
+    "proc/stat": "cpu0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\n",
+  });
+  const clock = new VirtualClock();
+  const sampler = new LoadSampler({ root: root.path, clock });
+  sampler.sample();
+  await clock.advance(1000);
+  root.write({ "proc/stat": "cpu0 100 0 0 0 0 0 0 0\ncpu1 0 0 0 100 0 0 0 0\n" });
+  const s = sampler.sample();
+  assert.deepEqual([s.got, s.load, s.util], [1, 0, 0]);
 });

@@ -1,24 +1,34 @@
 import { type Clock, realClock } from "../io/mod.ts";
 import { localLoad, toldLoad } from "./averages.ts";
 import { readQuota } from "./cgroup.ts";
+import { CoreMeter } from "./cores.ts";
 import { affinityCpus, cpuFeatures } from "./cpus.ts";
 import { MemoryMeter, type MemorySample } from "./memory.ts";
 import { type Pressure, PressureMeter } from "./pressure.ts";
+import { alone, RivalMeter } from "./rivals.ts";
 import { type ProcessStat, readProcesses } from "./stat.ts";
 import { TaskMeter, type TaskUse } from "./tasks.ts";
+import { UseMeter } from "./use.ts";
 
 /** The reference processor's speed; a node counts as one until a yardstick has measured it. */
 export const STANDARD_SPEED = 10_000;
 
-/** What a node can offer, and how busy it is. Loads count runnable tasks for each standard processor: `runnable * 10000 / (speed * cpus)`. */
+/**
+ * What a node can offer, and how busy it is. Loads count the tasks that want its CPUs, for each standard processor: `tasks * 10000 / (speed * cpus)`. Those
+ * of others with whom it shares its CPUs count, too, though it does not see them.
+ */
 export interface NodeSample extends MemorySample {
   /** CPUs that it may use, by affinity and quota: 1.5 is possible. */
   readonly cpus: number;
+  /** Those of them that its tasks get, where others use the same CPUs or a hypervisor takes them away: at most `cpus`. */
+  readonly got: number;
   readonly speed: number;
   /** CPU features that glibc chooses by: bits of GLIBC_FEATURES. */
   readonly cpu: number;
-  /** Tasks that ran or wanted to since the last sample, on the average. */
+  /** Its own tasks that ran or wanted to since the last sample, on the average. */
   readonly runnable: number;
+  /** The load of that time, not averaged. */
+  readonly present: number;
   /** What others are told: rises at once and falls slowly. */
   readonly load: number;
   /** For own decisions: rises slowly and falls at once. */
@@ -28,7 +38,7 @@ export interface NodeSample extends MemorySample {
    * took a second would keep guests away for ten.
    */
   readonly own: number;
-  /** Part of its CPUs that was used, 0 to 1. */
+  /** Part of its CPUs that was used, by whomever, 0 to 1. */
   readonly util: number;
   /** Null where the kernel tells nothing of it. */
   readonly psi: Pressure | null;
@@ -48,6 +58,8 @@ export interface Parts {
   readonly ours?: ReadonlySet<number>;
   /** Whether one that is at home here is under load levelling. */
   readonly movable?: (pid: number) => boolean;
+  /** Whether those count that this node does not see: they do when left out. */
+  readonly rivals?: boolean;
 }
 
 interface Averages {
@@ -56,6 +68,8 @@ interface Averages {
   readonly own: number;
 }
 
+/** What a task wants of a CPU that wants it for the whole time, or misses that by what clocks differ. */
+const STEADY = 0.95;
 /** Generations of processes that are looked up. */
 const DEEPEST = 64;
 const NONE: ReadonlySet<number> = new Set();
@@ -73,6 +87,9 @@ export class LoadSampler {
   private readonly tasks: TaskMeter;
   private readonly memory: MemoryMeter;
   private readonly pressure: PressureMeter;
+  private readonly cores: CoreMeter;
+  private readonly use = new UseMeter();
+  private readonly rivals = new RivalMeter();
   private averages: Averages | null = null;
   private looked: ReadonlyMap<number, TaskUse> = new Map();
   private stats: ReadonlyMap<number, ProcessStat> = new Map();
@@ -87,6 +104,7 @@ export class LoadSampler {
     this.tasks = new TaskMeter(root);
     this.memory = new MemoryMeter(root);
     this.pressure = new PressureMeter(root);
+    this.cores = new CoreMeter(root);
   }
 
   /** What was seen of each process at the last sample, without Tesela's own. */
@@ -100,34 +118,45 @@ export class LoadSampler {
   }
 
   /** Call once a second: the averages depend on it. */
-  sample({ ours = NONE, movable = () => false }: Parts = {}): NodeSample {
+  sample({ ours = NONE, movable = () => false, rivals: counted = true }: Parts = {}): NodeSample {
     const now = this.clock.now();
     const { root, speed } = this;
     const quota = readQuota("self", root);
     const affinity = affinityCpus(root);
-    const cpus = Math.min(affinity, quota.cpus);
+    const cpus = Math.min(affinity.length, quota.cpus);
     this.stats = readProcesses(root);
+    const cores = this.cores.look(affinity, now);
+    const got = this.use.look(this.stats, now);
     // Those that a quota holds back do not wait for a CPU, though they want one: then the states have to do.
-    const wants = (use: TaskUse): number => (quota.cpus < affinity ? use.runs : use.demand);
+    const wants = (use: TaskUse): number => (quota.cpus < affinity.length ? use.runs : use.demand);
     const others = [...this.stats].filter(([pid]) => pid !== process.pid && !ours.has(pid));
     this.looked = this.tasks.look(others, now);
-    let [runnable, own, used] = [0, 0, 0];
+    let [runnable, own, used, ran, steady] = [0, 0, 0, 0, 0];
     for (const [pid, use] of this.looked) {
       runnable += wants(use);
       used += use.cpu;
+      ran += use.ran;
+      steady += Math.floor(use.demand + 1 - STEADY);
       if (wants(use) > 0 && !movable(pid) && !this.descends(pid, ours)) own += wants(use);
     }
-    const perTask = STANDARD_SPEED / (speed * cpus);
-    const averages = this.average(runnable * perTask, own * perTask);
+    const competition = this.rivals.look({ cpus, got, wanted: runnable, ran, steady, cores });
+    const share = counted ? competition : alone(cpus);
+    const perTask = STANDARD_SPEED / (speed * share.whole);
+    const present = (runnable + share.suspended) * perTask;
+    // An average already.
+    const rivals = share.rivals * perTask;
+    const averages = this.average(present, own * perTask);
     return {
       cpus,
+      got: round(share.got),
       speed,
       cpu: this.cpu,
       runnable: round(runnable),
-      load: round(averages.told),
-      local: round(averages.local),
+      present: round(present + rivals),
+      load: round(averages.told + rivals),
+      local: round(averages.local + rivals),
       own: round(Math.min(averages.own, averages.local)),
-      util: round(Math.min(1, used / cpus)),
+      util: round(Math.min(1, (used + share.unseen) / share.whole)),
       ...this.memory.sample(now, quota),
       psi: this.pressure.sample(now),
     };

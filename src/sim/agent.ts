@@ -18,7 +18,7 @@ import {
 import { type NodeId, nodeId } from "../base/mod.ts";
 import type { LoadEntry } from "../cluster/mod.ts";
 import type { Random, Timer } from "../io/mod.ts";
-import { localLoad, smoothShare, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
+import { alone, type Competition, localLoad, RivalMeter, smoothShare, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import type { Knowledge, Known } from "./knowledge.ts";
 import type { Machine } from "./machine.ts";
 import { Placed } from "./placed.ts";
@@ -54,6 +54,11 @@ export class Agent {
   private told = 0;
   private local = 0;
   private demanded = 0;
+  /** CPU seconds used at the last sample, its own and those of others on its CPUs. */
+  private got = 0;
+  private gotByOthers = 0;
+  private readonly rivals = new RivalMeter();
+  private share: Competition;
   /** Part of its CPUs that was used since the last sample. */
   private util = 0;
   private lastDeparture = Number.NEGATIVE_INFINITY;
@@ -67,6 +72,7 @@ export class Agent {
     this.m = machine;
     this.p = parts;
     this.memory.free = machine.memory;
+    this.share = alone(machine.cpus);
     const { clock } = parts.world;
     clock.after(parts.random.float() * ROUND_MS, () => {
       this.demanded = machine.demanded;
@@ -79,7 +85,9 @@ export class Agent {
   entry(): LoadEntry {
     const { cpus, speed, memory, tasks, index } = this.m;
     const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
-    return { cpus, speed, load: this.told, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [], util: this.util };
+    const { got } = this.share;
+    const load = this.told + this.crowding();
+    return { cpus, got, speed, load, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [], util: this.util };
   }
 
   /** Where a process that is about to begin here is placed best. */
@@ -87,7 +95,7 @@ export class Agent {
     const { knobs } = this.p.world.scenario;
     const id = idOf(this.m.index);
     // Programs begin faster than an average rises.
-    const self = { ...this.self(), load: this.m.load };
+    const self = { ...this.self(), load: this.m.load + this.crowding() };
     const others = this.known().map((n) => this.ours.present(n));
     const work = this.placed.usualWork;
     const habit = work === null ? {} : { work, calls: job.calls * work };
@@ -95,6 +103,11 @@ export class Agent {
       place({ self, others, inFlight: new Set() }, { cpu: 1, rss: job.memory, home: id, ...habit }, knobs.place, this.p.random) ?? id;
     this.placed.runs(job, to);
     return to - 1;
+  }
+
+  /** The part of its load that is of others. */
+  private crowding(): number {
+    return this.share.rivals / (this.m.factor * this.m.cpus);
   }
 
   /** A process of this home has been moved. */
@@ -146,9 +159,14 @@ export class Agent {
     const { m } = this;
     const now = this.now();
     m.advance(now);
-    const load = ((m.demanded - this.demanded) * 1000) / ROUND_MS / (m.factor * m.cpus);
-    this.demanded = m.demanded;
-    this.util = Math.min(1, load * m.factor);
+    const [wanted = 0, ran = 0, others = 0] = [m.demanded - this.demanded, m.got - this.got, m.gotByOthers - this.gotByOthers].map(
+      (seconds) => (seconds * 1000) / ROUND_MS,
+    );
+    const load = wanted / (m.factor * m.cpus);
+    [this.demanded, this.got, this.gotByOthers] = [m.demanded, m.got, m.gotByOthers];
+    const idle = Math.max(0, m.cpus - ran - others);
+    this.share = this.rivals.look({ cpus: m.cpus, got: ran, wanted, ran, steady: 0, cores: { count: m.cpus, idle, stolen: 0 } });
+    this.util = Math.min(1, (load * m.factor * m.cpus + this.share.unseen) / m.cpus);
     this.departed = 0;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
@@ -208,13 +226,13 @@ export class Agent {
 
   /** Why this node does not take what is offered. */
   refusal(offer: Offer): string | null {
-    return refusal({ ...this.self(), load: this.m.load }, this.m.arriving, offer, this.p.world.scenario.knobs.balance);
+    return refusal({ ...this.self(), load: this.m.load + this.crowding() }, this.m.arriving, offer, this.p.world.scenario.knobs.balance);
   }
 
   private send(task: Task, to: NodeId, motive: Motive): boolean {
     const { world } = this.p;
     const rss = task.rss();
-    const offer = { motive, comesHome: task.job.home === to - 1, tasks: 1, rss, load: this.local };
+    const offer = { motive, comesHome: task.job.home === to - 1, tasks: 1, rss, load: this.local + this.crowding() };
     if (this.p.agent(to - 1).refusal(offer) !== null) {
       this.closed.set(to, this.now() + CLOSED_MS);
       return false;
@@ -245,10 +263,11 @@ export class Agent {
   private self(): NodeView {
     const { cpus, speed, memory, index } = this.m;
     const { bandwidth, rttMs } = this.p.world;
-    const load = Math.max(0, this.local - this.departed / (this.m.factor * cpus));
+    const load = Math.max(0, this.local - this.departed / (this.m.factor * cpus)) + this.crowding();
     return {
       id: idOf(index),
       cpus,
+      got: this.share.got,
       speed,
       load,
       memTotal: memory,
@@ -280,9 +299,9 @@ export class Agent {
   }
 
   private view({ node, entry, ageMs }: Known): NodeView {
-    const { cpus, speed, load, memTotal, memFree, util = 1 } = entry;
+    const { cpus, got = entry.cpus, speed, load, memTotal, memFree, util = 1 } = entry;
     const { bandwidth, rttMs } = this.p.world;
-    return { id: idOf(node), cpus, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs };
+    return { id: idOf(node), cpus, got, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs };
   }
 
   private processes(): ProcessView[] {

@@ -17,8 +17,13 @@ export class Machine {
   /** Of the standard processor. */
   readonly factor: number;
   readonly tasks: Task[] = [];
+  /** Those that have the same CPUs, itself included. */
+  mates: readonly Machine[] = [this];
   /** CPU seconds that each process that runs here has got since the beginning. */
   service = 0;
+  /** CPU seconds that all that run here have got together, and those that its mates' have. */
+  got = 0;
+  gotByOthers = 0;
   /** Process seconds so far: their difference over a time is how many wanted a CPU. */
   demanded = 0;
   /** Bytes that are kept for what leaves or comes; processes and bytes that are on their way here. */
@@ -39,34 +44,42 @@ export class Machine {
     this.factor = speed / STANDARD_SPEED;
   }
 
-  /** Runnable processes for each standard processor, now. */
+  /** Runnable processes of its own for each standard processor, now. */
   get load(): number {
     return this.tasks.length / (this.factor * this.cpus);
   }
 
-  /** CPUs that one of `n` processes gets. */
-  share(n = this.tasks.length): number {
-    return n === 0 ? 0 : Math.min(1, this.cpus / n) * (this.swaps ? SWAPPING : 1);
+  /** Processes that want its CPUs. */
+  get crowd(): number {
+    return this.mates.reduce((n, m) => n + m.tasks.length, 0);
+  }
+
+  /** CPUs that one of its processes gets. */
+  share(): number {
+    return this.tasks.length === 0 ? 0 : Math.min(1, this.cpus / this.crowd) * (this.swaps ? SWAPPING : 1);
   }
 
   /** Brings the figures up to a moment, milliseconds. */
   advance(now: number): void {
     const seconds = (now - this.at) / 1000;
     if (seconds <= 0) return;
-    this.service += this.share() * seconds;
+    const share = this.share();
+    this.service += share * seconds;
+    this.got += this.tasks.length * share * seconds;
+    for (const m of this.mates) if (m !== this) this.gotByOthers += m.tasks.length * m.share() * seconds;
     this.demanded += this.tasks.length * seconds;
     this.at = now;
   }
 
   add(task: Task, now: number): void {
-    this.advance(now);
+    for (const m of this.mates) m.advance(now);
     task.machine = this;
     task.from = this.service;
     task.slot = this.tasks.push(task) - 1;
   }
 
   remove(task: Task, now: number): void {
-    this.advance(now);
+    for (const m of this.mates) m.advance(now);
     assert(task.machine === this && this.tasks[task.slot] === task, "a process is where it says");
     task.settle();
     const last = this.tasks.pop();

@@ -51,7 +51,7 @@ export class Measure {
       processes += m.tasks.length;
       if (m.swaps) this.swapSeconds += intervalMs / 1000;
     }
-    const capacity = world.machines.reduce((sum, m) => sum + m.factor * m.cpus, 0);
+    const capacity = world.machines.reduce((sum, m) => sum + (m.factor * m.cpus) / m.mates.length, 0);
     this.surveys.push({
       atMs: world.clock.now() - world.zeroMs,
       mean: processes / capacity,

@@ -104,13 +104,14 @@ class Omniscient implements Policy {
   }
 
   private rank(index: number): void {
-    const m = this.world.machine(index);
-    this.roomiest.set(index, offers(m));
-    this.fullest.set(index, want(m));
+    for (const m of this.world.machine(index).mates) {
+      this.roomiest.set(m.index, offers(m));
+      this.fullest.set(m.index, want(m));
+    }
   }
 }
 
 /** Standard processors that one of its processes gets, and one more would get. */
-const gets = (m: Machine): number => m.factor * Math.min(1, m.cpus / m.tasks.length);
-const offers = (m: Machine): number => m.factor * Math.min(1, m.cpus / (m.tasks.length + 1));
+const gets = (m: Machine): number => m.factor * Math.min(1, m.cpus / m.crowd);
+const offers = (m: Machine): number => m.factor * Math.min(1, m.cpus / (m.crowd + 1));
 const want = (m: Machine): number => (m.tasks.length === 0 ? Number.NEGATIVE_INFINITY : -gets(m));

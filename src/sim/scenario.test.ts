@@ -12,7 +12,7 @@ const wrong = (text: RegExp) => (e: unknown) => e instanceof TeselaError && e.co
 
 test("what a scenario leaves out has defaults; what is wrong is named with its place", () => {
   const s = readScenario(small({ knobs: { balance: { guard: 2 } } }), "x");
-  assert.deepEqual(s.nodes, [{ count: 4, cpus: 1, speed: 10_000, memory: 4096 * MiB }]);
+  assert.deepEqual(s.nodes, [{ count: 4, cpus: 1, speed: 10_000, memory: 4096 * MiB, cores: "" }]);
   assert.equal(s.knobs.balance.guard, 2);
   for (const [more, text] of [
     [{ nodes: [{ count: 0 }] }, /x: nodes\[0\]: count: want a number of at least 1, not 0/],

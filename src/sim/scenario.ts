@@ -11,6 +11,8 @@ export interface NodeGroup {
   readonly speed: number;
   /** Bytes. */
   readonly memory: number;
+  /** Nodes of the same name here have the same CPUs, as many each, and none sees the others' processes; empty: they have their own. */
+  readonly cores: string;
 }
 
 /** Some nodes reach one another and nobody else does them, for a while. */
@@ -139,6 +141,7 @@ function nodeGroup(f: Fields): NodeGroup {
     cpus: f.number("cpus", 1, 0.01),
     speed: f.number("speed", 10_000, 1),
     memory: f.bytes("memory", "4 GiB"),
+    cores: f.text("cores", ""),
   };
   f.end();
   return group;

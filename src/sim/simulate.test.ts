@@ -56,3 +56,14 @@ test("a ranking has the largest on top through all changes", () => {
     assert.equal(ranking.top, keys.indexOf(most));
   }
 });
+
+test("nodes that share a core get half of the work together, and the node with its own the other half", () => {
+  for (const seed of [1, 2, 3]) {
+    const s = scenario({ nodes: [{ cores: "a" }, {}, { cores: "a" }], work: [{ kind: "batch", on: 0.1, each: 12, life: 8 }], seed });
+    const [tesela, best] = simulate(s).report.outcomes;
+    assert.ok(tesela !== undefined && best !== undefined);
+    assert.ok(Math.abs(best.makespan - 48) < 0.1, `${best.makespan} s`);
+    assert.ok(tesela.makespan < 1.08 * best.makespan, `${tesela.makespan} s`);
+    assert.ok(tesela.moves <= 10, `${tesela.moves} moves`);
+  }
+});

@@ -42,6 +42,9 @@ export class World {
     this.events = events;
     this.machines = scenario.nodes.flatMap((g) => Array.from({ length: g.count }, () => g)).map((g, index) => new Machine(index, g));
     assert(this.machines.length === nodeCount(scenario), "a machine for each node");
+    const cores = scenario.nodes.flatMap((g) => Array.from({ length: g.count }, () => g.cores));
+    const mates = Map.groupBy(this.machines, (m) => cores[m.index] || m);
+    for (const m of this.machines) m.mates = mates.get(cores[m.index] || m) ?? [m];
     this.timers = this.machines.map(() => null);
     this.bandwidth = streamRate(scenario.network);
     this.rttMs = rttMs(scenario.network);
@@ -132,7 +135,12 @@ export class World {
     this.schedule(m);
   }
 
-  private schedule(m: Machine): void {
+  /** Its processes and those that share CPUs with them get more or less than before. */
+  private schedule(changed: Machine): void {
+    for (const m of changed.mates) this.scheduleOne(m);
+  }
+
+  private scheduleOne(m: Machine): void {
     this.timers[m.index]?.cancel();
     const at = m.nextEnd();
     this.timers[m.index] = at === Number.POSITIVE_INFINITY ? null : this.clock.after(at - this.clock.now(), () => this.end(m));

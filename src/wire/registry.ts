@@ -100,6 +100,8 @@ export const MESSAGES = defineMessages({
     cpu: opt(u32),
     /** The part of `load` that is its owner's own work. */
     own: opt(num),
+    /** CPUs that its tasks get. */
+    got: opt(num),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */

@@ -1,12 +1,12 @@
 /** Load levelling on real hosts: jobs spread by themselves, and the owner of each node has the last word. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { writeProject } from "../../bench/project.ts";
-import type { Controlled, ProcessRow, WhyMoved } from "../../src/daemon/mod.ts";
+import type { Controlled, NodeRow, ProcessRow, WhyMoved } from "../../src/daemon/mod.ts";
 import { cannot, type Done, startCluster, type TestCluster } from "./harness.ts";
 
 const skip = await cannot();
@@ -141,4 +141,26 @@ test("an owner says how fast a node is, until that is taken back", { skip, timeo
   assert.equal((await cluster.exec(1, ["tesela", "ctl", "setspeed", "0"])).status, 2);
   await json(1, "ctl", "nosetspeed", "--node", "2");
   await until("it is measured again", speed, (said) => said === "10000\n");
+});
+
+test("a host whose core another host's program uses knows it, though it sees neither", { skip, timeout: 200_000 }, async () => {
+  const cores = availableParallelism();
+  await using shared = await startCluster({ n: cores + 1, pin: true, env: { TESELA_RIVALS: "on" } });
+  const spin = await shared.spawn(1, ["sh", "-c", "while :; do :; done"], { stdio: ["ignore", "ignore", "ignore"] });
+  try {
+    const look = async (): Promise<NodeRow[]> => JSON.parse(await shared.output(1, ["tesela", "nodes", "--json"])) as NodeRow[];
+    // The last one has the first one's core.
+    const rows = await until("it is told", look, (all) => all.some((n) => n.id === cores + 1 && (n.got ?? 1) < 0.7 && n.load > 0.5));
+    assert.equal(rows.find((n) => n.id === cores + 1)?.cpus, 1, "the CPUs that it may use are told as before");
+    const mate = await shared.spawn(cores + 1, ["sh", "-c", "while :; do :; done"], { stdio: ["ignore", "ignore", "ignore"] });
+    // Now each of them has half, or less.
+    await until("both know", look, (all) =>
+      [1, cores + 1].every((id) => all.some((n) => n.id === id && (n.got ?? 1) < 0.7 && n.load > 1.5)),
+    );
+    process.kill(mate.outerPid, "SIGKILL");
+    await mate.ended;
+  } finally {
+    process.kill(spin.outerPid, "SIGKILL");
+    await spin.ended;
+  }
 });

@@ -82,8 +82,8 @@ export async function cannot(): Promise<string | false> {
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   await removeForgotten();
   const { n = 3, name = `${PREFIX}${process.pid}-${serial++}`, ...rest } = options;
-  // What a test is about shall move when the test says so.
-  const env = { TESELA_LEVEL: "off", ...rest.env };
+  // What a test is about shall move when the test says so, and what else runs on this machine is not its matter.
+  const env = { TESELA_LEVEL: "off", TESELA_RIVALS: "off", ...rest.env };
   const { state } = await clusterUp({ ...rest, env, name, hosts: n, leased: true });
   const cluster = new TestCluster(state);
   if (live.size === 0) for (const signal of ENDING) process.on(signal, interrupted);
