@@ -7,6 +7,7 @@ export { BALANCE_KNOBS, type BalanceKnobs, type CostKnobs, PLACE_KNOBS, type Pla
 export { DecisionLog, type DecisionLogOptions, type Logged } from "./log.ts";
 export { type Averages, Ours } from "./ours.ts";
 export { place, type PlaceState, type Wants } from "./place.ts";
+export { lacking, type Needs, promised, roomiest } from "./room.ts";
 export { Sent, UNHEARD_MS } from "./sent.ts";
 export { bouncesAfter, pauseMs, stayMs } from "./stay.ts";
 export { usher } from "./usher.ts";

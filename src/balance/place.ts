@@ -1,8 +1,9 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
-import { carrySeconds, highestLoad, marginalCost, rate, STANDARD } from "./cost.ts";
+import { carrySeconds, highestLoad, marginalCost, rate } from "./cost.ts";
 import type { PlaceKnobs } from "./knobs.ts";
+import { presentLoad } from "./present.ts";
 import { barred, disturbsOwner, isUsable, loadAfter, roomAfter } from "./target.ts";
 import type { BalanceState, NodeView } from "./views.ts";
 
@@ -26,17 +27,6 @@ export interface Wants {
 export interface PlaceState extends Pick<BalanceState, "self" | "others" | "inFlight"> {
   /** Tasks that were placed on a node and that its load does not show yet. */
   readonly placed?: ReadonlyMap<NodeId, number>;
-}
-
-/** CPUs in use up to here leave tasks nothing to wait for. */
-const FREE = 0.95;
-
-/**
- * Its load as of now. What a node tells falls slowly, and for programs that live for a second most nodes would look busy with those before. Where CPUs
- * are free no more tasks run than CPUs are in use.
- */
-function presentLoad(n: NodeView): number {
-  return n.util === undefined || n.util > FREE ? n.load : Math.min(n.load, (n.util * STANDARD) / n.speed);
 }
 
 /** Standard processors that it gets there, from now to its end: the way there and its calls home are time in which it gets nothing. */

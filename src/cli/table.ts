@@ -3,7 +3,6 @@
 import type { Command, Option } from "./command.ts";
 
 const ANY = Number.POSITIVE_INFINITY;
-const QUEUE = "the queue";
 
 const CLUSTER_NAME: Option = { long: "name", value: "NAME", help: "which local cluster: 'tesela' unless given" };
 
@@ -39,12 +38,13 @@ export const COMMANDS: readonly Command[] = [
       { long: "fast-decay", short: "f", help: "they forget faster than that, yet not as fast as is usual" },
       { long: "decay-interval", short: "t", value: "SECONDS", help: "after so long, N thousandths of what was still count" },
       { long: "decay", short: "d", value: "N", help: "0 to 1000" },
-      { long: "memory", short: "m", value: "MB", help: "needs that much free memory", lacks: QUEUE },
-      { long: "queue", short: "q", help: "wait in the queue", lacks: QUEUE },
+      { long: "memory", short: "m", value: "MB", help: "start only where so much memory is free; an error when that is nowhere" },
+      { long: "queue", short: "q", help: "wait until a node has a free CPU, and with -m the memory" },
     ],
     notes: [
       "The command becomes the program: same PID, same terminal, files, limits and signals, and its exit status.",
       "--portable is for programs that leave the choice of CPU features to the GNU C library; it sets GLIBC_TUNABLES.",
+      "-q: first come, first served, among those that wait on this node; ^C gives up. At home where there is room, on another node otherwise.",
       "What is said of a program holds for its children, too. What moves it may be asked: tesela why.",
       "The classics' launchers are this with options: runhome and nomig -h -L, runon NODE -L -N NODE, cpujob -c, iojob -i, nodecay --no-decay, slowdecay -s, fastdecay -f.",
       "Options end at the program's name. 127: no such program; 126: it cannot be executed.",

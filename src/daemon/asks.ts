@@ -1,7 +1,7 @@
 import { TeselaError } from "../base/mod.ts";
-import type { Offer } from "../balance/mod.ts";
+import type { Needs, Offer } from "../balance/mod.ts";
 import { readHints } from "./hints.ts";
-import type { ControlAsk, MaskAsk, MigrateAsk, RunAsk, TraceAsk } from "./shapes.ts";
+import type { ControlAsk, MaskAsk, MigrateAsk, RoomAsk, RunAsk, TraceAsk } from "./shapes.ts";
 
 /** What comes in as JSON, checked. All throw TeselaError E_USAGE. */
 
@@ -39,6 +39,15 @@ export function maskAsk(body: unknown): MaskAsk {
   return { pid, mask };
 }
 
+export function roomAsk(body: unknown): RoomAsk {
+  const { pid, queue, memory, node, list, mask, best = false, waitedMs } = (body ?? {}) as Record<string, unknown>;
+  const numbers = [pid, memory, waitedMs].every((n) => Number.isInteger(n) && (n as number) >= 0);
+  const where = (node === undefined || typeof node === "string") && readHints({ mask: list }) !== null && readHints({ mask }) !== null;
+  if (!numbers || !where || typeof queue !== "boolean" || typeof best !== "boolean")
+    throw new TeselaError("E_USAGE", 'POST /room: want {"pid":4711,"queue":true,"memory":0,"waitedMs":0}');
+  return body as RoomAsk;
+}
+
 export function whyAsk(body: unknown): string {
   const { pid } = (body ?? {}) as Record<string, unknown>;
   if (typeof pid !== "string" || !/^(\d{1,5}:)?\d{1,7}$/.test(pid)) throw new TeselaError("E_USAGE", 'POST /why: want {"pid":"4711"}');
@@ -53,6 +62,13 @@ export function runAsk(body: unknown): RunAsk {
   const good = Number.isInteger(pid) && (typeof target === "string" || target === null) && few && typeof lock === "boolean";
   if (!good) throw new TeselaError("E_USAGE", 'POST /run: want {"pid":4711,"target":"2"}');
   return { pid: pid as number, target: target as string | null, execs: execs as number, lock: lock as boolean, hints: said };
+}
+
+export function needsAsk(body: unknown): Needs {
+  const { tasks, rss } = (body ?? {}) as Record<string, unknown>;
+  if (![tasks, rss].every((n) => typeof n === "number" && Number.isFinite(n) && n >= 0))
+    throw new TeselaError("E_USAGE", 'POST /room/here: want {"tasks":1,"rss":0}');
+  return { tasks: tasks as number, rss: rss as number };
 }
 
 const MOTIVES: readonly string[] = ["load", "memory", "owner", "home", "expel"];

@@ -14,6 +14,8 @@ import type {
   Migrated,
   NodeRow,
   ProcessRow,
+  RoomAnswer,
+  RoomAsk,
   RunAnswer,
   RunAsk,
   TraceAsk,
@@ -73,6 +75,10 @@ export class DaemonClient {
   }
   run(what: RunAsk): Promise<RunAnswer> {
     return ask(this.far, { method: "POST", path: "/run", body: what, timeoutMs: QUICK_MS });
+  }
+  /** A node with room for a program; one that waits asks again. */
+  room(what: RoomAsk): Promise<RoomAnswer> {
+    return ask(this.far, { method: "POST", path: "/room", body: what, timeoutMs: QUICK_MS });
   }
   discovered(): Promise<HeardRow[]> {
     return ask(this.far, { method: "GET", path: "/discovery", timeoutMs: QUICK_MS });

@@ -1,9 +1,8 @@
-import { existsSync } from "node:fs";
 import { type Log, type NodeId, nodeId, type Paths, TeselaError } from "../base/mod.ts";
 import type { FormerStanding, Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, shuffle, systemRandom } from "../io/mod.ts";
 import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
-import { controlAsk, maskAsk, migrateAsk, offerAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
+import { controlAsk, maskAsk, migrateAsk, needsAsk, offerAsk, roomAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
 import { type NodeConfig, type Peer, readPeers, Watched } from "./config.ts";
@@ -33,9 +32,11 @@ import { inYards, nodeRow } from "./node-rows.ts";
 import { Policies } from "./policies.ts";
 import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
+import { Rooms } from "./rooms.ts";
 import { scopeOf } from "./scope.ts";
 import { ownTerms, type TermsOf, termsAsk } from "./terms.ts";
-import type { DaemonStatus, EngineRow, EngineStatus, Hints, NodeRow, ProcessRow, RunAnswer, RunAsk, WhyMoved } from "./shapes.ts";
+import { Whys } from "./whys.ts";
+import type { DaemonStatus, EngineRow, EngineStatus, Hints, NodeRow, ProcessRow, RunAnswer, RunAsk } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
@@ -89,6 +90,8 @@ export class Daemon implements AsyncDisposable {
   private readonly policies: Policies;
   private readonly levelling: Levelling;
   private readonly controls: Controls;
+  private readonly rooms: Rooms;
+  private readonly whys: Whys;
   private readonly sampler = new LoadSampler();
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
@@ -114,7 +117,7 @@ export class Daemon implements AsyncDisposable {
     this.gossip = this.open.use(this.begunGossip());
     o.keys.onChange = (ring) => this.gossip.setKeys(ring);
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
-    this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.noteCommand(...move));
+    this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.whys.note(...move));
     const { paths, roster, log } = o;
     this.enrolment = new Enrolment({ paths, cluster: o.config.cluster, roster, log });
     this.belonging = new Belonging({
@@ -143,6 +146,18 @@ export class Daemon implements AsyncDisposable {
       self: o.config.id,
       leaving: () => this.levelling.balancer.isMoving,
       speed: () => this.sampled.speed,
+    });
+    this.whys = new Whys({
+      ...{ self: o.config.id, levelled: this.levelled, members: this.members },
+      decisions: this.levelling.balancer.decisions,
+      ps: () => this.ps(),
+    });
+    this.rooms = new Rooms({
+      self: o.config,
+      members: this.members,
+      places: () => this.levelling.places({ ...this.ownFigures(), util: this.sampled.util }),
+      rss: (pid) => this.levelling.rssOf(pid),
+      knobs: () => o.settings.now.balance,
     });
     this.peersFile = new Watched(o.paths.peersJson);
   }
@@ -197,6 +212,7 @@ export class Daemon implements AsyncDisposable {
       "GET /nodes": () => this.nodes(),
       "GET /ps": () => this.ps(),
       "POST /run": (body, caller) => this.run(runAsk(body), caller),
+      "POST /room": (body, caller) => this.rooms.answer(roomAsk(body), caller),
       "POST /trace": (body, caller) => this.moves.trace(traceAsk(body), caller),
       "POST /best": (body) => this.best(body),
       ...this.everywhere(),
@@ -215,13 +231,14 @@ export class Daemon implements AsyncDisposable {
   private everywhere(): Routes {
     return {
       "POST /ctl": (body, caller) => this.controls.tell(controlAsk(body), caller),
-      "POST /why": (body, caller) => this.whyStays(whyAsk(body), caller),
+      "POST /why": (body, caller) => this.whys.of(whyAsk(body), caller),
       "POST /terms": (body) => Promise.resolve(this.terms(body)),
       "POST /carry": (body, caller) => this.moves.carry(migrateAsk(body), caller),
       // Of another node: with force only, for which its own message has no word.
       "POST /migrate": (body, caller) => this.moves.migrate(migrateAsk(body), caller),
       "POST /mask": (body, caller) => setMask(this.maskParts(), maskAsk(body), caller),
       [CLOCK]: () => Promise.resolve({ now: Date.now() }),
+      "POST /room/here": (body) => Promise.resolve(this.levelling.room(needsAsk(body), performance.now())),
       "POST /offer": (body) => Promise.resolve({ refusal: this.levelling.refusal(offerAsk(body), performance.now()) }),
     };
   }
@@ -446,12 +463,6 @@ export class Daemon implements AsyncDisposable {
     return { self: this.o.config.id, levelled, members, moves, rows: () => this.ownRows() };
   }
 
-  /** So that `tesela why` tells of it. */
-  private noteCommand(pid: number, from: number, to: number, why: string): void {
-    const nodes = { home: nodeId(this.o.config.id), from: nodeId(from), to: nodeId(to) };
-    this.levelling.balancer.decisions.add([{ pid, ...nodes, motive: "command", why, considered: [], atMs: performance.now() }]);
-  }
-
   private async best(body: unknown): Promise<{ node: number }> {
     const { pid, mask } = (body ?? {}) as Record<string, unknown>;
     const { id } = this.o.config;
@@ -462,37 +473,5 @@ export class Daemon implements AsyncDisposable {
     if (cpid !== null && !row)
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
     return { node: this.levelling.best(this.ownFigures(), row, row ? row.mask : own.mask) };
-  }
-
-  /** What another node has decided; null when it does not answer and need not. */
-  private async whyThere(node: number, cpid: string, caller: Caller, needed: boolean): Promise<WhyMoved | null> {
-    try {
-      const signal = AbortSignal.timeout(ROWS_MS);
-      return (await this.members.control(node).question("POST /why", { pid: cpid }, caller, signal)) as WhyMoved;
-    } catch (e) {
-      if (needed) throw e;
-      return null;
-    }
-  }
-
-  /** The last decisions about a process: of the node where it runs, which decides, and of this one, where it may have run before. */
-  private async whyStays(pid: string, caller: Caller): Promise<WhyMoved> {
-    const { id } = this.o.config;
-    const cpid = pid.includes(":") ? pid : `${id}:${pid}`;
-    const row = (await this.ps()).find((r) => r.cpid === cpid);
-    const [whose = id, pidThere = 0] = cpid.split(":").map(Number);
-    if (!row && (whose !== id || !existsSync(`/proc/${pidThere}`)))
-      throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} that this node knows`, { pid: cpid });
-    // Where it runs is decided about it; its home knows what was said of it, and who moved it by hand.
-    const others = caller.via !== null ? [] : [...new Set([row?.node ?? id, whose])].filter((n) => n !== id);
-    const answers = await Promise.all(others.map((n) => this.whyThere(n, cpid, caller, n === row?.node)));
-    const there = answers.flatMap((a) => a?.decisions ?? []);
-    const levelled = (whose === id && this.levelled.has(pidThere)) || answers.some((a) => a?.levelled);
-    const said = { ...(row?.mask !== undefined && { mask: row.mask }), ...(row?.job !== undefined && { job: row.job }) };
-    const answer = { cpid, node: row?.node ?? id, levelled, ...said };
-    const logged = this.levelling.balancer.decisions.of(whose, pidThere);
-    const agoMs = (at: number): number => Math.max(0, Math.round(performance.now() - at));
-    const here = logged.map((l) => ({ ...l.decision, times: l.times, agoMs: agoMs(l.decision.atMs) }));
-    return { ...answer, decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs) };
   }
 }

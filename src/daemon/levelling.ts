@@ -1,5 +1,5 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { lookAgainMs, type NodeView, type Offer, place } from "../balance/mod.ts";
+import { lookAgainMs, type Needs, type NodeView, type Offer, place } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
 import { Admission } from "./admission.ts";
@@ -15,7 +15,7 @@ import type { Member, Members } from "./members.ts";
 import { parseMask } from "./node-mask.ts";
 import type { NodeStatus } from "./peer.ts";
 import type { Flag, Policies } from "./policies.ts";
-import type { EngineRow, OfferAnswer } from "./shapes.ts";
+import type { EngineRow, OfferAnswer, RoomHere } from "./shapes.ts";
 import { isSystem } from "./system.ts";
 import { GuestTerms, ownTerms, type Terms, type TermsOf } from "./terms.ts";
 
@@ -70,6 +70,8 @@ export class Levelling {
   private readonly admission: Admission;
   private readonly guestTerms: GuestTerms;
   private own: OwnFigures | null = null;
+  /** At home here, wherever they run; of the last round. */
+  private mine: readonly EngineRow[] = [];
   private memory: { at: number; free: number; growth: number } | null = null;
 
   constructor(parts: LevellingParts) {
@@ -113,6 +115,7 @@ export class Levelling {
     const { self, levelled, policies } = this.p;
     this.own = own;
     this.placement.tick(rows, now);
+    this.mine = rows.filter((r) => r.role === "home");
     const here = rows.filter((r) => r.node === self.id && (r.role === "guest" || levelled.has(r.pid)));
     void this.guestTerms.keep(
       here.filter((r) => r.role === "guest"),
@@ -153,9 +156,26 @@ export class Levelling {
     return this.admission.answer({ ...viewOf(this.p.self.id, own), load: own.present }, offer, now);
   }
 
+  /** Whether this node has room for a program of another one, by what it is now: that counts as on its way for a while when it has. */
+  room(needs: Needs, now: number): RoomHere {
+    const { own } = this;
+    if (!own) return { refusal: `node ${this.p.self.id} does not know itself yet` };
+    return this.admission.room({ ...viewOf(this.p.self.id, own), load: own.present }, needs, now);
+  }
+
   /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
   presses(memory: Pick<NodeSample, "memTotal" | "memFree" | "memGrowth">): boolean {
     return lookAgainMs({ self: memory, growth: memory.memGrowth }, this.p.settings.now.usher) < PRESSING_MS;
+  }
+
+  /** Bytes that one of this node's own processes has, wherever it runs; 0 of one that is not known. */
+  rssOf(pid: number): number {
+    return this.mine.find((r) => r.pid === pid)?.rss ?? 0;
+  }
+
+  /** All nodes as they are now, this one first. */
+  places(own: OwnFigures): NodeView[] {
+    return [{ ...viewOf(this.p.self.id, own), load: own.present }, ...this.others()];
   }
 
   /** Where a process is best placed now; without one, a program that computes and is about to begin here. */

@@ -190,6 +190,38 @@ export interface RunAsk {
   readonly hints?: Hints;
 }
 
+/** POST /room: a program wants room before it begins. */
+export interface RoomAsk {
+  readonly pid: number;
+  /** It waits: asks again until it gets a node. */
+  readonly queue: boolean;
+  /** Bytes that have to be free; 0 for any. */
+  readonly memory: number;
+  /** One node it has to be: its number, name or address, or `home`. */
+  readonly node?: string;
+  /** One of these: `1-4,7`. */
+  readonly list?: string;
+  /** As in {@link ProcessRow}. */
+  readonly mask?: string;
+  readonly best?: boolean;
+  /** Milliseconds that it has waited already. */
+  readonly waitedMs: number;
+}
+
+export type RoomAnswer =
+  | { readonly node: number }
+  /** Which in the line it is, from 1, of how many, and why it waits. */
+  | { readonly node: null; readonly place: number; readonly waiting: number; readonly why: string };
+
+/** POST /room/here, between nodes: a program of another one wants to begin there; the answer is what that node is now. */
+export interface RoomHere {
+  /** Why it has no room; null when it has. */
+  readonly refusal: string | null;
+  /** As it is at this moment, with what is on its way. */
+  readonly load?: number;
+  readonly memFree?: number;
+}
+
 /** POST /offer: a process that another node wants to send here by itself. */
 export interface OfferAnswer {
   /** Why it shall not come; null when it may. */

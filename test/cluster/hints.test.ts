@@ -164,6 +164,76 @@ test("children inherit what was said", { skip, timeout: 120_000 }, async () => {
   }
 });
 
+/** One that waits in the queue, and says so when it begins. */
+interface Queued {
+  readonly p: HostProcess;
+  begun: boolean;
+  said: string;
+}
+async function queued(jobs: Jobs, ...options: readonly string[]): Promise<Queued> {
+  const p = await cluster.spawn(1, ["tesela", "run", "-q", ...options, "sh", "-c", "echo begun; while :; do :; done"]);
+  jobs.all.push(p);
+  const q: Queued = { p, begun: false, said: "" };
+  p.child.stdout?.once("data", () => {
+    q.begun = true;
+  });
+  p.child.stderr?.on("data", (part: Buffer) => {
+    q.said += part.toString();
+  });
+  return q;
+}
+const begins = (q: Queued | undefined): Promise<unknown> =>
+  until(
+    "it begins",
+    () => Promise.resolve({ ...q, p: null }),
+    ({ begun }) => begun === true,
+  );
+
+test("in the queue a program waits for a free CPU, first come, first served; ^C gives up", { skip, timeout: 300_000 }, async () => {
+  await levelling("off");
+  try {
+    await using jobs = new Jobs();
+    const first = [];
+    // One after the other: each node has one CPU.
+    for (let i = 0; i < 3; i++) {
+      first.push(await queued(jobs));
+      await begins(first[i]);
+    }
+    assert.deepEqual((await jobs.nodes()).sort(), [1, 2, 3]);
+    const [fourth, onTwo] = [await queued(jobs), await queued(jobs, "-N", "2")];
+    const told = (): Promise<unknown[]> => Promise.resolve([fourth, onTwo].map(({ said, begun }) => said || begun));
+    await until("both are told", told, (all) => all.every((said) => said !== false));
+    assert.deepEqual([fourth.begun, onTwo.begun], [false, false], JSON.stringify([await ps(), await cluster.tesela(1, "nodes")]));
+    assert.match(fourth.said, /^tesela: waits in the queue, number [12] of 2: node 1 has no free CPU \(load \d/);
+    await using terminal = await cluster.tty(1, ["bash", "--norc", "-i"], { env: { PS1: "$ " } });
+    await terminal.expect("$ ");
+    terminal.line("tesela run -q echo never");
+    await terminal.expect(/waits in the queue, number 3 of 3: others wait for the same nodes before it/);
+    terminal.type("\x03");
+    terminal.line("echo status=$?");
+    await terminal.expect("status=130");
+    const home = (await ps()).find((r) => r.node === 1 && jobs.all.some((p) => r.cpid === `1:${p.pid}`));
+    await cluster.exec(1, ["kill", "-9", String(home?.pid)]);
+    await begins(fourth);
+    assert.equal(onTwo.begun, false, onTwo.said);
+    assert.equal((await rowOf(fourth.p)).node, 1);
+    terminal.line("exit");
+    await terminal.ended;
+  } finally {
+    await levelling("on");
+  }
+});
+
+test("a program begins only where the memory that it asks for is free", { skip, timeout: 120_000 }, async () => {
+  const none = await cluster.exec(1, ["mosrun", "-m", "900000000", "echo", "x"]);
+  assert.deepEqual([none.status, none.stdout], [1, ""]);
+  assert.match(none.stderr, /^tesela: no node has 878906.3 GiB of free memory: node 1 lacks .*, node 2 lacks .*, node 3 lacks .*\n$/);
+  assert.equal(await cluster.output(1, ["mosrun", "-m", "10", "echo", "x"]), "x\n");
+  assert.equal(await cluster.output(1, ["mosrun", "-m", "10", "-j", "2-3", "echo", "x"]), "x\n");
+  assert.match((await cluster.exec(1, ["mosrun", "-m", "10", "-N", "9", "echo", "x"])).stderr, /there is no node '9'/);
+  assert.match((await cluster.exec(1, ["mosrun", "-q", "-j", "7-9", "echo", "x"])).stderr, /there are no such nodes/);
+});
+
 test("ctl: yard and decay, and what takes expel back", { skip, timeout: 120_000 }, async () => {
   const says = async (...args: readonly string[]): Promise<string> => (await cluster.output(1, ["mosctl", ...args])).trim();
   assert.equal(await says("getyard"), "10000");

@@ -9,7 +9,8 @@ import { quote, repairEnvironment, splitStrings } from "../run/environ.ts";
 import { findProgram } from "../run/find-program.ts";
 import { portableSettings } from "../run/portable.ts";
 import { readHints } from "../run/hints.ts";
-import { place, readWanted } from "../run/place.ts";
+import { place, readWanted, type Said } from "../run/place.ts";
+import { readRoom } from "../run/room.ts";
 import { findCommand } from "../table.ts";
 
 /**
@@ -39,8 +40,7 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
     const { commandHelp } = await import("../help.ts");
     return `printf %s ${quote(Buffer.from(commandHelp(command)).toString("latin1"))}\nexit 0\n`;
   }
-  const wanted = readWanted(call);
-  const hints = readHints(call);
+  const said: Said = { wanted: readWanted(call), hints: readHints(call), room: readRoom(call) };
   const name = call.operands[0] ?? "";
   const original = splitStrings(readFileSync(`/proc/${shell}/environ`));
   const path = original.find((s) => s.startsWith("PATH="))?.slice("PATH=".length);
@@ -52,7 +52,7 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
   const { lines, beyond } = repairEnvironment(original, splitStrings(readFileSync("/proc/self/environ")));
   // env(1) would take a program with `=` in its name for a variable.
   const through = beyond.length > 0 && !name.includes("=") ? `env ${beyond.map(quote).join(" ")} ` : "";
-  await place(call, wanted, hints, shell, through === "" ? 1 : 2);
+  await place(call, said, shell, through === "" ? 1 : 2);
   const settings = call.switches.has("portable") ? await portableSettings(process.env["GLIBC_TUNABLES"] ?? "") : [];
   return [...lines, ...settings, `shift ${args.length - call.operands.length}`, `exec ${through}"$@"`, ""].join("\n");
 }

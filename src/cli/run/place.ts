@@ -1,7 +1,8 @@
 import { type ErrorCode, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RunAsk } from "../../daemon/mod.ts";
+import { DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RoomAsk, type RunAsk } from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
+import type { Room } from "./room.ts";
 
 /** With -F, these mean "then at home". */
 const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -19,15 +20,45 @@ const NOT_AVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * @param execs how many times it calls execve until it is the program
  * @throws TeselaError when the node is not available, unless -F was given
  */
-export async function place(call: Invocation, wanted: Wanted, hints: Hints, pid: number, execs: number): Promise<void> {
+export async function place(call: Invocation, { wanted, hints, room }: Said, pid: number, execs: number): Promise<void> {
   const client = new DaemonClient(nodePaths());
   const program = { pid, execs, lock: call.switches.has("lock"), hints };
-  if (wanted === null) return await register(client, { ...program, target: null });
+  if (wanted === null && room === null) return await register(client, { ...program, target: null });
   try {
-    await client.run({ ...program, target: await one(client, wanted, hints) });
+    if (room === null) await client.run({ ...program, target: await one(client, wanted ?? "home", hints) });
+    else await inRoom(client, room, among(call, wanted), program);
   } catch (e) {
-    if (!(call.switches.has("force") || wanted === BEST) || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
+    const mayStay = call.switches.has("force") || (wanted === BEST && room === null);
+    if (!mayStay || !NOT_AVAILABLE.has(toTeselaError(e).code)) throw e;
+    await register(client, { ...program, target: null });
   }
+}
+
+async function inRoom(client: DaemonClient, room: Room, where: Among, program: Program): Promise<void> {
+  const { beginInRoom } = await import("./room.ts");
+  const { mask } = program.hints;
+  const ask = { pid: program.pid, ...room, ...where, ...(mask !== undefined && { mask }) };
+  await beginInRoom(client, ask, (target) => client.run({ ...program, target }));
+}
+
+/** What the options say. */
+export interface Said {
+  readonly wanted: Wanted;
+  readonly hints: Hints;
+  /** Null when it does not ask for any. */
+  readonly room: Room | null;
+}
+
+type Program = Omit<RunAsk, "target"> & { readonly hints: Hints };
+type Among = Pick<RoomAsk, "node" | "list" | "best">;
+
+/** Where room is looked for: anywhere, unless it is said where. */
+function among(call: Invocation, wanted: Wanted): Among {
+  const list = lastValue(call, "one-of");
+  if (list !== undefined) return { list };
+  if (wanted === BEST) return { best: true };
+  if (typeof wanted === "string") return { node: wanted };
+  return call.switches.has("home") ? { node: "home" } : {};
 }
 
 /** At home, a program runs also where no teselad does: that it could not be told is no error. */

@@ -140,7 +140,8 @@ test("a node that is not available is an error, unless forced; so is bad usage",
     ["-t", "5", "-d", "900", "-f", "x"],
     ["--nodes", "0", "x"],
     ["--nodes", "1", "--not", "2", "x"],
-    ["-q", "x"],
+    ["-m", "0", "x"],
+    ["-m", "much", "x"],
     ["-Z", "x"],
     ["-N"],
   ]) {
@@ -148,7 +149,12 @@ test("a node that is not available is an error, unless forced; so is bad usage",
     assert.equal(done.status, 2, bad.join(" "));
     assert.match(done.stderr, /^tesela: [^\n]+\n$/);
   }
-  assert.match(run("-q", "x").stderr, /-q needs the queue, which this version does not have/);
+  for (const room of [["-q"], ["-m", "5"], ["-q", "-m5", "-N", "2"]]) {
+    const done = run(...room, "echo", "x");
+    assert.deepEqual([done.status, done.stdout], [1, ""]);
+    assert.match(done.stderr, /^tesela: teselad does not run on this node/);
+  }
+  assert.equal(run("-q", "-F", "-N", "2", "echo", "x").stdout, "x\n");
   assert.equal(run("-c", "-t", "5", "-d", "900", "--not", "3", "echo", "x").stdout, "x\n");
   assert.equal(run("-b", "echo", "x").stdout, "x\n", "here is the best node that is known");
   assert.match(run("--help").stdout, /^tesela run - start a program that may move\n/);
