@@ -117,4 +117,10 @@ test("a node leaves by way of one that has the CA's key, and is refused then", a
   );
   await assert.rejects(two.dial(three), refused(/has left the cluster/));
   assert.ok(existsSync(three.paths.nodeJson), "its files are the command's business");
+  assert.equal(two.keys.best?.generation, 1, "those who stay have another key");
+  await three.belonging.depart();
+  // The one with the CA's key has nobody to ask, and tells the others itself.
+  await one.belonging.depart();
+  await until("told", () => two.roster.record.get(1)?.standing === "left");
+  assert.deepEqual(ids(two), [2]);
 });

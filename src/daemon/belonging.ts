@@ -133,17 +133,23 @@ export class Belonging implements BelongingService {
   async depart(): Promise<void> {
     const { roster, self, paths } = this.p;
     if (this.standing !== null) return;
-    if (holdsCa(paths.identity)) return void this.leave(self);
+    if (holdsCa(paths.identity)) {
+      // It says so itself, and is not heard afterwards: over streams that are open it is in time.
+      await Promise.all(this.p.others().map((o) => this.reach(o.node)));
+      return void this.leave(self);
+    }
     const entries = await this.fromAny("to leave", (other, signal) => other.leave(signal));
     roster.merge(entries, "the CA's node");
   }
 
   private heard(news: readonly Entry[]): void {
-    const { self } = this.p;
+    const { self, paths } = this.p;
     const { standing } = this;
     if (standing !== null) {
-      // The others say it to one another, with the key that is not for this node.
-      if (news.some((e) => e.id === self)) this.onOut(standing);
+      if (!news.some((e) => e.id === self)) return;
+      // Otherwise the others say it to one another, with the key that is not for this node.
+      if (standing === "left" && holdsCa(paths.identity)) this.tell(news);
+      this.onOut(standing);
       return;
     }
     this.exchange.renewIfNeeded();
