@@ -20,6 +20,7 @@ export const calls: Figure = {
     const kinds = [
       { name: "getppid", what: "getppid", there: FRAME, crowd: false },
       { name: "4 KiB write", what: "write", there: 4 * KiB, crowd: false },
+      { name: "readlink once more", what: "readlink", there: FRAME, crowd: false },
       { name: "getppid, home overloaded", what: "getppid", there: FRAME, crowd: true },
     ];
     const rows: Row[] = [];

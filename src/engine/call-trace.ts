@@ -132,8 +132,9 @@ export class CallTrace {
 /** What is to be done for the call that has stopped a guest; who watches it is told. */
 export function planWatched(guest: Guest, nr: number, rest: Plan | null): Plan {
   const { args } = guest.regs;
-  const plan =
+  const its =
     forbidden(guest.tid, nr, args) ?? rest ?? ofShared(guest, nr, args) ?? planCall(nr, args, guest.memory, guest.area, guest.context);
+  const plan = guest.ahead.known(nr, its, guest.area.base);
   guest.trace?.begin(nr, args, plan);
   return plan;
 }

@@ -1,5 +1,5 @@
 import type { Channel } from "../io/mod.ts";
-import { codec, type Data } from "../wire/mod.ts";
+import { codec, type Data, type Message } from "../wire/mod.ts";
 import { type Asks, bigintOf, numberOf, textOf } from "./asks.ts";
 import { CallTrace, type TracedCall } from "./call-trace.ts";
 import type { FileCache } from "./file-cache.ts";
@@ -8,11 +8,13 @@ import { childImage } from "./guest-capture.ts";
 import type { GuestProcess } from "./guest-process.ts";
 import type { Birth, Born, GuestOptions, HomeLink, InFlight, MappedFile, Started, ThreadOptions, Verdict } from "./guest-types.ts";
 import { LARGE } from "./guest-memory.ts";
-import { callFrameBytes, packCallFrame, packCallHead } from "./hot-frames.ts";
+import { aheadBytes, callFrameBytes, packCallFrame, packCallHead } from "./hot-frames.ts";
 import { NO_CALL } from "./home-types.ts";
 import { IncomingFiles } from "./incoming-files.ts";
 import { NO_CPU } from "./tracks.ts";
 import type { Zygote } from "./zygote.ts";
+
+const NONE = Buffer.alloc(0);
 
 interface Host {
   /** Whether one more guest may begin here. */
@@ -32,6 +34,7 @@ export class GuestLink implements HomeLink {
   readonly channel: Channel;
   readonly files: IncomingFiles;
   readonly guests = new Set<GuestProcess>();
+  heard = 0;
   private readonly asks: Asks;
   private readonly parts: Parts;
 
@@ -53,6 +56,14 @@ export class GuestLink implements HomeLink {
     return this.host.hasRoom;
   }
 
+  /** What is said to no guest alone, though it may well be about one. */
+  hear(m: Extract<Message, { type: "ask" | "answer" | "file" }>): void {
+    this.heard++;
+    if (m.type === "ask") this.asks.onAsk(m.head);
+    else if (m.type === "answer") this.asks.onAnswer(m.head);
+    else this.files.take(m);
+  }
+
   /** Home wants to be told of its calls, or does no more. */
   watch(guest: GuestProcess, on: boolean): void {
     const tell = (calls: readonly TracedCall[], lost: number): Promise<Data> =>
@@ -60,17 +71,18 @@ export class GuestLink implements HomeLink {
     guest.watch(on ? () => new CallTrace(guest.memory, tell) : null);
   }
 
-  call(guest: Guest, { seq, plan, continues, handlerWaits }: InFlight, sigmask: bigint): void {
+  call(guest: Guest, { seq, plan, continues, handlerWaits, question }: InFlight, sigmask: bigint): void {
     guest.trace?.flew(seq);
     const { outs, blob } = plan;
-    const call = { ticket: guest.ticket, seq, sigmask, outs, blob, continues, hurried: handlerWaits };
+    const ahead = blob.length < LARGE ? (question?.packed?.bytes ?? NONE) : NONE;
+    const call = { ticket: guest.ticket, seq, sigmask, outs, blob, ahead, continues, hurried: handlerWaits };
     if (blob.length >= LARGE) {
       const head = Buffer.allocUnsafe(callFrameBytes(outs.length, 0));
       packCallHead(call, plan.nr, plan.args, head);
       this.channel.send("call", null, head, blob);
       return;
     }
-    const length = callFrameBytes(outs.length, blob.length);
+    const length = callFrameBytes(outs.length, blob.length + aheadBytes(ahead));
     const frame = codec.alloc("call", null, length);
     packCallFrame(call, plan.nr, plan.args, frame.subarray(frame.length - length));
     this.channel.sendFrame(frame);

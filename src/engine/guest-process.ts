@@ -27,6 +27,8 @@ export class GuestProcess {
   readonly dispositions: Dispositions;
   readonly startedAt = Date.now();
   readonly kin = new Kin();
+  /** Counts what home has said for it or one of its threads. */
+  heardAlone = 0;
   /** By their numbers at home; a program's first thread bears its PID. */
   readonly threads = new Map<number, Guest>();
   readonly leader: Guest;
@@ -67,6 +69,14 @@ export class GuestProcess {
 
   get pid(): number {
     return this.image.pid;
+  }
+  /** Others write into its memory. */
+  get sharesMemory(): boolean {
+    return this.options.memory !== null || this.kin.sharing > 0;
+  }
+  /** Changes with everything that may have told it something. */
+  get heard(): number {
+    return this.heardAlone + this.link.heard;
   }
 
   add(options: ThreadOptions): Guest {

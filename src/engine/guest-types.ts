@@ -2,6 +2,7 @@ import type { Log } from "../base/mod.ts";
 import type { ForwardPlan } from "../forward/mod.ts";
 import type { CpuUsed, Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
+import type { Question } from "./ahead.ts";
 import type { Shift } from "./clocks.ts";
 import type { GroupMemory } from "./group-memory.ts";
 import type { Guest } from "./guest.ts";
@@ -13,6 +14,8 @@ import type { WaitEnd } from "./wait-ends.ts";
 
 /** What a guest says to its home. */
 export interface HomeLink {
+  /** Counts what has come from home that is not for one process. */
+  readonly heard: number;
   /** This node takes one more process. */
   readonly hasRoom: boolean;
   call(guest: Guest, flight: InFlight, sigmask: bigint): void;
@@ -87,6 +90,8 @@ export interface InFlight {
   handlerWaits: boolean;
   /** It does not wait, for a signal is pending that its own mask lets in. */
   readonly atOnce: boolean;
+  /** What home is asked with it. */
+  readonly question: Question | null;
 }
 
 /** A call that was interrupted while it waited. */

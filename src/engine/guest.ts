@@ -1,7 +1,8 @@
 import { type Log, TeselaError } from "../base/mod.ts";
-import { type CallContext, type ForwardPlan, outLengths, type Plan, planCall } from "../forward/mod.ts";
+import { type CallContext, type ForwardPlan, type Plan, planCall } from "../forward/mod.ts";
 import type { CpuUsed } from "../image/mod.ts";
 import { libc, NO_SYSCALL, ptrace, Reg, Regs, SYSCALL_INSN, type Tracees, type WaitStatus } from "../sys/mod.ts";
+import { Ahead, withoutAhead } from "./ahead.ts";
 import { type CallTrace, planWatched } from "./call-trace.ts";
 import { signalWaits } from "./freeze.ts";
 import { isRestart, Restart } from "./restarts.ts";
@@ -17,7 +18,7 @@ import { Sys } from "./numbers.ts";
 import { endsWrite, keepsWriting, planRest, type Written } from "./partial-writes.ts";
 import { hasPendingFault, isFault } from "./signals.ts";
 import { letInFirst, maskTold, signalCall } from "./signals-at-home.ts";
-import { cpuUsed, inNanoseconds } from "./usage.ts";
+import { contextOf, cpuUsed } from "./usage.ts";
 import { keepEnd, type WaitEnd } from "./wait-ends.ts";
 
 const SIGKILL = 9;
@@ -33,6 +34,7 @@ export class Guest {
   readonly homeTid: number;
   readonly memory: TraceeMemory;
   readonly signals: GuestSignals;
+  readonly ahead: Ahead;
   readonly regs = new Regs();
   readonly link: HomeLink;
   readonly log: Log;
@@ -81,18 +83,14 @@ export class Guest {
     this.log = process.log;
     this.memory = process.memory;
     this.signals = new GuestSignals(this, process.dispositions);
+    this.ahead = new Ahead(process);
     this.restart = o.restart;
     this.waitEnd = o.waitEnd;
     this.written = o.written;
     this.clearTid = o.clearTid;
     this.borne = o.borne;
     this.usedBefore = o.cpuUsed;
-    this.context = {
-      pid: process.image.pid,
-      tid: o.homeTid,
-      reservedFds: process.reservedFds,
-      cpuAway: (who) => inNanoseconds(who === "self" ? process.cpuUsed() : this.cpuUsed()),
-    };
+    this.context = contextOf(this);
     process.tracees.claim(o.tid, (s) => this.guarded(() => this.onStop(s)));
   }
 
@@ -106,6 +104,7 @@ export class Guest {
   get freezing(): boolean {
     return this.onFrozen !== null;
   }
+
   get trapPending(): boolean {
     return this.process.trapPending;
   }
@@ -273,7 +272,8 @@ export class Guest {
       const atOnce = planCall(nr, this.regs.args, this.memory, this.area, { ...this.context, atOnce: true });
       if (atOnce.kind === "forward") plan = atOnce;
     } else [plan, this.waitEnd] = keepEnd(plan, nr, this.regs.get(Reg.rip) - SYSCALL_INSN, this.process.now(), this.waitEnd);
-    this.fly({ seq: this.process.nextSeq(), nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes });
+    const question = this.ahead.ask(plan);
+    this.fly({ seq: this.process.nextSeq(), nr, plan, continues: false, handlerWaits: ends, atOnce: ends, resumes, question });
   }
 
   private fly(flight: InFlight): void {
@@ -285,7 +285,7 @@ export class Guest {
   }
 
   /** Home's answer to the call in flight. */
-  onReply(seq: number, result: bigint, out: Uint8Array): void {
+  onReply(seq: number, result: bigint, bytes: Uint8Array): void {
     if (this.state.kind !== "calling" || this.state.flight.seq !== seq) return;
     const { flight } = this.state;
     if (result === Restart.NOINTR && !flight.continues) {
@@ -295,9 +295,8 @@ export class Guest {
     }
     let r = result;
     if (r === -EINTR && flight.plan.restartOnEintr && !flight.handlerWaits) r = Restart.NOHAND;
-    const due = outLengths(flight.plan.outs, r).reduce((sum, n) => sum + n, 0);
-    if (out.length !== due) {
-      if (!isRestart(r)) throw new TeselaError("E_PROTOCOL", `home answered call ${flight.nr} with ${out.length} bytes in place of ${due}`);
+    const out = withoutAhead(this, flight, r, bytes);
+    if (!out) {
       // Home has not made the call at all, since the process is on the move: nothing that it would have written is there.
       interruptedCall(this, flight, r);
       return;
@@ -306,7 +305,7 @@ export class Guest {
     if ("again" in finished) {
       const next = finished.again;
       // What is left is made first even when the guest shall stop, or half a call would have been made.
-      if (next.kind === "forward") this.fly({ ...flight, seq: this.process.nextSeq(), plan: next, continues: true });
+      if (next.kind === "forward") this.fly({ ...flight, seq: this.process.nextSeq(), plan: next, continues: true, question: null });
       else this.act(flight.nr, next);
       return;
     }

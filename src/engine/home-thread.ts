@@ -1,5 +1,7 @@
 import { type Log, TeselaError } from "../base/mod.ts";
+import { REQUEST_AHEAD } from "../image/mod.ts";
 import { libc, ptrace, type WaitStatus } from "../sys/mod.ts";
+import { AheadAtHome } from "./ahead-at-home.ts";
 import { collect } from "./collect.ts";
 import { wantsCore } from "./core-files.ts";
 import type { Deputy } from "./deputy.ts";
@@ -50,6 +52,7 @@ export class HomeThread {
   readonly tid: number;
   readonly ticket: number;
   readonly deputy: Deputy;
+  private readonly ahead: AheadAtHome;
   private readonly log: Log;
   /** A signal-delivery-stop that waits for the verdict of a guest: this thread's, or the leader's. */
   private held: { readonly seq: number; readonly signal: number; readonly asked: HomeThread } | null = null;
@@ -77,6 +80,7 @@ export class HomeThread {
   constructor(process: HomeProcess, deputy: Deputy, ticket: number, stopRequested: boolean) {
     this.process = process;
     this.deputy = deputy;
+    this.ahead = new AheadAtHome(deputy);
     this.tid = deputy.tid;
     this.ticket = ticket;
     this.log = process.log;
@@ -343,7 +347,11 @@ export class HomeThread {
     const flight: Flight = { seq: frame.seq, stopped: false, ends: frame.hurried };
     this.inFlight = flight;
     process.times?.began(frame.seq);
-    this.invoke(Buffer.from(frame.request), flight, 0n, (result) => {
+    const request = Buffer.from(frame.request);
+    // Behind the call, so that nothing is older than what that tells.
+    const ahead = frame.ahead.length > 0 && !moving && !frame.hurried ? this.ahead.place(frame.ahead) : 0;
+    request.writeUInt32LE(ahead, REQUEST_AHEAD);
+    this.invoke(request, flight, 0n, (result) => {
       process.times?.ended(frame.seq);
       this.inFlight = null;
       this.cutting = false;
@@ -364,7 +372,11 @@ export class HomeThread {
             () => this.refuse(host, frame.seq, nr, reason),
             (e: unknown) => this.log.warn("a process ended in an open", { pid: process.pid, error: String(e) }),
           );
-        } else host.reply(this.ticket, frame.seq, result, collect(process.pid, deputy.buffer, frame, result));
+        } else {
+          const out = collect(process.pid, deputy.buffer, frame, result);
+          if (ahead > 0) out.push(this.ahead.answers());
+          host.reply(this.ticket, frame.seq, result, out);
+        }
       });
       for (const wake of this.idle.splice(0)) wake();
     });

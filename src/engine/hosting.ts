@@ -269,14 +269,14 @@ export class Hosting {
     });
     this.homes.set(home, asks);
     const link = new GuestLink(channel, asks, this.parts, this, (o, leader) => this.take({ ...o, link }, leader));
-    channel.onMessage((m) => this.onMessage(m, home, link, asks));
+    channel.onMessage((m) => this.onMessage(m, home, link));
     void channel.closed.then((reason) => {
       if (this.homes.get(home) === asks) this.homes.delete(home);
       this.linkClosed(home, link, reason);
     });
   }
 
-  private onMessage(m: Message, home: number, link: GuestLink, asks: Asks): void {
+  private onMessage(m: Message, home: number, link: GuestLink): void {
     switch (m.type) {
       case "reply": {
         const reply = unpackReplyFrame(m.payload);
@@ -295,13 +295,9 @@ export class Hosting {
         this.drop(home, m.head.ticket);
         return;
       case "ask":
-        asks.onAsk(m.head);
-        return;
       case "answer":
-        asks.onAnswer(m.head);
-        return;
       case "file":
-        link.files.take(m);
+        link.hear(m);
         return;
       default:
         throw new TeselaError("E_PROTOCOL", `'${m.type}' does not belong on a home's link`);
@@ -310,7 +306,9 @@ export class Hosting {
 
   private forGuest(home: number, ticket: number, act: (guest: Guest) => void): void {
     const guest = this.guests.get(keyOf(home, ticket));
-    if (guest) guest.guarded(() => act(guest));
+    if (!guest) return;
+    guest.process.heardAlone++;
+    guest.guarded(() => act(guest));
   }
 
   /** Processes that have arrived run from now on: all of them or none. */

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { OutRange } from "../forward/mod.ts";
+import { REQUEST_AHEAD } from "../image/mod.ts";
 import {
+  aheadBytes,
   callFrameBytes,
   type CallFrame,
   packCallFrame,
@@ -25,10 +27,20 @@ const out: fc.Arbitrary<OutRange> = fc
     ...(onError ? { onError } : {}),
   }));
 
-const PLAIN = { ticket: 1, seq: 2, sigmask: 0n, continues: false, hurried: false, outs: [], blob: Buffer.alloc(0) } as const;
+const PLAIN = {
+  ticket: 1,
+  seq: 2,
+  sigmask: 0n,
+  continues: false,
+  hurried: false,
+  outs: [],
+  blob: Buffer.alloc(0),
+  ahead: Buffer.alloc(0),
+} as const;
 
 function pack(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[]): Buffer {
-  const b = Buffer.alloc(callFrameBytes(f.outs.length, f.blob.length));
+  // What is not written is whatever was there before.
+  const b = Buffer.alloc(callFrameBytes(f.outs.length, f.blob.length + aheadBytes(f.ahead)), 0xaa);
   packCallFrame(f, nr, args, b);
   return b;
 }
@@ -42,13 +54,18 @@ test("a call comes out as it went in", () => {
     hurried: fc.boolean(),
     outs: fc.array(out, { maxLength: 8 }),
     blob: fc.uint8Array({ maxLength: 100 }),
+    ahead: fc.uint8Array({ maxLength: 100 }),
   });
   fc.assert(
     fc.property(frame, fc.nat(600), fc.array(u64, { maxLength: 6 }), (f, nr, args) => {
       const got = unpackCallFrame(pack(f, nr, args), ROOM);
       assert.ok(got);
-      assert.deepEqual({ ...got, blob: [...got.blob], request: 0 }, { ...f, blob: [...f.blob], request: 0 });
+      assert.deepEqual(
+        { ...got, blob: [...got.blob], ahead: [...got.ahead], request: 0 },
+        { ...f, blob: [...f.blob], ahead: [...f.ahead], request: 0 },
+      );
       const request = Buffer.from(got.request);
+      assert.equal(request.readBigUInt64LE(REQUEST_AHEAD), 0n);
       assert.equal(request.readBigInt64LE(0), BigInt(nr));
       args.forEach((a, i) => {
         assert.equal(request.readBigUInt64LE(8 + 8 * i), a);
@@ -58,7 +75,7 @@ test("a call comes out as it went in", () => {
 });
 
 test("garbage is no call, and never reaches beyond the deputy's buffer", () => {
-  const good = pack({ ...PLAIN, outs: [{ offset: 0, length: 8 }], blob: Buffer.alloc(16) }, 1, []);
+  const good = pack({ ...PLAIN, outs: [{ offset: 0, length: 8 }], blob: Buffer.alloc(16), ahead: Buffer.alloc(16) }, 1, []);
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 6 }), fc.nat(good.length), (hits, cut) => {
       const bytes = Buffer.from(good);

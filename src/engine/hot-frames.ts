@@ -1,10 +1,11 @@
 import { outLengths, type OutRange } from "../forward/mod.ts";
-import { REQUEST_BYTES } from "../image/mod.ts";
+import { REQUEST_AHEAD, REQUEST_BYTES } from "../image/mod.ts";
 
 /**
  * The payloads of `call` and `reply`, in fixed binary: they are the whole cost of living away. All little endian.
  *
  * call: {u32 ticket, u32 seq, u64 signal mask, u16 ranges, u16 flags, u32 blob bytes, 64 bytes request, ranges, blob};
+ * With flag 4, the blob ends in what is asked ahead and its length, u32 (src/engine/lookups.ts); the reply ends in a byte for each.
  * a range: {u64 offset, u32 length, u16 unit, u16 flags}. reply: {u32 ticket, u32 seq, i64 result, bytes of the ranges}.
  */
 export interface CallFrame {
@@ -21,6 +22,8 @@ export interface CallFrame {
   readonly continues: boolean;
   /** A signal's handler waits for the end of the call, which therefore must not wait for anything else. */
   readonly hurried: boolean;
+  /** What is to be looked up behind the call; empty for nothing. Not a part of `blob`. */
+  readonly ahead: Uint8Array;
 }
 
 const CALL_HEAD = 24;
@@ -29,18 +32,23 @@ const LIMITED = 1;
 const ON_ERROR = 2;
 const CONTINUES = 1;
 const HURRIED = 2;
+const AHEAD = 4;
+const AHEAD_LENGTH = 4;
 export const MAX_OUTS = 4096;
+
+/** Bytes that a question takes in a frame's blob. */
+export const aheadBytes = (ahead: Uint8Array): number => (ahead.length === 0 ? 0 : ahead.length + AHEAD_LENGTH);
 
 export const callFrameBytes = (outs: number, blob: number): number => CALL_HEAD + REQUEST_BYTES + outs * OUT_BYTES + blob;
 
-/** Without the blob, which follows. */
+/** Without the blob, which follows, and what is asked ahead behind that. */
 export function packCallHead(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
   into.writeUInt32LE(f.ticket, 0);
   into.writeUInt32LE(f.seq, 4);
   into.writeBigUInt64LE(f.sigmask, 8);
   into.writeUInt16LE(f.outs.length, 16);
-  into.writeUInt16LE((f.continues ? CONTINUES : 0) | (f.hurried ? HURRIED : 0), 18);
-  into.writeUInt32LE(f.blob.length, 20);
+  into.writeUInt16LE((f.continues ? CONTINUES : 0) | (f.hurried ? HURRIED : 0) | (f.ahead.length > 0 ? AHEAD : 0), 18);
+  into.writeUInt32LE(f.blob.length + aheadBytes(f.ahead), 20);
   into.writeBigInt64LE(BigInt(nr), CALL_HEAD);
   for (let i = 0; i < 6; i++) into.writeBigUInt64LE(BigInt.asUintN(64, args[i] ?? 0n), CALL_HEAD + 8 + 8 * i);
   let at = CALL_HEAD + REQUEST_BYTES;
@@ -55,7 +63,11 @@ export function packCallHead(f: Omit<CallFrame, "request">, nr: number, args: re
 
 export function packCallFrame(f: Omit<CallFrame, "request">, nr: number, args: readonly bigint[], into: Buffer): void {
   packCallHead(f, nr, args, into);
-  into.set(f.blob, callFrameBytes(f.outs.length, 0));
+  const at = callFrameBytes(f.outs.length, 0);
+  into.set(f.blob, at);
+  if (f.ahead.length === 0) return;
+  into.set(f.ahead, at + f.blob.length);
+  into.writeUInt32LE(f.ahead.length, at + f.blob.length + f.ahead.length);
 }
 
 /** A call's results are at most this many times the buffer: its ranges may overlap, but hardly do. */
@@ -88,13 +100,25 @@ export function unpackCallFrame(b: Buffer, room: number): CallFrame | null {
       ...(flags & ON_ERROR ? { onError: true } : {}),
     });
   }
+  let blob = b.subarray(at);
+  let ahead = blob.subarray(blob.length);
+  if (callFlags & AHEAD) {
+    const end = blob.length - AHEAD_LENGTH;
+    const length = end < 0 ? 0 : blob.readUInt32LE(end);
+    if (length > end) return null;
+    ahead = blob.subarray(end - length, end);
+    blob = blob.subarray(0, end - length);
+  }
+  // How many calls the stub makes behind this one is for this engine to say.
+  b.fill(0, CALL_HEAD + REQUEST_AHEAD, CALL_HEAD + REQUEST_BYTES);
   return {
     ticket: b.readUInt32LE(0),
     seq: b.readUInt32LE(4),
     sigmask: b.readBigUInt64LE(8),
     request: b.subarray(CALL_HEAD, CALL_HEAD + REQUEST_BYTES),
     outs,
-    blob: b.subarray(at),
+    blob,
+    ahead,
     continues: (callFlags & CONTINUES) !== 0,
     hurried: (callFlags & HURRIED) !== 0,
   };

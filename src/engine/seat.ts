@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { Socket } from "node:net";
 import { assert, TeselaError } from "../base/mod.ts";
-import { buildSigframe, Exchange, type FrameState, type RawCall, Stub, stubCode } from "../image/mod.ts";
+import { AHEAD_TABLE, buildSigframe, Exchange, type FrameState, type RawCall, Stub, stubCode } from "../image/mod.ts";
 import { isErrno, libc, memory, NO_SYSCALL, proc, ptrace, Reg, type Regs, SysError } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
 import { Sys } from "./numbers.ts";
@@ -13,10 +13,13 @@ export const DeputyMap = {
   frame: 0x2000n,
   scratch: 0x6000n,
   buffer: 0x8000n,
+  /** What is asked ahead: the stub knows where that is, see {@link AHEAD_TABLE}. */
+  ahead: 0x1000n + BigInt(AHEAD_TABLE),
   size: 0x110000n,
 } as const;
 /** One forwarded call's data: a 1 MiB chunk and room for headers beside it. */
-export const BUFFER_BYTES = Number(DeputyMap.size - DeputyMap.buffer);
+export const BUFFER_BYTES = Number(DeputyMap.ahead - DeputyMap.buffer);
+export const AHEAD_BYTES = Number(DeputyMap.size - DeputyMap.ahead);
 
 /** The stub's sockets are kept up here, away from the descriptors that programs count on. */
 const TOP_FD = 1023;

@@ -1,6 +1,8 @@
 import { PAGE } from "../base/mod.ts";
+import type { CallContext } from "../forward/mod.ts";
 import type { Image } from "../image/mod.ts";
 import { proc } from "../sys/mod.ts";
+import type { Guest } from "./guest.ts";
 
 const TICK_US = 1_000_000 / proc.TICKS_PER_SECOND;
 
@@ -18,7 +20,14 @@ export function cpuUsed(task: string, before: Image["cpuUsed"]): Image["cpuUsed"
   }
 }
 
-export function inNanoseconds({ user, system }: Image["cpuUsed"]): { user: bigint; system: bigint } {
+/** What a thread's calls are planned with. */
+export function contextOf(guest: Guest): CallContext {
+  const { process, homeTid } = guest;
+  const cpuAway = (who: "self" | "thread") => inNanoseconds(who === "self" ? process.cpuUsed() : guest.cpuUsed());
+  return { pid: process.image.pid, tid: homeTid, reservedFds: process.reservedFds, cpuAway };
+}
+
+function inNanoseconds({ user, system }: Image["cpuUsed"]): { user: bigint; system: bigint } {
   return { user: BigInt(user) * 1000n, system: BigInt(system) * 1000n };
 }
 

@@ -1,9 +1,9 @@
 /**
- * The machine code that Tesela maps into a process: about 250 bytes at fixed offsets of one page, position
+ * The machine code that Tesela maps into a process: about 300 bytes at fixed offsets of one page, position
  * independent. The listing is the source; `stub.test.ts` assembles it and compares.
  *
- * - 0x000 deputy loop: r13d = socket, r15 = exchange block. Receives 64 bytes (number, six arguments, padding), makes
- *   the call, sends 8 bytes of result, whether anybody hears it or not: what it was told to do before the engine ended is done. When
+ * - 0x000 deputy loop: r13d = socket, r15 = exchange block. Receives 64 bytes (number, six arguments, how many calls to make ahead),
+ *   makes the call, then those of the table behind its buffer (blocks as the list runner's), sends 8 bytes of result of the first, whether anybody hears it or not: what it was told to do before the engine ended is done. When
  *   the socket ends: before the commit it gives up its descriptor and its buffer (seat.ts, DeputyMap) and resumes the program where it
  *   was (rt_sigreturn over a frame made in advance), after the commit it kills the process, since its user area is lost.
  * - 0x100 list runner: r15 = blocks of {number, six arguments, result}, r14 = how many; ends in int3.
@@ -30,6 +30,10 @@ export const STUB_SOURCE = `
   mov r9, [r15+48]
   syscall
   mov [r15+64], rax
+  mov r12, [r15+56]
+  test r12, r12
+  jnz ahead
+answer:
   mov eax, 44
   mov edi, r13d
   lea rsi, [r15+64]
@@ -61,6 +65,21 @@ die:
   mov eax, 62
   syscall
   jmp die
+ahead:
+  lea rbx, [r15+0x10d000]
+next:
+  mov rax, [rbx]
+  mov rdi, [rbx+8]
+  mov rsi, [rbx+16]
+  mov rdx, [rbx+24]
+  mov r10, [rbx+32]
+  mov r8, [rbx+40]
+  syscall
+  mov [rbx+56], rax
+  add rbx, 64
+  dec r12
+  jnz next
+  jmp answer
 .org 0x100
 list:
   mov rax, [r15]
@@ -87,9 +106,10 @@ rest:
 `;
 
 const LOOP =
-  "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f8407542498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f" +
-  "0549894740b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f05eb9a498b47488338007528b8030000004489ef0f05b80b000000498d" +
-  "bf00700000be008010000f05498b6750b80f0000000f05b8270000000f0589c7be09000000b83e0000000f05ebe9";
+  "b82d0000004489ef4c89feba4000000041ba000100004531c04531c90f054883f840754b498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f" +
+  "05498947404d8b67384d85e47569b82c0000004489ef498d7740ba0800000041ba004000004531c04531c90f05eb91498b47488338007528b8030000004489ef" +
+  "0f05b80b000000498dbf00700000be008010000f05498b6750b80f0000000f05b8270000000f0589c7be09000000b83e0000000f05ebe9498d9f00d01000488b" +
+  "03488b7b08488b7310488b53184c8b53204c8b43280f05488943384883c34049ffcc75dae965ffffff";
 const LIST = "498b07498b7f08498b7710498b57184d8b57204d8b47284d8b4f300f05498947384983c74049ffce75d6cc";
 const ONE = "0f05cc";
 const REST = "b8220000000f05ebf7";
@@ -118,6 +138,12 @@ export function stubCode(): Buffer {
 /** The exchange block of a deputy thread, at r15. `committed` points to a word that all threads of a process look at. */
 export const Exchange = { request: 0, result: 64, committed: 72, frame: 80, word: 88, size: 96 } as const;
 export const REQUEST_BYTES = 64;
+/** Where a request says how many calls of the table are made behind its own. */
+export const REQUEST_AHEAD = 56;
+/** A call of a list or table: as a request, but with its result at the end. */
+export const LISTED = { size: 64, result: 56 } as const;
+/** The table of calls made ahead, from the exchange block on. */
+export const AHEAD_TABLE = 0x10d000;
 export const RESULT_BYTES = 8;
 
 /** One call as the loop and the list runner read it. */

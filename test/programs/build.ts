@@ -49,6 +49,7 @@ export const PROGRAMS = {
   group: { source: "group.c" },
   grows: { source: "grows.c" },
   herd: { source: "herd.c" },
+  lookups: { source: "lookups.c", flags: ["-pthread"] },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
   "vfork-waits": { source: "vfork-waits.c", flags: ["-pthread"] },
