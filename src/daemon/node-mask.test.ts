@@ -9,7 +9,7 @@ test("a mask allows those that it lists, or all but those", () => {
   assert.deepEqual(allowed("1-65535"), [1, 2, 3, 4, 7, 65535]);
   assert.deepEqual(allowed("!1-65535"), []);
   assert.equal(parseMask("!3"), parseMask("!3"), "read once");
-  assert.deepEqual([maskText("1-4"), maskText("!3,5")], ["nodes 1-4", "all nodes but 3,5"]);
+  assert.deepEqual([maskText("1-4"), maskText("2"), maskText("!3,5")], ["nodes 1-4", "node 2", "all nodes but 3,5"]);
 });
 
 test("what is no list of nodes is refused", () => {

@@ -51,6 +51,8 @@ export function parseMask(text: string): NodeMask {
   return mask;
 }
 
-/** `nodes 1-4,7`, `all nodes but 3`. */
-export const maskText = (text: string): string =>
-  text.startsWith(ALL_BUT) ? `all nodes but ${text.slice(ALL_BUT.length)}` : `nodes ${text}`;
+/** `nodes 1-4,7`, `node 2`, `all nodes but 3`. */
+export function maskText(text: string): string {
+  if (text.startsWith(ALL_BUT)) return `all nodes but ${text.slice(ALL_BUT.length)}`;
+  return /^\d+$/.test(text) ? `node ${text}` : `nodes ${text}`;
+}
