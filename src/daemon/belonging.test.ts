@@ -99,6 +99,21 @@ test("a certificate is renewed by a node that has the CA's key, for the key that
   assert.equal(two.renewals, 1);
 });
 
+test("a node that hears that it has left before it is answered has left", async () => {
+  await using c = await cluster(2);
+  const [one, two] = c.nodes as [Node, Node];
+  const link = await two.dial(one);
+  await one.dial(two);
+  const leave = link.leave.bind(link);
+  link.leave = async (signal) => {
+    await leave(signal);
+    await until("told", () => two.belonging.standing === "left");
+    throw new Error("its streams end with that");
+  };
+  await two.belonging.depart();
+  assert.equal(two.belonging.standing, "left");
+});
+
 test("a node leaves by way of one that has the CA's key, and is refused then", async () => {
   await using c = await cluster(3);
   const [one, two, three] = c.nodes as [Node, Node, Node];

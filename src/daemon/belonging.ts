@@ -138,8 +138,12 @@ export class Belonging implements BelongingService {
       await Promise.all(this.p.others().map((o) => this.reach(o.node)));
       return void this.leave(self);
     }
-    const entries = await this.fromAny("to leave", (other, signal) => other.leave(signal));
-    roster.merge(entries, "the CA's node");
+    try {
+      roster.merge(await this.fromAny("to leave", (other, signal) => other.leave(signal)), "the CA's node");
+    } catch (e) {
+      // What the cluster says of this node may come before the answer, and ends all streams.
+      if (this.standing === null) throw e;
+    }
   }
 
   private heard(news: readonly Entry[]): void {
