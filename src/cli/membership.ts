@@ -1,4 +1,5 @@
-import { DEFAULT_PORT, MAX_NODE_ID } from "../base/mod.ts";
+import { isIP } from "node:net";
+import { DEFAULT_PORT, MAX_NODE_ID, TeselaError } from "../base/mod.ts";
 import { NODE_NAME } from "../daemon/mod.ts";
 import { type Invocation, lastValue } from "./command.ts";
 import { usage } from "./parse.ts";
@@ -15,6 +16,11 @@ export function nameValue(call: Invocation, long: string): string | undefined {
   if (text !== undefined && !NODE_NAME.test(text))
     throw usage(call.command, `--${long} '${text}': want letters, digits and '-', not only digits`);
   return text;
+}
+
+/** Where others are to reach a node. @throws TeselaError E_USAGE */
+export function checkAddress(address: string): void {
+  if (isIP(address) === 0) throw new TeselaError("E_USAGE", `--address '${address}': want an IP address of this machine`);
 }
 
 function numberValue(call: Invocation, long: string, least: number, most: number): number | undefined {

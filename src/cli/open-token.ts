@@ -1,3 +1,4 @@
+import { accessSync, constants } from "node:fs";
 import { nodeId, type Paths, TeselaError } from "../base/mod.ts";
 import { caFingerprint, encodeToken, holdsCa, loadCa, newToken, readNodeConfig, TokenStore } from "../cluster/mod.ts";
 import { systemRandom } from "../io/mod.ts";
@@ -20,9 +21,19 @@ export interface OpenedToken {
   readonly expires: number;
 }
 
+/** The key is for root alone, and who may not look whether it is there would be told that it is not. @throws TeselaError E_PERM */
+function mustRead(dir: string): void {
+  try {
+    accessSync(dir, constants.R_OK | constants.X_OK);
+  } catch {
+    throw new TeselaError("E_PERM", "only root may let machines in: what makes tokens is for root to read");
+  }
+}
+
 /** Makes a token and opens the door for it. @throws E_MISSING on a node that does not hold the CA's key, E_CONFIG on none */
 export function openToken(paths: Paths, { ttl, address, node, name }: TokenWish): OpenedToken {
   const own = readNodeConfig(paths);
+  mustRead(paths.identity);
   if (!holdsCa(paths.identity))
     throw new TeselaError("E_MISSING", `node ${own.id} does not hold the cluster's CA key: machines are let in where 'tesela init' ran`);
   const ca = loadCa(paths.identity);

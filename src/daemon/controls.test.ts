@@ -76,6 +76,6 @@ test("only root tells a node, only what makes sense; another one is told by its 
   await refused({ verb: "dance" }, "E_USAGE");
   await refused({ verb: "setyard", value: 1 }, "E_PERM", { uid: 1000, gid: 1000, via: null });
   await refused({ verb: "block", node: "9" }, "E_NONODE");
-  await w.controls.tell({ verb: "setdecay", values: [1, 2, 3], node: "h2" }, ROOT);
-  assert.deepEqual(w.asked, ["POST /ctl", { verb: "setdecay", values: [1, 2, 3], node: undefined }]);
+  await w.controls.tell({ verb: "setdecay", values: [1, 3, 2], node: "h2" }, ROOT);
+  assert.deepEqual(w.asked, ["POST /ctl", { verb: "setdecay", values: [1, 3, 2], node: undefined }]);
 });

@@ -126,8 +126,11 @@ export class Controls {
 
 function decayOf([seconds = -1, slow = -1, fast = -1, ...more]: readonly number[]): DecayRates {
   const rates = { seconds, slow, fast };
-  if (isRates(rates) && more.length === 0) return rates;
-  throw new TeselaError("E_USAGE", "setdecay: want INTERVAL SLOW FAST: seconds, and two thousandths of 0 to 1000");
+  if (isRates(rates) && slow >= fast && more.length === 0) return rates;
+  throw new TeselaError(
+    "E_USAGE",
+    "setdecay: want INTERVAL SLOW FAST: seconds, and the thousandths that are kept, 0 to 1000, of the slow ones at least as many as of the fast",
+  );
 }
 
 const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_THERE"]);

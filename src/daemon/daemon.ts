@@ -145,11 +145,12 @@ export class Daemon implements AsyncDisposable {
       ...shared,
       self: o.config.id,
       leaving: () => this.levelling.balancer.isMoving,
-      speed: () => this.sampled.speed,
+      speed: () => this.speed,
     });
     this.whys = new Whys({
       ...{ self: o.config.id, levelled: this.levelled, members: this.members },
       decisions: this.levelling.balancer.decisions,
+      level: () => this.policies.level,
       ps: () => this.ps(),
     });
     this.rooms = new Rooms({
@@ -331,9 +332,14 @@ export class Daemon implements AsyncDisposable {
     this.soon = setTimeout(() => void this.level(), ms);
   }
 
+  /** As the owner has said, from that moment on. */
+  private get speed(): number {
+    return this.policies.speed ?? this.o.speed ?? STANDARD_SPEED;
+  }
+
   private sample(): NodeSample {
     const engine = this.engineStatus?.pid;
-    this.sampler.setSpeed(this.policies.speed ?? this.o.speed ?? STANDARD_SPEED);
+    this.sampler.setSpeed(this.speed);
     const { rivals = this.o.settings.now.policy.rivals } = this.o;
     return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid), rivals });
   }

@@ -282,6 +282,10 @@ export interface WhyMoved {
   readonly node: number;
   /** Whether it is one that may move by itself; only its home knows. */
   readonly levelled: boolean;
+  /** It moves only when told to. */
+  readonly lock?: boolean;
+  /** Whether processes move by themselves from the node where it runs. */
+  readonly level?: boolean;
   /** What was said of it, as in {@link ProcessRow}. */
   readonly mask?: string;
   readonly job?: "cpu" | "io";

@@ -11,9 +11,11 @@ const ANSWER_MS = 2000;
 
 export interface WhyParts {
   readonly self: number;
-  readonly levelled: Pick<Levelled, "has">;
+  readonly levelled: Pick<Levelled, "has" | "isLocked">;
   readonly members: Members;
   readonly decisions: DecisionLog;
+  /** Whether processes move by themselves from here. */
+  readonly level: () => boolean;
   readonly ps: () => Promise<ProcessRow[]>;
 }
 
@@ -36,7 +38,7 @@ export class Whys {
    * run before. @throws TeselaError
    */
   async of(pid: string, caller: Caller): Promise<WhyMoved> {
-    const { self, levelled } = this.p;
+    const { self, levelled, level } = this.p;
     const cpid = pid.includes(":") ? pid : `${self}:${pid}`;
     const row = (await this.p.ps()).find((r) => r.cpid === cpid);
     const [home = self, number = 0] = cpid.split(":").map(Number);
@@ -50,6 +52,8 @@ export class Whys {
     return {
       ...{ cpid, node: row?.node ?? self },
       levelled: (home === self && levelled.has(number)) || answers.some((a) => a?.levelled),
+      lock: (home === self && levelled.isLocked(number)) || answers.some((a) => a?.lock),
+      level: row === undefined || row.node === self ? level() : (answers.find((a) => a?.node === row.node)?.level ?? true),
       ...(row?.mask !== undefined && { mask: row.mask }),
       ...(row?.job !== undefined && { job: row.job }),
       decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs),

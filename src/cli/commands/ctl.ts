@@ -65,15 +65,16 @@ export async function run(call: Invocation): Promise<number> {
   const node = lastValue(call, "node");
   const done = await client.ctl({ verb, ...(node !== undefined && { node }), ...numbers });
   if (call.json) printJson(done);
-  else print(toldText(done));
+  else print(toldText(done, [verb, ...words].join(" ")));
   if (done.failed.length > 0)
     throw new TeselaError("E_BUSY", `${done.failed.length} processes could not be moved: ${done.failed[0]?.reason}`);
   return DONE;
 }
 
-export function toldText({ node, flags, level, moved }: Controlled): string {
+/** @param said what was said to it, when that shows in no flag */
+export function toldText({ node, flags, level, moved }: Controlled, said = ""): string {
   const went = moved.length === 0 ? "" : `, ${moved.length} moved: ${moved.join(" ")}`;
-  const words = [`load levelling ${level ? "on" : "off"}`, ...flags];
+  const words = [...(own(NUMBERS, said.replace(/^no| .*$/g, "")) ? [said] : []), `load levelling ${level ? "on" : "off"}`, ...flags];
   return `node ${node}: ${words.join(", ")}${went}`;
 }
 

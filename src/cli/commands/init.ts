@@ -14,7 +14,7 @@ import {
   writeRecord,
 } from "../../cluster/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
-import { daysValue, idValue, nameValue, portValue } from "../membership.ts";
+import { checkAddress, daysValue, idValue, nameValue, portValue } from "../membership.ts";
 import { print, printJson } from "../out.ts";
 
 /** A new cluster, whose CA is kept on this node. */
@@ -26,7 +26,9 @@ export async function run(call: Invocation): Promise<number> {
   const cluster = lastValue(call, "name") ?? "tesela";
   const id = idValue(call, "id") ?? 1;
   const name = nameValue(call, "node-name") ?? (hostname().split(".")[0] || `n${id}`);
-  const node = { id, name, address: lastValue(call, "address") ?? firstAddress(), port: portValue(call) };
+  const given = lastValue(call, "address");
+  if (given !== undefined) checkAddress(given);
+  const node = { id, name, address: given ?? firstAddress(), port: portValue(call) };
   const days = daysValue(call);
   const ca = { ...(await createCluster(cluster)), ...(days !== undefined && { days }) };
   const identity = await issueNode(ca, nodeId(id), name);
@@ -35,8 +37,7 @@ export async function run(call: Invocation): Promise<number> {
   saveGossipKey(paths.identity, makeGossipKey());
   const first = signEntry(ca, { ...node, epoch: 1, standing: "member", key: certificateKeyHash(identity.cert) });
   writeRecord(paths, { cluster, all: () => [first] });
-  const fixed = lastValue(call, "address") !== undefined;
-  writeMembership(paths, { ...node, cluster, ...(fixed && { fixed }) }, [node]);
+  writeMembership(paths, { ...node, cluster, ...(given !== undefined && { fixed: true }) }, [node]);
   if (call.json) printJson({ ...node, cluster });
   else print(`cluster '${cluster}' has its first node: ${id} (${name}) at ${node.address}:${node.port}`);
   return DONE;

@@ -18,7 +18,7 @@ export async function run(call: Invocation): Promise<number> {
   for (const node of nodes) done.push(await client.ctl({ verb, ...(node !== undefined && { node }) }));
   if (done.length === 0) throw new TeselaError("E_NODE_DOWN", "no node is up");
   if (call.json) printJson(done);
-  else print(done.map(toldText).join("\n"));
+  else print(done.map((d) => toldText(d)).join("\n"));
   return DONE;
 }
 

@@ -25,12 +25,16 @@ export function whyText(answer: WhyMoved): string {
   ];
   const head = [`${answer.cpid} runs on node ${answer.node}`, ...said].join("; ");
   if (answer.decisions.length === 0) {
-    const reason = answer.levelled
-      ? "nothing has been decided about it yet: nodes that are not overloaded send nobody away"
-      : "it is not under load levelling: start it with 'tesela run', or from 'tesela shell'";
-    return `${head}; ${reason}`;
+    return `${head}; ${whyNothing(answer)}`;
   }
   return [head, ...answer.decisions.flatMap(decisionLines)].join("\n");
+}
+
+function whyNothing({ levelled, lock, level, node }: WhyMoved): string {
+  if (!levelled) return "it is not under load levelling: start it with 'tesela run', or from 'tesela shell'";
+  if (lock) return "it is locked: it moves only when it is told to";
+  if (level === false) return `load levelling is off on node ${node}: nothing moves from there by itself`;
+  return "nothing has been decided about it yet: nodes that are not overloaded send nobody away";
 }
 
 function decisionLines(d: DecisionRow): string[] {

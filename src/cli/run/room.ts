@@ -41,6 +41,8 @@ export async function beginInRoom(
   const wait = new Wait();
   for (;;) {
     const answer = await wait.ask(() => client.room({ ...ask, waitedMs: wait.ms }));
+    // It was ended while it waited, and nobody is there to be told.
+    if (answer === "gone") return;
     if (answer?.node != null) {
       try {
         await begin(String(answer.node));
@@ -65,12 +67,13 @@ class Wait {
   }
 
   /** Null while teselad is away that has answered before. */
-  async ask(room: () => Promise<RoomAnswer>): Promise<RoomAnswer | null> {
+  async ask(room: () => Promise<RoomAnswer>): Promise<RoomAnswer | "gone" | null> {
     try {
       const answer = await room();
       this.heard = performance.now();
       return answer;
     } catch (e) {
+      if (e instanceof TeselaError && e.code === "E_NOENT_PID") return "gone";
       const forNow = e instanceof TeselaError && AWAY.has(e.code) && this.heard !== null && performance.now() - this.heard < SILENT_MS;
       if (!forNow) throw e;
       return null;
