@@ -9,8 +9,11 @@ const HOSTS = 3;
 /** Some eight seconds on one core. */
 const JOB = "scale=1500; x=0; for (i=0;i<12;i++) x+=4*a(1/(i+1)); x";
 const MAKE_JOBS = 8;
-/** As a library of two hundred files is, a second each for its compiler. */
-const PROJECT: ProjectSize = { files: 120, functions: 110, flags: "-O2" };
+/** C projects as they are: each of these compiles for half a second, or for one. */
+const PROJECTS: Readonly<Record<string, ProjectSize>> = {
+  "files of half a second": { files: 60, functions: 110, flags: "-O2" },
+  "files of a second": { files: 60, functions: 165, flags: "-O2" },
+};
 const QUIET_MS = 5000;
 const GUARD_MS = 1_200_000;
 const CORES = 2;
@@ -22,7 +25,9 @@ export const balance: Figure = {
   title: "load levelling",
   programs: [],
   async measure(lab: Lab, rounds: number): Promise<Row[]> {
-    return [...(await jobs(rounds)), ...(await make(`${lab.dir}/project`, rounds))];
+    const rows = [await jobs(rounds)];
+    for (const [what, size] of Object.entries(PROJECTS)) rows.push(await make(`${lab.dir}/project-${rows.length}`, what, size, rounds));
+    return rows;
   },
 };
 
@@ -34,7 +39,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Jobs that begin on one of three hosts, which have two cores between them. */
-async function jobs(rounds: number): Promise<Row[]> {
+async function jobs(rounds: number): Promise<Row> {
   await using cluster = await startCluster({ n: HOSTS, pin: true, env: LEVELLED });
   const bc = async (host: number, ...before: string[]): Promise<void> => {
     const [file = "bc", ...args] = [...before, "bc", "-lq"];
@@ -50,12 +55,12 @@ async function jobs(rounds: number): Promise<Row[]> {
     const oneHost = await timed(all(() => bc(1)));
     measured.push({ value: levelled, limits: { ideal: (alone * JOBS) / CORES, "by hand": byHand, "one host": oneHost } });
   }
-  return [row(`${JOBS} bc jobs begun on one of ${HOSTS} hosts`, "ms", measured, { at: 1.15, of: "ideal" })];
+  return row(`${JOBS} bc jobs begun on one of ${HOSTS} hosts`, "ms", measured, { at: 1.15, of: "ideal" });
 }
 
 /** A C project built from one of two hosts of one core each. */
-async function make(cwd: string, rounds: number): Promise<Row[]> {
-  writeProject(cwd, PROJECT);
+async function make(cwd: string, what: string, size: ProjectSize, rounds: number): Promise<Row> {
+  writeProject(cwd, size);
   await using cluster = await startCluster({ n: 2, pin: true, env: LEVELLED });
   const build = async (...before: string[]): Promise<void> => {
     const [file = "make", ...args] = [...before, "make", "-s", `-j${MAKE_JOBS}`, "CC=gcc"];
@@ -74,7 +79,7 @@ async function make(cwd: string, rounds: number): Promise<Row[]> {
     const icecc = farm && (await timed(() => build(...farm.before)));
     measured.push({ value: levelled, limits: { "one host": oneHost, ...(icecc !== null && { icecc }) } });
   }
-  return [row(`make -j${MAKE_JOBS} on two hosts`, "ms", measured, { at: 0.6, of: "one host" })];
+  return row(`make -j${MAKE_JOBS} on two hosts, ${what}`, "ms", measured, { at: 0.6, of: "one host" });
 }
 
 /** icecream (icecc(7)): one scheduler, a daemon on each host. */
