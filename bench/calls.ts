@@ -41,15 +41,13 @@ export const calls: Figure = {
 
 /** Programs at home that compute and nothing else. */
 async function busyLoops(lab: Lab, count: number): Promise<AsyncDisposable> {
-  const loops: Awaited<ReturnType<Lab["cluster"]["spawn"]>>[] = [];
-  for (let i = 0; i < count; i++)
-    loops.push(await lab.cluster.spawn(1, ["sh", "-c", "while :; do :; done"], { stdio: ["ignore", "ignore", "ignore"] }));
-  return {
-    [Symbol.asyncDispose]: async () => {
-      for (const { outerPid, ended } of loops) {
-        process.kill(outerPid, "SIGKILL");
-        await ended;
-      }
-    },
-  };
+  await using loops = new AsyncDisposableStack();
+  for (let i = 0; i < count; i++) {
+    const { outerPid, ended } = await lab.cluster.spawn(1, ["sh", "-c", "while :; do :; done"], { stdio: ["ignore", "ignore", "ignore"] });
+    loops.defer(async () => {
+      process.kill(outerPid, "SIGKILL");
+      await ended;
+    });
+  }
+  return loops.move();
 }

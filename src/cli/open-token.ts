@@ -25,7 +25,8 @@ export interface OpenedToken {
 function mustRead(dir: string): void {
   try {
     accessSync(dir, constants.R_OK | constants.X_OK);
-  } catch {
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== "EACCES") return;
     throw new TeselaError("E_PERM", "only root may let machines in: what makes tokens is for root to read");
   }
 }
