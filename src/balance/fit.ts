@@ -75,7 +75,7 @@ export function looks(s: Subject, others: readonly NodeView[], inFlight: Readonl
       node: n.id,
       gain: roomAfter(n, s.process.rss, k),
       cost: fit.cost,
-      verdict: bar === null ? roomText(s, fit, lasts, k) : barText(n.id, bar),
+      verdict: bar === null ? roomText(s, fit, lasts, k) : barText(n, bar),
     }));
 }
 

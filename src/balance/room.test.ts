@@ -12,12 +12,20 @@ const lacks = (n: Partial<NodeView>, needs = CPU, self = false): string | null =
 test("room is a free CPU, as of now", () => {
   assert.equal(lacks({}), null);
   assert.equal(lacks({ load: 0.1 }), null, "what the node itself does is not in the way");
-  assert.equal(lacks({ load: 1 }), "node 2 has no free CPU (load 1.00)");
+  assert.equal(lacks({ load: 1 }), "node 2 has no whole CPU free: tasks want 1.00 of its 1");
   assert.equal(lacks({ load: 1, util: 0.02 }), null, "what it tells falls slowly");
-  assert.equal(lacks({ load: 1, util: 1 }), "node 2 has no free CPU (load 1.00)");
+  assert.equal(lacks({ load: 1, util: 1 }), "node 2 has no whole CPU free: tasks want 1.00 of its 1");
   assert.equal(lacks({ load: 0.5, cpus: 2 }), null);
-  assert.equal(lacks({ load: 1, cpus: 2 }), "node 2 has no free CPU (load 1.00)");
-  assert.equal(lacks({ load: 0.5, cpus: 1, speed: 20_000 }), "node 2 has no free CPU (load 0.50)", "a fast one is busy as well");
+  assert.equal(lacks({ load: 1, cpus: 2 }), "node 2 has no whole CPU free: tasks want 2.00 of its 2");
+  assert.equal(
+    lacks({ load: 0.5, cpus: 1, speed: 20_000 }),
+    "node 2 has no whole CPU free: tasks want 1.00 of its 1",
+    "a fast one is busy as well",
+  );
+  assert.equal(lacks({ load: 0.36 }), "node 2 has no whole CPU free: tasks want 0.36 of its 1");
+  // Others use 0.7 of its two CPUs, which its load counts already.
+  assert.equal(lacks({ load: 0.36, cpus: 2, got: 1.3 }), null);
+  assert.equal(lacks({ load: 0.6, cpus: 2, got: 1 }), "node 2 has no whole CPU free: tasks want 1.20 of its 2");
 });
 
 test("and the memory, above what is kept free; no CPU for whom asks for none", () => {
@@ -30,6 +38,7 @@ test("and the memory, above what is kept free; no CPU for whom asks for none", (
 
 test("nowhere that takes nobody, but at home always", () => {
   assert.equal(lacks({ accepts: false }), "node 2 takes no processes");
+  assert.equal(lacks({ accepts: false, closed: "'block' is set there" }), "node 2 takes no processes ('block' is set there)");
   assert.equal(lacks({ accepts: false }, CPU, true), null);
   assert.equal(lacks({ ageMs: 40_000 }), "node 2 has not been heard of for too long");
   assert.equal(lacks({ cpus: 0 }), "node 2 has not said what it is");
@@ -38,7 +47,7 @@ test("nowhere that takes nobody, but at home always", () => {
 test("what was promised to others is not there any more", () => {
   const n = promised(aNode(N2, { cpus: 2, load: 1, util: 0.1 }), { tasks: 1, rss: 2 * GiB });
   assert.equal(lacks(n), null);
-  assert.equal(lacks(promised(n, CPU)), "node 2 has no free CPU (load 1.10)");
+  assert.equal(lacks(promised(n, CPU)), "node 2 has no whole CPU free: tasks want 2.20 of its 2");
   assert.equal(lacks(n, { tasks: 0, rss: GiB }), "node 2 lacks 204.8 MiB");
 });
 

@@ -19,6 +19,8 @@ export interface NodeView {
   readonly ageMs: number;
   /** Up, and takes the processes of others: not block, quiet or expelling. */
   readonly accepts: boolean;
+  /** Why it does not accept, in a few words, where that is known. */
+  readonly closed?: string;
   /** Bytes a second to it, as measured or a default. */
   readonly bandwidth: number;
   readonly rttMs: number;

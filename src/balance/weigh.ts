@@ -87,7 +87,7 @@ export const pays = (w: Weighed): boolean => w.bar === null && w.guarded && w.ne
 
 /** `node 2 would be at 1.93, here it is 2.00: moving would gain 0.4 s of 3.1 s, and cost 0.9 s`. */
 export function reason(w: Weighed, s: Subject, self: NodeView, k: BalanceKnobs): string {
-  if (w.bar !== null) return barText(w.node.id, w.bar);
+  if (w.bar !== null) return barText(w.node, w.bar);
   const loads = `node ${w.node.id} would be at ${load(w.after)}, here it is ${load(self.load)}`;
   if (!w.guarded) return `${loads}: too little between them`;
   const unpaid = w.net <= 0 && w.gain > w.cost ? `; the gain has to be ${k.payback} times the cost` : "";

@@ -1,4 +1,5 @@
-import { humanBytes, type NodeId } from "../base/mod.ts";
+import { humanBytes } from "../base/mod.ts";
+import type { NodeView } from "./views.ts";
 
 /** The words of decisions: short, with their numbers, for people. */
 
@@ -21,4 +22,5 @@ export const seconds = (s: number): string => {
   return `${Math.abs(s) >= 100 ? Math.round(s) : s.toFixed(Math.abs(s) < 1 ? 2 : 1)} s`;
 };
 export const bytes = (n: number): string => (n < 0 ? `-${humanBytes(-n)}` : humanBytes(n));
-export const barText = (node: NodeId, bar: Bar): string => `node ${node} ${BARS[bar]}`;
+export const barText = ({ id, closed }: Pick<NodeView, "id" | "closed">, bar: Bar): string =>
+  `node ${id} ${BARS[bar]}${bar === "closed" && closed !== undefined ? ` (${closed})` : ""}`;

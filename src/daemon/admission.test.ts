@@ -31,7 +31,7 @@ test("programs that are to begin here have to find room, those counted that are 
   const needs = { tasks: 1, rss: 500 * MiB };
   assert.equal(admission.room(self, needs, 0).refusal, null);
   const second = admission.room(self, needs, 1);
-  assert.deepEqual([second.refusal, second.load], ["node 2 has no free CPU (load 1.00)", 1]);
+  assert.deepEqual([second.refusal, second.load], ["node 2 has no whole CPU free: tasks want 1.00 of its 1", 1]);
   assert.match(admission.room({ ...self, cpus: 8 }, { ...needs, rss: 1500 * MiB }, 2).refusal ?? "", /node 2 lacks/);
   assert.match(admission.answer(self, offer, 3) ?? "", /^$/, "one that is offered from a crowded node comes all the same");
   assert.equal(admission.room(self, needs, 2 * UNHEARD_MS).refusal, null);

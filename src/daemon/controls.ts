@@ -4,17 +4,12 @@ import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type DecayRates, isRates } from "./hints.ts";
 import type { Members } from "./members.ts";
-import { FLAGS, type Flag, isSpeed, type Policies } from "./policies.ts";
+import { isSpeed, type Policies } from "./policies.ts";
 import type { ControlAsk, Controlled, EngineRow } from "./shapes.ts";
+import { CONTROL_VERBS, FLAGS, type Flag, NUMBER_VERBS } from "./verbs.ts";
 
-const NUMBERS = ["setspeed", "nosetspeed", "setyard", "setdecay"];
 /** What they have set is taken back. */
 const BACK: Readonly<Record<string, string>> = { noexpel: "noblock", nobring: "nolstay" };
-const VERBS: readonly string[] = [
-  ...FLAGS.flatMap((f) => [f, `no${f}`]),
-  ...["expel", "noexpel", "bring", "nobring", "level", "nolevel"],
-  ...NUMBERS,
-];
 
 export interface ControlParts {
   readonly self: number;
@@ -44,11 +39,11 @@ export class Controls {
       return (await this.p.members.control(other.peer.id).question("POST /ctl", { ...ask, node: undefined }, caller)) as Controlled;
     }
     if (node !== undefined && node !== String(this.p.self)) throw new TeselaError("E_NONODE", `there is no node '${node}'`, { node });
-    if (!VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${VERBS.join(" ")}`);
+    if (!CONTROL_VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${CONTROL_VERBS.join(" ")}`);
     if (caller.uid !== ROOT) throw new TeselaError("E_PERM", `only root may tell a node to '${verb}'`);
     if (verb === "expel") return await this.expel();
     if (verb === "bring") return await this.bring();
-    if (NUMBERS.includes(verb)) return this.setNumber(ask);
+    if (NUMBER_VERBS.includes(verb)) return this.setNumber(ask);
     if (verb.endsWith("level")) this.p.policies.level = verb === "level";
     else await this.flag(verb);
     return this.answer([], []);

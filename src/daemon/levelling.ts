@@ -14,9 +14,10 @@ import type { Levelled } from "./levelled.ts";
 import type { Member, Members } from "./members.ts";
 import { parseMask } from "./node-mask.ts";
 import type { NodeStatus } from "./peer.ts";
-import type { Flag, Policies } from "./policies.ts";
+import type { Policies } from "./policies.ts";
 import type { EngineRow, OfferAnswer, RoomHere } from "./shapes.ts";
 import { isSystem } from "./system.ts";
+import { closedBy, type Flag } from "./verbs.ts";
 import { GuestTerms, ownTerms, type Terms, type TermsOf } from "./terms.ts";
 
 /** Until a move has measured it: a Gbit/s network, and what a kernel and a switch take. */
@@ -234,7 +235,8 @@ function viewOf(id: number, s: NodeStatus): NodeView {
   // Where only a flag says that the owner works there, all that is known of may be the owner's.
   const ownLoad = s.own ?? (s.flags.includes("owner") ? load : 0);
   const up = !s.flags.includes("noengine");
-  const accepts = up && !s.flags.some((f) => f === "block" || f === "quiet");
+  const flag = closedBy(s.flags);
+  const closed = up ? flag && `'${flag}' is set there` : "no engine runs there";
   const features = {
     ...(cpu !== undefined && { cpuFeatures: cpu }),
     ...(s.util !== undefined && { util: s.util }),
@@ -248,7 +250,8 @@ function viewOf(id: number, s: NodeStatus): NodeView {
     memTotal,
     memFree,
     ageMs: 0,
-    accepts,
+    accepts: closed === undefined,
+    ...(closed !== undefined && { closed }),
     up,
     ownLoad,
     bandwidth: BANDWIDTH,

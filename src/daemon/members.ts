@@ -94,5 +94,5 @@ export class Members implements AsyncDisposable {
   }
 }
 
-export const nodeDown = (peer: Peer): TeselaError =>
+export const nodeDown = (peer: Pick<Peer, "id" | "name" | "address">): TeselaError =>
   new TeselaError("E_NODE_DOWN", `node ${peer.id} (${peer.name}, ${peer.address}) is down`, { node: peer.id });

@@ -7,3 +7,4 @@ export { type DiscoverySettings, readDiscovery, writeDiscovery } from "./discove
 export { enrolWith, type JoinWish, type Joined, settle } from "./joiner.ts";
 export { maskText, parseMask, parseNodeList } from "./node-mask.ts";
 export * from "./shapes.ts";
+export { CONTROL_VERBS, closedBy, closedText } from "./verbs.ts";

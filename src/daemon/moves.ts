@@ -5,6 +5,7 @@ import { type Members, nodeDown } from "./members.ts";
 import type { Levelled } from "./levelled.ts";
 import { maskText, parseMask } from "./node-mask.ts";
 import { isSystem } from "./system.ts";
+import { closedBy, closedText } from "./verbs.ts";
 import type { MigrateAsk, Migrated, RunAnswer, RunAsk, TraceAsk, Traced, WhyNot } from "./shapes.ts";
 
 /** openMosix's word for it. */
@@ -12,9 +13,8 @@ const SYSTEM = "system";
 /** Its own list of nodes does not have the target (`tesela run --nodes`). */
 const MASKED = "mask";
 const LOCKED = "lock";
-/** The target takes no guests (`tesela ctl block`). */
+/** The target takes no guests (`tesela ctl block`, `quiet`). */
 const BLOCKED = "blocked";
-const CLOSING: ReadonlySet<string> = new Set(["block", "quiet"]);
 /** Sessions that were left without a word are forgotten from the oldest on. */
 const MAX_TRACERS = 256;
 
@@ -119,8 +119,8 @@ export class Moves {
 
   /** What a node says that takes no guests now, as far as it has told. */
   private closed(node: NodeId): TeselaError | null {
-    const flags = this.members.find(String(node))?.status?.flags ?? [];
-    return flags.some((f) => CLOSING.has(f)) ? new TeselaError("E_REFUSED", `node ${node} takes no guests`, { node }) : null;
+    const flag = closedBy(this.members.find(String(node))?.status?.flags ?? []);
+    return flag === undefined ? null : new TeselaError("E_REFUSED", closedText(node, flag), { node, flag });
   }
 
   /** A node that is up, by number, name or address; `home` is this one. */

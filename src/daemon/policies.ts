@@ -2,14 +2,8 @@ import { readFileSync } from "node:fs";
 import { TeselaError } from "../base/mod.ts";
 import { STANDARD_SPEED } from "../load/mod.ts";
 import { DECAY_RATES, type DecayRates, isRates } from "./hints.ts";
+import { FLAGS, type Flag } from "./verbs.ts";
 import { writeWhole } from "./write-whole.ts";
-
-/**
- * What the owner of a node has said of it, as mosctl(1) of openMosix has it: `stay` no process moves out by itself, `lstay` no local one
- * does, `block` no guests arrive, `quiet` the others learn nothing of it and send nothing.
- */
-export const FLAGS = ["stay", "lstay", "block", "quiet"] as const;
-export type Flag = (typeof FLAGS)[number];
 
 interface Kept {
   readonly flags: readonly Flag[];

@@ -42,7 +42,7 @@ test("at home first, then elsewhere, then in a line; who asks last goes last", (
     node: null,
     place: 1,
     waiting: 2,
-    why: "node 1 has no free CPU (load 1.00), node 2 has no free CPU (load 1.00)",
+    why: "node 1 has no whole CPU free: tasks want 1.00 of its 1, node 2 has no whole CPU free: tasks want 1.00 of its 1",
   });
   assert.deepEqual(w.ask(want(14), 4000), { node: null, place: 2, waiting: 2, why: "others wait for the same nodes before it" });
   w.nodes = [busy(1), node(2)];

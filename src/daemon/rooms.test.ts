@@ -44,10 +44,10 @@ class World implements AsyncDisposable {
 test("the node is asked, since it alone knows what it is now; those that refuse are told of", async () => {
   await using w = new World();
   assert.deepEqual(await w.rooms.answer({ ...ASK, node: "h3" }, ROOT), { node: 3 });
-  w.here = { refusal: "node 2 has no free CPU (load 1.00)", load: 1, memFree: GiB };
+  w.here = { refusal: "node 2 has no whole CPU free: tasks want 1.00 of its 1", load: 1, memFree: GiB };
   const busy = await w.rooms.answer(ASK, ROOT);
   assert.deepEqual([busy.node, w.asked], [null, 3]);
-  assert.match(JSON.stringify(busy), /node 1 has no free CPU .*, node 2 has no free CPU .*, node 3 has no free CPU/);
+  assert.match(JSON.stringify(busy), /node 1 has no whole CPU free: .*, node 2 has no whole CPU free: .*, node 3 has no whole CPU free/);
   await w.rooms.answer(ASK, ROOT);
   assert.equal(w.asked, 3, "what it has said holds for a moment");
 });

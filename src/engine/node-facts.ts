@@ -47,7 +47,8 @@ interface Room {
  * @throws TeselaError E_REFUSED
  */
 export function takesGuests({ blocked, node }: NodeFacts): void {
-  if (blocked) throw new TeselaError("E_REFUSED", `node ${node} takes no guests`, { node });
+  if (blocked)
+    throw new TeselaError("E_REFUSED", `node ${node} takes no guests: it is told so by tesela ctl (block, expel or quiet)`, { node });
 }
 
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */

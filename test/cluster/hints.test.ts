@@ -204,7 +204,7 @@ test("in the queue a program waits for a free CPU, first come, first served; ^C 
     const told = (): Promise<unknown[]> => Promise.resolve([fourth, onTwo].map(({ said, begun }) => said || begun));
     await until("both are told", told, (all) => all.every((said) => said !== false));
     assert.deepEqual([fourth.begun, onTwo.begun], [false, false], JSON.stringify([await ps(), await cluster.tesela(1, "nodes")]));
-    assert.match(fourth.said, /^tesela: waits in the queue, number [12] of 2: node 1 has no free CPU \(load \d/);
+    assert.match(fourth.said, /^tesela: waits in the queue, number [12] of 2: node 1 has no whole CPU free: tasks want \d/);
     await using terminal = await cluster.tty(1, ["bash", "--norc", "-i"], { env: { PS1: "$ " } });
     await terminal.expect("$ ");
     terminal.line("tesela run -q echo never");

@@ -1,5 +1,5 @@
 import { type ErrorCode, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RoomAsk, type RunAsk } from "../../daemon/mod.ts";
+import { closedBy, DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RoomAsk, type RunAsk } from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
 import type { Room } from "./room.ts";
@@ -101,7 +101,7 @@ export function readWanted(call: Invocation): Wanted {
 async function choose(client: DaemonClient, list: readonly number[], mask: string | undefined): Promise<string> {
   const among = mask === undefined ? list : list.filter((n) => parseMask(mask).allows(n));
   const nodes = await client.nodes();
-  const takes = (n: NodeRow): boolean => !n.flags.some((f) => f === "block" || f === "quiet");
+  const takes = (n: NodeRow): boolean => closedBy(n.flags) === undefined;
   const up = nodes.filter((n) => n.state === "up" && among.includes(n.id) && takes(n));
   const one = up[Math.floor(Math.random() * up.length)];
   if (one) return String(one.id);
