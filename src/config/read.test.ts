@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { BALANCE_KNOBS, PLACE_KNOBS, USHER_KNOBS } from "../balance/mod.ts";
 import { TeselaError } from "../base/mod.ts";
 import { LAN } from "../cluster/mod.ts";
-import { configFile, readSettings, settingsOf, valuesOf } from "./read.ts";
+import { configFile, readSettings, readValues, settingsOf, valuesOf } from "./read.ts";
 import { fits, wanted } from "./row.ts";
 import { SECTIONS, sectionNames } from "./sections.ts";
 
@@ -94,7 +94,8 @@ test("what is wrong is named with file, key and what is wanted", () => {
 test("a file that is not there means defaults, one that cannot be read does not", () => {
   const dir = mkdtempSync(join(tmpdir(), "tesela-"));
   try {
-    assert.deepEqual(readSettings(join(dir, "absent.toml")).balance, BALANCE_KNOBS);
+    assert.deepEqual(settingsOf(readValues(join(dir, "absent.toml"), false)).balance, BALANCE_KNOBS);
+    assert.throws(() => readSettings(join(dir, "absent.toml")), /absent\.toml: there is no such file: make it, or unset TESELA_CONFIG/);
     writeFileSync(join(dir, "some.toml"), "[balance]\nguard = 3\n");
     assert.equal(readSettings(join(dir, "some.toml")).balance.guard, 3);
     mkdirSync(join(dir, "dir.toml"));

@@ -40,14 +40,19 @@ export function configFile(env: Readonly<Record<string, string | undefined>> = p
   return file;
 }
 
-/** A file that is not there means defaults. @throws TeselaError E_CONFIG naming the file, the keys, and what is wanted */
-export function readValues(file: string = configFile()): Values {
+/**
+ * The system's file means defaults when it is not there; one that somebody has named has to be.
+ * @throws TeselaError E_CONFIG naming the file, the keys, and what is wanted
+ */
+export function readValues(file: string = configFile(), named: boolean = file !== DEFAULT_FILE): Values {
   let text = "";
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    if (code !== "ENOENT" && code !== "ENOTDIR") throw new TeselaError("E_CONFIG", `${file}: ${message}`, {}, { cause });
+    const absent = code === "ENOENT" || code === "ENOTDIR";
+    const why = absent ? "there is no such file: make it, or unset TESELA_CONFIG" : message;
+    if (named || !absent) throw new TeselaError("E_CONFIG", `${file}: ${why}`, {}, { cause });
   }
   return valuesOf(text, file);
 }
