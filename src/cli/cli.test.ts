@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { cutTo, nearest, TeselaError, textTable, textWidth } from "../base/mod.ts";
+import { otherName } from "./commands/join.ts";
 import { nodesTable } from "./commands/nodes.ts";
 import { psTable } from "./commands/ps.ts";
 import { whyText } from "./commands/why.ts";
@@ -135,9 +136,39 @@ test("ctl: what makes no sense is said, before anybody is asked", () => {
     [["mask", "7", "4-1"], /^2 tesela: node list '4-1'/],
     [["mask", "bc", "all"], /^2 tesela: PID 'bc'/],
     [[], /^2 tesela: ctl: want /],
+    [["foo"], /^2 tesela: ctl: no such verb 'foo': want one of stay nostay .* expel .* mask status .* gettune \(/],
+    [["blcok"], /^2 tesela: ctl: no such verb 'blcok': did you mean 'block'\? \(/],
   ] as const)
     assert.match(said(...args), text);
   assert.deepEqual(parse(command("ctl"), ["-stay"]).operands, ["nostay"]);
+});
+
+test("sim: a scenario that is not there, or none, is told with what it is and what is wanted", () => {
+  using dir = new Dir();
+  const file = join(dir.path, "bad.toml");
+  writeFileSync(file, "x = [\n");
+  for (const [name, text] of [
+    ["nosuch", /^1 tesela: scenario 'nosuch': there is none of that name, and no such file \(scenarios are .*heavy-tail.*docs\/sim\.md/],
+    [dir.path, /^1 tesela: scenario '.*': that is a directory \(/],
+    [file, /^1 tesela: scenario \/.*\/bad\.toml: no JSON: Unexpected .* \(a scenario is an object in JSON: docs\/sim\.md\)\n$/],
+  ] as const) {
+    const { status, stderr } = cli(dir.path, ["sim", name]);
+    assert.match(`${status} ${stderr}`, text);
+  }
+});
+
+test("join: a node that is not called as its host is told why", () => {
+  const peer = (id: number, name: string) => ({ id, name, address: "10.0.0.1", port: 4660 });
+  const entry = { ...peer(2, "h2"), epoch: 1, key: "", sig: "", standing: "left" as const };
+  const welcome = { node: peer(4, "n4"), cluster: "c", cert: "", gossip: "", peers: [peer(1, "h1"), peer(4, "n4")], record: [entry] };
+  assert.deepEqual(otherName(welcome, "n4", "h2"), []);
+  assert.deepEqual(otherName(welcome, undefined, "n4"), []);
+  assert.match(
+    otherName(welcome, undefined, "h1").join(),
+    /^its name is n4, for 'h1' is node 1's, and each has a name of its own; .*--node-name/,
+  );
+  assert.match(otherName(welcome, undefined, "h2").join(), /'h2' is node 2's, which has left: its name stays reserved/);
+  assert.match(otherName(welcome, undefined, "a_b").join(), /^its name is n4, and not the host's, 'a_b'$/);
 });
 
 test("why: what was said of a process, and who moved it by hand", () => {
@@ -189,8 +220,8 @@ test("main: statuses, one clear line, suggestions, JSON errors", () => {
   const run = (...args: string[]) => cli(dir.path, args);
   assert.equal(run().status, 2);
   assert.deepEqual(
-    [run("--help").status, run("help", "run").status, run("cluster", "--help").status, run("ps", "--help").status],
-    [0, 0, 0, 0],
+    [run("--help").status, run("help", "run").status, run("cluster", "--help").status, run("ps", "--help").status, run("map", "-h").status],
+    [0, 0, 0, 0, 0],
   );
   assert.match(run("--version").stdout, /^tesela \d+\.\d+\.\d+\n$/);
   const slip = run("nodse");
@@ -219,7 +250,13 @@ test("init makes a node, token a token, and join says what is wrong", () => {
     [0o600],
   );
   for (const ttl of ["0", "x", "31d", "-5s"]) assert.equal(cli(first, ["token", "--ttl", ttl]).status, 2, ttl);
-  assert.equal(cli(second, ["join"]).status, 2);
+  assert.match(cli(second, ["join"]).stderr, /^tesela: join: want --token/);
+  for (const [at, ...command] of [
+    [first, "token"],
+    [first, "up", "h2"],
+    [second, "join", "--token", token.trim()],
+  ] as const)
+    assert.match(cli(at, [...command, "--address", "foo"]).stderr, /^tesela: --address 'foo': want an IP address/, command.join(" "));
   assert.equal(cli(second, ["join", "--token", "rubbish"]).status, 2);
   assert.equal(cli(second, ["join", "a b", "--token", "-"], token).status, 2);
   // Nothing listens there.

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { DEFAULT_PORT, MAX_NODE_ID, TeselaError } from "../base/mod.ts";
+import { DEFAULT_PORT, MAX_NODE_ID } from "../base/mod.ts";
 import { NODE_NAME } from "../daemon/mod.ts";
 import { type Invocation, lastValue } from "./command.ts";
 import { usage } from "./parse.ts";
@@ -19,8 +19,10 @@ export function nameValue(call: Invocation, long: string): string | undefined {
 }
 
 /** Where others are to reach a node. @throws TeselaError E_USAGE */
-export function checkAddress(address: string): void {
-  if (isIP(address) === 0) throw new TeselaError("E_USAGE", `--address '${address}': want an IP address of this machine`);
+export function addressValue(call: Invocation): string | undefined {
+  const text = lastValue(call, "address");
+  if (text !== undefined && isIP(text) === 0) throw usage(call.command, `--address '${text}': want an IP address of this machine`);
+  return text;
 }
 
 function numberValue(call: Invocation, long: string, least: number, most: number): number | undefined {

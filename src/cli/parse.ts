@@ -6,7 +6,9 @@ export const JSON_OPTION: Option = { long: "json", help: "print JSON for scripts
 
 /** Its own options and those that every command has. */
 export function optionsOf(command: Command): Option[] {
-  return [...command.options, ...(command.json ? [JSON_OPTION] : []), HELP];
+  const own = [...command.options, ...(command.json ? [JSON_OPTION] : [])];
+  const taken = own.some((o) => o.short === "h" || o.also?.includes("h"));
+  return [...own, taken ? HELP : { ...HELP, short: "h" }];
 }
 
 export const usage = (command: Command, message: string): TeselaError =>

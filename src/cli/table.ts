@@ -110,7 +110,8 @@ export const COMMANDS: readonly Command[] = [
       "setspeed: what this node computes in a second, 10000 for the reference processor, in place of what was measured; nosetspeed: that again.",
       "setyard: the speed of the standard processor in whose terms loads are shown there: runnable * yard / (speed * cpus).",
       "setdecay: after INTERVAL seconds SLOW or FAST thousandths of what was still count in the averages of processes that have such a decay (tesela run -s, -f).",
-      "mask: the nodes that a process goes to by itself, beside home, and its later children. If it is elsewhere it comes home at once.",
+      "mask: the nodes that a process goes to by itself, beside home, and children that it begins later; those that it has keep theirs. If it is elsewhere it comes home at once.",
+      "getyard, getdecay and gettune tell of this node, and of no other.",
       "Only root may tell a node; a process its owner, group owner and root.",
     ],
     examples: ["tesela ctl block", "tesela ctl expel --node 3", "tesela ctl mask 4711 1-4,7", "mosctl getload 2"],
@@ -225,7 +226,7 @@ export const COMMANDS: readonly Command[] = [
     options: [
       { long: "token", value: "TOKEN", help: "what 'tesela token' printed there; - reads it from stdin" },
       { long: "id", value: "N", help: "this node's number: a free one unless given" },
-      { long: "node-name", value: "NAME", help: "this node's name: the host name unless given" },
+      { long: "node-name", value: "NAME", help: "this node's name: unless given the host name, or nN where another node has that" },
       { long: "address", value: "IP", help: "where the others reach this machine: its address on the way to the node unless given" },
       { long: "port", value: "PORT", help: "TCP port: 4660 unless given" },
     ],
@@ -355,7 +356,7 @@ export const COMMANDS: readonly Command[] = [
     json: true,
     options: [],
     notes: [
-      "The file is /etc/tesela/tesela.toml, or what TESELA_CONFIG names. What is wrong in it is told, with exit status 1.",
+      "The file is /etc/tesela/tesela.toml, which need not be there, or the one that TESELA_CONFIG names, which must. What is wrong in it is told, with exit status 1.",
       "teselad reads it again on SIGHUP, the engine when it starts.",
     ],
     examples: ["tesela config > new.toml"],
@@ -370,7 +371,7 @@ export const COMMANDS: readonly Command[] = [
     json: true,
     options: [],
     notes: [
-      "ok: there; degraded: it works without, less well; missing: needed. Exit status 1 when something needed is missing.",
+      "ok: there; degraded: it works without, less well; missing: needed; unknown: cannot be seen now. Exit status 1 when something needed is missing.",
       "Run it as root: only then all can be seen, and root is what the daemons of a real cluster want.",
     ],
     load: () => import("./commands/doctor.ts"),

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { BALANCE_KNOBS, type BalanceKnobs, PLACE_KNOBS, type PlaceKnobs, USHER_KNOBS, type UsherKnobs } from "../balance/mod.ts";
 import { MAX_NODE_ID, TeselaError } from "../base/mod.ts";
 import { Fields } from "./fields.ts";
@@ -108,6 +109,7 @@ export function resized(s: Scenario, nodes: number): Scenario {
 
 /**
  * Reads a scenario: docs/sim.md has the format.
+ * @param name of it, or its file
  * @throws TeselaError E_CONFIG that names the field
  */
 export function readScenario(text: string, name: string): Scenario {
@@ -115,11 +117,12 @@ export function readScenario(text: string, name: string): Scenario {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new TeselaError("E_CONFIG", `scenario ${name}: ${(cause as Error).message}`, {}, { cause });
+    const hint = "a scenario is an object in JSON: docs/sim.md";
+    throw new TeselaError("E_CONFIG", `scenario ${name}: no JSON: ${(cause as Error).message.replace(/\s+/g, " ")}`, { hint }, { cause });
   }
   const top = new Fields(value, `scenario ${name}`);
   const scenario: Scenario = {
-    name: top.text("name", name),
+    name: top.text("name", basename(name)),
     about: top.text("about", ""),
     seed: top.number("seed", 1, 0),
     limit: top.number("limit", 3600, 1),

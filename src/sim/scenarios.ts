@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TeselaError } from "../base/mod.ts";
 import { readScenario, type Scenario } from "./scenario.ts";
@@ -14,6 +13,13 @@ export const scenarioNames = (): string[] =>
     .map((f) => f.slice(0, -".json".length))
     .sort();
 
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is none of that name, and no such file",
+  ENOTDIR: "there is no such file",
+  EISDIR: "that is a directory",
+  EACCES: "this user may not read that file",
+};
+
 /**
  * A scenario that comes with Tesela, by its name, or one in a file.
  * @throws TeselaError E_CONFIG
@@ -25,8 +31,9 @@ export function loadScenario(nameOrFile: string): Scenario {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    const hint = `there are ${scenarioNames().join(", ")}, and files`;
-    throw new TeselaError("E_CONFIG", `no scenario '${nameOrFile}': ${(cause as Error).message}`, { hint }, { cause });
+    const why = REASONS[(cause as NodeJS.ErrnoException).code ?? ""] ?? (cause as Error).message;
+    const hint = `scenarios are ${scenarioNames().join(", ")}, and files as docs/sim.md describes them`;
+    throw new TeselaError("E_CONFIG", `scenario '${nameOrFile}': ${why}`, { hint }, { cause });
   }
-  return readScenario(text, own ? nameOrFile : basename(nameOrFile));
+  return readScenario(text, nameOrFile);
 }

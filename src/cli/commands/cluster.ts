@@ -89,7 +89,7 @@ function withLastWord(e: unknown): unknown {
 async function exec(call: Invocation): Promise<number> {
   const [node = "", ...rest] = call.operands;
   const [program, ...args] = rest[0] === "--" ? rest.slice(1) : rest;
-  if (program === undefined) throw new TeselaError("E_USAGE", "tesela cluster exec: want NODE -- COMMAND [ARGS]");
+  if (program === undefined) throw new TeselaError("E_USAGE", "cluster exec: want NODE -- COMMAND [ARGS]");
   const state = getState(nameOf(call));
   const host = findHost(state, node);
   const cwd = workingDirectory();

@@ -1,31 +1,61 @@
-import { humanBytes, nodePaths, parseCpid, TeselaError } from "../../base/mod.ts";
-import { type ControlAsk, type Controlled, DaemonClient, type DaemonStatus, maskText, type NodeRow, parseMask } from "../../daemon/mod.ts";
+import { humanBytes, nearest, nodePaths, parseCpid, TeselaError } from "../../base/mod.ts";
+import {
+  CONTROL_VERBS,
+  type ControlAsk,
+  type Controlled,
+  DaemonClient,
+  type DaemonStatus,
+  maskText,
+  type NodeRow,
+  parseMask,
+} from "../../daemon/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { print, printJson } from "../out.ts";
 import { usage } from "../parse.ts";
 
-/** What is asked of a node's row: mosctl(1). */
-const QUESTIONS: Readonly<Record<string, (n: NodeRow) => string>> = {
+/** For people a truth is `yes` or `no`. */
+type Said = string | number | boolean;
+
+/** What is asked of a node's row, also of one that is down: mosctl(1). */
+const QUESTIONS: Readonly<Record<string, (n: NodeRow) => Said>> = {
   status: (n) => [n.state, ...n.flags].join(" "),
   whois: (n) => `node ${n.id} (${n.name}) at ${n.address}`,
-  isup: (n) => (n.state === "up" ? "yes" : "no"),
-  // In hundredths, as openMosix counts it.
-  getload: (n) => String(Math.round(n.load * 100)),
-  getspeed: (n) => String(n.speed),
-  getmem: (n) => String(n.memTotal),
-  getfree: (n) => String(n.memFree),
-  // In per cent.
-  getutil: (n) => String(Math.round((n.util ?? 0) * 100)),
+  isup: (n) => n.state === "up",
+};
+/** The same as fields. */
+const FIELDS: Readonly<Record<string, (n: NodeRow) => object>> = {
+  status: ({ state, flags }) => ({ state, flags }),
+  whois: ({ name, address }) => ({ name, address }),
 };
 
-/** What is asked of this node's own status. */
-const OF_THIS: Readonly<Record<string, (s: DaemonStatus) => string>> = {
-  getyard: (s) => String(s.yard ?? STANDARD),
-  getdecay: ({ decay }) => (decay ? `${decay.seconds} ${decay.slow} ${decay.fast}` : ""),
-  gettune: ({ tune }) =>
-    tune ? `a move: ${tune.freezeMs} ms and a second for each ${humanBytes(tune.bandwidth)}; a call that goes home: ${tune.callMs} ms` : "",
+/** Figures, which only a node that is up has. */
+const FIGURES: Readonly<Record<string, (n: NodeRow) => Said>> = {
+  // In hundredths, as openMosix counts it.
+  getload: (n) => Math.round(n.load * 100),
+  getspeed: (n) => n.speed,
+  getmem: (n) => n.memTotal,
+  getfree: (n) => n.memFree,
+  // In per cent.
+  getutil: (n) => Math.round((n.util ?? 0) * 100),
+};
+
+/** What is asked of this node's own status: the text, and its fields. */
+const OF_THIS: Readonly<Record<string, { readonly text: (s: DaemonStatus) => string; readonly json: (s: DaemonStatus) => object }>> = {
+  getyard: { text: (s) => String(s.yard ?? STANDARD), json: (s) => ({ getyard: s.yard ?? STANDARD }) },
+  getdecay: {
+    text: ({ decay }) => (decay ? `${decay.seconds} ${decay.slow} ${decay.fast}` : ""),
+    json: ({ decay }) => ({ getdecay: decay, decay }),
+  },
+  gettune: {
+    text: ({ tune }) =>
+      tune
+        ? `a move: ${tune.freezeMs} ms and a second for each ${humanBytes(tune.bandwidth)}; a call that goes home: ${tune.callMs} ms`
+        : "",
+    json: ({ tune }) => ({ gettune: tune, tune }),
+  },
 };
 const STANDARD = 10_000;
+const MASK = "mask";
 /** Those of the classics that stand for what is not there. */
 const NOT_HERE: Readonly<Record<string, string>> = {
   mfs: "there is no file system of all nodes yet: a process that moves finds its files at home anyway",
@@ -53,13 +83,14 @@ const NUMBERS: Readonly<Record<string, (call: Invocation, words: readonly string
 export async function run(call: Invocation): Promise<number> {
   const [verb = "", ...words] = call.operands;
   const client = new DaemonClient(nodePaths());
-  const question = own(QUESTIONS, verb);
+  const question = own(QUESTIONS, verb) ?? own(FIGURES, verb);
   if (question) return await answer(call, client, question, words);
   const ofThis = own(OF_THIS, verb);
   if (ofThis) return await answerOfThis(call, client, ofThis, words);
   const not = own(NOT_HERE, verb);
   if (not !== undefined) throw new TeselaError("E_MISSING", `${verb}: ${not}`);
-  if (verb === "mask") return await mask(call, client, words);
+  if (verb === MASK) return await mask(call, client, words);
+  if (!CONTROL_VERBS.includes(verb)) throw unknownVerb(call, verb);
   const numbers = own(NUMBERS, verb)?.(call, words) ?? {};
   if (!own(NUMBERS, verb)) noMore(call, words);
   const node = lastValue(call, "node");
@@ -76,6 +107,12 @@ export function toldText({ node, flags, level, moved }: Controlled, said = ""): 
   const went = moved.length === 0 ? "" : `, ${moved.length} moved: ${moved.join(" ")}`;
   const words = [...(own(NUMBERS, said.replace(/^no| .*$/g, "")) ? [said] : []), `load levelling ${level ? "on" : "off"}`, ...flags];
   return `node ${node}: ${words.join(", ")}${went}`;
+}
+
+function unknownVerb(call: Invocation, verb: string): TeselaError {
+  const all = [...CONTROL_VERBS, MASK, ...[QUESTIONS, FIGURES, OF_THIS].flatMap((t) => Object.keys(t))];
+  const near = nearest(verb, all);
+  return usage(call.command, `ctl: no such verb '${verb}': ${near === null ? `want one of ${all.join(" ")}` : `did you mean '${near}'?`}`);
 }
 
 const own = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined => (Object.hasOwn(table, key) ? table[key] : undefined);
@@ -110,27 +147,22 @@ async function mask(call: Invocation, client: DaemonClient, [pid, list, ...more]
 async function answerOfThis(
   call: Invocation,
   client: DaemonClient,
-  question: (s: DaemonStatus) => string,
+  { text, json }: (typeof OF_THIS)[string],
   [more]: readonly string[],
 ): Promise<number> {
   const [verb = ""] = call.operands;
   if (more !== undefined || lastValue(call, "node") !== undefined)
     throw usage(call.command, `${verb}: of this node only: ask on the other one`);
   const status = await client.status();
-  if (call.json) printJson({ node: status.node, [verb]: question(status), ...own(SHAPES, verb)?.(status) });
-  else print(question(status));
+  if (call.json) printJson({ node: status.node, ...json(status) });
+  else print(text(status));
   return DONE;
 }
-
-const SHAPES: Readonly<Record<string, (s: DaemonStatus) => object>> = {
-  getdecay: ({ decay }) => ({ decay }),
-  gettune: ({ tune }) => ({ tune }),
-};
 
 async function answer(
   call: Invocation,
   client: DaemonClient,
-  question: (n: NodeRow) => string,
+  question: (n: NodeRow) => Said,
   [which, ...more]: readonly string[],
 ): Promise<number> {
   noMore(call, more);
@@ -138,8 +170,11 @@ async function answer(
   const wanted = which ?? lastValue(call, "node") ?? String((await client.status()).node);
   const row = nodes.find((n) => String(n.id) === wanted || n.name === wanted || n.address === wanted);
   if (!row) throw new TeselaError("E_NONODE", `there is no node '${wanted}'`, { node: wanted });
-  const text = question(row);
-  if (call.json) printJson({ node: row.id, [call.operands[0] ?? ""]: text });
-  else print(text);
-  return text === "no" ? FAILED : DONE;
+  const [verb = ""] = call.operands;
+  if (row.state !== "up" && own(FIGURES, verb))
+    throw new TeselaError("E_NODE_DOWN", `node ${row.id} (${row.name}) is ${row.state}: it has no figures of now`, { node: row.id });
+  const said = question(row);
+  if (call.json) printJson({ node: row.id, [verb]: said, ...own(FIELDS, verb)?.(row) });
+  else print(typeof said === "boolean" ? (said ? "yes" : "no") : String(said));
+  return said === false ? FAILED : DONE;
 }

@@ -14,7 +14,7 @@ import {
   writeRecord,
 } from "../../cluster/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
-import { checkAddress, daysValue, idValue, nameValue, portValue } from "../membership.ts";
+import { addressValue, daysValue, idValue, nameValue, portValue } from "../membership.ts";
 import { print, printJson } from "../out.ts";
 
 /** A new cluster, whose CA is kept on this node. */
@@ -26,8 +26,7 @@ export async function run(call: Invocation): Promise<number> {
   const cluster = lastValue(call, "name") ?? "tesela";
   const id = idValue(call, "id") ?? 1;
   const name = nameValue(call, "node-name") ?? (hostname().split(".")[0] || `n${id}`);
-  const given = lastValue(call, "address");
-  if (given !== undefined) checkAddress(given);
+  const given = addressValue(call);
   const node = { id, name, address: given ?? firstAddress(), port: portValue(call) };
   const days = daysValue(call);
   const ca = { ...(await createCluster(cluster)), ...(days !== undefined && { days }) };

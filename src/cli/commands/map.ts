@@ -42,7 +42,7 @@ export async function run(call: Invocation): Promise<number> {
 
 function write(call: Invocation, paths: Paths): number {
   const file = lastValue(call, "file");
-  if (file === undefined) throw usage(call.command, "tesela map -w: want -f MAP, or -f - and the map on stdin");
+  if (file === undefined) throw usage(call.command, "map -w: want -f MAP, or -f - and the map on stdin");
   const text = readFileSync(file === "-" ? 0 : file, "utf8");
   if (text.length > MAX_MAP) throw new TeselaError("E_CONFIG", `${file}: longer than any map`);
   const lines = parseMap(text, file === "-" ? "stdin" : file);

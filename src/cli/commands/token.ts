@@ -1,6 +1,6 @@
 import { nodePaths } from "../../base/mod.ts";
-import { DONE, type Invocation, lastValue } from "../command.ts";
-import { idValue, nameValue, ttlValue } from "../membership.ts";
+import { DONE, type Invocation } from "../command.ts";
+import { addressValue, idValue, nameValue, ttlValue } from "../membership.ts";
 import { openToken } from "../open-token.ts";
 import { print, printJson } from "../out.ts";
 
@@ -8,7 +8,7 @@ import { print, printJson } from "../out.ts";
 export async function run(call: Invocation): Promise<number> {
   const { expires, ...made } = openToken(nodePaths(), {
     ttl: ttlValue(call),
-    address: lastValue(call, "address"),
+    address: addressValue(call),
     node: idValue(call, "id"),
     name: nameValue(call, "node-name"),
   });

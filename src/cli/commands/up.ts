@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
 import { bringUp, type Brought } from "../../provision/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
+import { addressValue } from "../membership.ts";
 import { openToken } from "../open-token.ts";
 import { print, printError, printJson, write } from "../out.ts";
 import { usage } from "../parse.ts";
@@ -17,12 +18,13 @@ export async function run(call: Invocation): Promise<number> {
   const dir = lastValue(call, "dir") ?? "/opt/tesela";
   if (!/^\/[^\s'"]+$/.test(dir)) throw usage(call.command, `--dir '${dir}': want an absolute path without blanks`);
   const { version } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as { version: string };
+  const address = addressValue(call);
   const ssh = (lastValue(call, "ssh") ?? "ssh").split(/\s+/);
   const done: Brought[] = [];
   const failed: { host: string; error: string; message: string }[] = [];
   for (const host of call.operands) {
     try {
-      const token = (): string => openToken(paths, { ttl: TOKEN_S, address: lastValue(call, "address") }).token;
+      const token = (): string => openToken(paths, { ttl: TOKEN_S, address }).token;
       const node = await bringUp(host, { root: ROOT, version, dir, ssh, token, say: (text) => void (call.json || write(2, `${text}\n`)) });
       done.push(node);
       if (!call.json) print(`${host} is node ${node.id} (${node.name}) at ${node.address} now`);
