@@ -25,7 +25,7 @@ test("room is a free CPU, as of now", () => {
   assert.equal(lacks({ load: 0.36 }), "node 2 has no whole CPU free: tasks want 0.36 of its 1");
   // Others use 0.7 of its two CPUs, which its load counts already.
   assert.equal(lacks({ load: 0.36, cpus: 2, got: 1.3 }), null);
-  assert.equal(lacks({ load: 0.6, cpus: 2, got: 1 }), "node 2 has no whole CPU free: tasks want 1.20 of its 2");
+  assert.equal(lacks({ load: 0.7, cpus: 2, got: 1 }), "node 2 has no whole CPU free: tasks want 1.40 of its 2");
 });
 
 test("and the memory, above what is kept free; no CPU for whom asks for none", () => {

@@ -204,6 +204,8 @@ test("nodes: a dead one has no figures", () => {
     true,
   ).split("\n");
   assert.match(lines[1] ?? "", /^ 1 +h1 +up +1.5 +0.50 +1.0 KiB +1 +0 +2.0 KiB +10000 +10.0.0.1 +block$/);
+  const brief = nodesTable([{ ...node, flags: ["stay", "block"], state: "up" }], false);
+  assert.match(brief, /^ID +NAME .* AWAY +FLAGS\n 1 +h1 .* 1 +0 +stay,block$/);
   assert.match(lines[2] ?? "", /^ 2 +h1 +down +- +- +- +- +- +- +- +10.0.0.1 +block$/);
 });
 

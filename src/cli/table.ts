@@ -176,6 +176,10 @@ export const COMMANDS: readonly Command[] = [
     operands: [0, 0],
     json: true,
     options: [{ long: "verbose", short: "v", help: "more columns" }],
+    notes: [
+      "Flags: stay, lstay, block, quiet as tesela ctl sets them; expel, bring: under way now; noengine: tesela-engine does not run.",
+      "State: up or down, as seen from here; this node itself may have left or been removed. Figures of other nodes are about a second old.",
+    ],
     load: () => import("./commands/nodes.ts"),
   },
   {

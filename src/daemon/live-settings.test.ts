@@ -41,7 +41,8 @@ test("read again: all of a good one, nothing of a wrong one", () => {
     assert.deepEqual([...state(), ...log.said], [3, "/b"]);
     rmSync(file);
     live.reload();
-    assert.equal(live.now.balance.guard, 1.3);
+    assert.deepEqual(state(), [3, "/b"]);
+    assert.match(log.said.pop() ?? "", /stays as it was: .*tesela\.toml: there is no such file/);
     write("x");
     assert.throws(() => new LiveSettings(log, file), { code: "E_CONFIG" });
   } finally {

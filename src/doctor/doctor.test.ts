@@ -141,6 +141,9 @@ test("certificates: their dates", async () => {
   assert.deepEqual(at(0), ["node certificate: missing"]);
   machine.remove("/identity");
   assert.deepEqual(at(0), ["CA certificate: missing", "node certificate: missing"]);
+  const [asRoot, asUser] = [true, false].map((isRoot) => certificateFindings(machine.files, "/identity", now, isRoot)[0]);
+  assert.deepEqual([asRoot?.state, asUser?.state], ["missing", "unknown"]);
+  assert.deepEqual([/as root/.test(asRoot?.todo ?? ""), /as root/.test(asUser?.todo ?? "")], [false, true]);
 });
 
 test("configuration, membership, daemons: what is wrong is said in the words of who refuses it", () => {

@@ -24,10 +24,11 @@ const ENGINE = "src/engine/main.ts";
 export async function examine(): Promise<Finding[]> {
   const paths = nodePaths();
   const files = new Files();
+  const isRoot = process.geteuid?.() === 0;
   const daemons = await daemonsThatRun(files, paths);
   const port = portOf(() => readNodeConfig(paths).port);
   return [
-    ...kernelFindings(files, process.geteuid?.() === 0),
+    ...kernelFindings(files, isRoot),
     fanotify(),
     openings(),
     ...groupFindings(files),
@@ -37,7 +38,7 @@ export async function examine(): Promise<Finding[]> {
       (id) => standingIn(files, paths.membershipJson, id),
       daemons.refusal ?? null,
     ),
-    ...certificateFindings(files, paths.identity, Date.now()),
+    ...certificateFindings(files, paths.identity, Date.now(), isRoot),
     ...daemonFindings(daemons),
     portFinding(`TCP port ${port}`, daemons.engine, await tcpTaken(port)),
     portFinding(`UDP port ${gossipPort(port)}`, daemons.teselad, await udpTaken(gossipPort(port))),

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 
-/** `ok`; `degraded`: it works, but less well; `missing`: this machine cannot be a node without it. */
-export type State = "ok" | "degraded" | "missing";
+/** `ok`; `degraded`: it works, but less well; `missing`: this machine cannot be a node without it; `unknown`: there is nothing to tell it by now. */
+export type State = "ok" | "degraded" | "missing" | "unknown";
 
 export interface Finding {
   /** What was looked at: a word or two. */
@@ -9,13 +9,20 @@ export interface Finding {
   readonly state: State;
   /** What is there. */
   readonly found: string;
-  /** What to do about it; not with `ok`. */
+  /** What to do about it; not with `ok`, and with `unknown` where something can be done. */
   readonly todo?: string;
 }
 
 export const ok = (check: string, found: string): Finding => ({ check, state: "ok", found });
 export const degraded = (check: string, found: string, todo: string): Finding => ({ check, state: "degraded", found, todo });
 export const missing = (check: string, found: string, todo: string): Finding => ({ check, state: "missing", found, todo });
+
+export const unknown = (check: string, found: string, todo?: string): Finding => ({
+  check,
+  state: "unknown",
+  found,
+  ...(todo !== undefined && { todo }),
+});
 
 /** The machine's files, or those of a test. */
 export class Files {

@@ -39,8 +39,8 @@ function version(files: Files): Finding {
 
 function root(isRoot: boolean): Finding {
   return isRoot
-    ? ok("root", "run as root")
-    : degraded("root", "run as an ordinary user", "a node's daemons want root; local clusters do not");
+    ? ok("root", "this is root")
+    : degraded("root", "this is an ordinary user", "a node's daemons want root; local clusters do not");
 }
 
 function ptrace(files: Files, isRoot: boolean): Finding {

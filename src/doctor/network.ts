@@ -1,4 +1,4 @@
-import { degraded, type Finding, ok } from "./finding.ts";
+import { degraded, type Finding, ok, unknown } from "./finding.ts";
 
 /** What is between this node and the others, as the daemon has seen it. */
 
@@ -20,14 +20,14 @@ export interface Calls {
 /** @param calls null when the daemon does not say */
 export function multicastFinding(calls: Calls | null): Finding {
   const check = "multicast";
-  if (calls === null) return ok(check, "not known: teselad does not run");
+  if (calls === null) return unknown(check, "teselad does not run, which would say");
   const { on, uptimeMs, up, heard } = calls;
   if (!on) return ok(check, "not used: tesela discover --on");
   const lately = new Set(heard.filter((h) => h.agoMs <= HEARD_MS).map((h) => h.id));
   const of = up.filter((id) => lately.has(id)).length;
-  if (up.length === 0) return ok(check, "no other node is up to be heard");
+  if (up.length === 0) return unknown(check, "no other node is up to be heard");
   if (of > 0) return ok(check, `${of} of ${up.length} other nodes were heard lately`);
-  if (uptimeMs < HEARD_MS) return ok(check, "nobody was heard yet");
+  if (uptimeMs < HEARD_MS) return unknown(check, "nobody was heard yet");
   return degraded(
     check,
     `none of the ${up.length} other nodes that are up was heard`,
@@ -38,8 +38,8 @@ export function multicastFinding(calls: Calls | null): Finding {
 /** Clocks may differ as they like as far as Tesela goes: a note, but where certificates are concerned. @param rows null when the daemon does not say */
 export function clockFinding(rows: readonly { readonly node: number; readonly aheadMs: number; readonly offMs: number }[] | null): Finding {
   const check = "clock";
-  if (rows === null) return ok(check, "not compared: teselad does not run");
-  if (rows.length === 0) return ok(check, "no other node to compare it with");
+  if (rows === null) return unknown(check, "not compared: teselad does not run");
+  if (rows.length === 0) return unknown(check, "no other node to compare it with");
   const far = [...rows].sort((a, b) => Math.abs(b.aheadMs) - Math.abs(a.aheadMs));
   const [first] = far;
   const differ = far.filter((r) => Math.abs(r.aheadMs) - r.offMs > NEAR_MS);

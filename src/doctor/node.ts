@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { toTeselaError } from "../base/mod.ts";
-import { degraded, type Files, type Finding, missing, ok } from "./finding.ts";
+import { degraded, type Files, type Finding, missing, ok, unknown } from "./finding.ts";
 
 /** What makes a machine a node: its membership, certificates, configuration and daemons. */
 
@@ -60,16 +60,17 @@ export function standingIn(files: Files, path: string, id: number): string {
   return typeof own?.standing === "string" ? own.standing : "member";
 }
 
-/** @param dir with `ca.pem` and `node.pem` */
-export function certificateFindings(files: Files, dir: string, now: number): Finding[] {
+/** @param dir with `ca.pem` and `node.pem`, which are for root to read */
+export function certificateFindings(files: Files, dir: string, now: number, isRoot = true): Finding[] {
   return [
     ["CA", "ca.pem"],
     ["node", "node.pem"],
-  ].map(([who, name]) => certificateFinding(`${who} certificate`, files.text(`${dir}/${name}`), now));
+  ].map(([who, name]) => certificateFinding(`${who} certificate`, files.text(`${dir}/${name}`), now, isRoot));
 }
 
-function certificateFinding(check: string, pem: string | null, now: number): Finding {
-  if (pem === null) return missing(check, "not there, or not for this user to read", "tesela join, or run this as root");
+function certificateFinding(check: string, pem: string | null, now: number, isRoot: boolean): Finding {
+  if (pem === null && !isRoot) return unknown(check, "for root alone to see", "run tesela doctor as root");
+  if (pem === null) return missing(check, "not there", "tesela init makes it for a cluster's first node, tesela join for the others");
   let until: number;
   let from: number;
   try {

@@ -29,12 +29,15 @@ export function udpTaken(port: number): Promise<string | null> {
   });
 }
 
+/** Root needs no telling who has to start them. */
+const runOn = (option: string): string => `${process.geteuid?.() === 0 ? "start" : "run the daemons as root on"} a kernel with ${option}`;
+
 export function fanotify(tried: () => void = tryWatch): Finding {
   try {
     tried();
     return ok("fanotify", "programs are placed as they begin");
   } catch (e) {
-    const todo = "run the daemons as root on a kernel with CONFIG_FANOTIFY: without, short programs all begin at home";
+    const todo = `${runOn("CONFIG_FANOTIFY")}: without, short programs all begin at home`;
     return degraded("fanotify", (e as Error).message, todo);
   }
 }
@@ -50,7 +53,7 @@ export function openings(tried: () => void = tryOpenings): Finding {
     tried();
     return ok("shared memory", "moves, also where it has a name");
   } catch (e) {
-    const todo = "run the daemons as root on a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS: without, what shares memory by name stays";
+    const todo = `${runOn("CONFIG_FANOTIFY_ACCESS_PERMISSIONS")}: without, what shares memory by name stays`;
     return degraded("shared memory", (e as Error).message, todo);
   }
 }

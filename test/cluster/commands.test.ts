@@ -60,7 +60,7 @@ test("nodes: three, up, with their figures", { skip }, async () => {
   );
   for (const n of nodes) assert.ok(n.cpus > 0 && n.memTotal > n.memFree && n.memFree > 0, JSON.stringify(n));
   const table = (await cluster.output(3, ["tesela", "nodes"])).split("\n");
-  assert.match(table[0] ?? "", /^ID +NAME +STATE +CPUS +LOAD +FREE +GUESTS +AWAY$/);
+  assert.match(table[0] ?? "", /^ID +NAME +STATE +CPUS +LOAD +FREE +GUESTS +AWAY +FLAGS$/);
   assert.equal(table.length, 5);
 });
 

@@ -13,13 +13,8 @@ const BRIEF: readonly Column[] = [
   { title: "GUESTS", right: true },
   { title: "AWAY", right: true },
 ];
-const VERBOSE: readonly Column[] = [
-  ...BRIEF,
-  { title: "TOTAL", right: true },
-  { title: "SPEED", right: true },
-  { title: "ADDRESS" },
-  { title: "FLAGS" },
-];
+const FLAGS: Column = { title: "FLAGS" };
+const VERBOSE: readonly Column[] = [...BRIEF, { title: "TOTAL", right: true }, { title: "SPEED", right: true }, { title: "ADDRESS" }];
 
 export async function run(call: Invocation): Promise<number> {
   const nodes = await new DaemonClient(nodePaths()).nodes();
@@ -43,8 +38,8 @@ export function nodesTable(nodes: readonly NodeRow[], verbose: boolean): string 
       num(String(n.guests)),
       num(String(n.away)),
     ];
-    const more = [num(humanBytes(n.memTotal)), num(String(n.speed)), printable(n.address), n.flags.map(printable).join(",")];
-    return verbose ? [...brief, ...more] : brief;
+    const more = verbose ? [num(humanBytes(n.memTotal)), num(String(n.speed)), printable(n.address)] : [];
+    return [...brief, ...more, n.flags.map(printable).join(",")];
   });
-  return textTable(rows, verbose ? VERBOSE : BRIEF);
+  return textTable(rows, [...(verbose ? VERBOSE : BRIEF), FLAGS]);
 }
