@@ -6,7 +6,7 @@ import { goHome, makeRoom } from "./homeward.ts";
 import type { BalanceKnobs } from "./knobs.ts";
 import { pauseMs, stayMs } from "./stay.ts";
 import { isUsable } from "./target.ts";
-import type { BalanceState, Decision, ProcessView } from "./views.ts";
+import type { BalanceState, Decision, NodeView, ProcessView } from "./views.ts";
 import { byMerit, considered, pays, reason, type Scale, type Subject, subject, type Weighed, weigh } from "./weigh.ts";
 import { load, seconds } from "./words.ts";
 
@@ -34,6 +34,9 @@ export function balance(state: BalanceState, knobs: BalanceKnobs, random: Random
   return spread(seen, subjects, scale, knobs, random);
 }
 
+/** Whether load is to be spread at all. */
+export const isOverloaded = (self: NodeView, k: BalanceKnobs): boolean => Math.max(self.load, crowding(self)) > k.overload;
+
 interface Case {
   readonly s: Subject;
   /** Why it is not weighed at all; null when it is. */
@@ -43,8 +46,7 @@ interface Case {
 
 function spread(state: BalanceState, subjects: readonly Subject[], scale: Scale, k: BalanceKnobs, random: Random): Decision[] {
   const { self } = state;
-  const crowded = Math.max(self.load, crowding(self));
-  const calm = crowded > k.overload ? null : `node ${self.id} is not overloaded (load ${load(self.load)})`;
+  const calm = isOverloaded(self, k) ? null : `node ${self.id} is not overloaded (load ${load(self.load)})`;
   const cases: Case[] = subjects.map((s) => {
     const held = holds(s.process, k) ?? calm;
     return { s, held, weighed: held === null ? state.others.map((n) => weigh(s, n, scale, state.inFlight, k)) : [] };

@@ -1,6 +1,6 @@
 /** Who moves where, and why: the pure policy. What is known comes in as data, with a source of chance; decisions come out, with their numbers. */
 export { type Arriving, type Offer, refusal } from "./admit.ts";
-export { balance } from "./balance.ts";
+export { balance, isOverloaded } from "./balance.ts";
 export { lowMark, STANDARD } from "./cost.ts";
 export { lookAgainMs, type MemoryState, type UsherState } from "./forecast.ts";
 export { BALANCE_KNOBS, type BalanceKnobs, type CostKnobs, PLACE_KNOBS, type PlaceKnobs, USHER_KNOBS, type UsherKnobs } from "./knobs.ts";

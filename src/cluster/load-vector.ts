@@ -113,6 +113,11 @@ export class LoadVector {
     return fresh;
   }
 
+  /** It has begun another life, and is not what it was. */
+  begins(id: number, life: number): void {
+    if (this.kept.get(id)?.life !== life) this.forget(id);
+  }
+
   /** How many entries are kept, old ones included. */
   get size(): number {
     return this.kept.size;

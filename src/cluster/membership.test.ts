@@ -234,6 +234,39 @@ test("who is removed is not listed, not heard and not heard of, until it is a se
   assert.equal(l.state(3), "up");
 });
 
+test("members that are new are greeted at once, some of them where there are many; whose load is heard is told", () => {
+  const l = new Lone([]);
+  assert.deepEqual(l.said(), []);
+  l.it.setSeeds([contact(2), contact(3)]);
+  assert.deepEqual(
+    l
+      .said("ping")
+      .map(({ to }) => to.id)
+      .sort(),
+    [2, 3],
+  );
+  l.it.setSeeds([contact(2), contact(3)]);
+  assert.deepEqual(l.said(), []);
+  l.it.setSeeds(Array.from({ length: 50 }, (_, i) => contact(i + 2)));
+  assert.equal(l.said("ping").length, LAN.fanout);
+
+  const heard: number[] = [];
+  l.it.onLoad((id) => heard.push(id));
+  const load = (life: number, seq: number) => ({ id: 2, life, seq, ageMs: 0, entry: entryOf(2, seq) });
+  l.say(2, { loads: [load(2, 1)] });
+  l.say(3, { loads: [load(2, 1)] });
+  assert.deepEqual([heard, l.it.get(2)?.entry?.load], [[2], 1]);
+  // Another life, of which nothing is known yet.
+  l.say(2, { life: 77, incarnation: 2 });
+  assert.deepEqual([l.it.get(2)?.life, l.it.get(2)?.entry], [77, null]);
+  // What it says itself in that life comes before or after the news of it.
+  l.say(2, { life: 78, incarnation: 3, loads: [load(78, 1)] });
+  assert.deepEqual([heard, l.it.get(2)?.entry?.load], [[2, 2], 1]);
+  l.say(3, { loads: [{ ...load(79, 1), id: 4 }] });
+  l.rumour(4, "up", 1, { life: 79 });
+  assert.equal(l.it.get(4)?.entry?.load, 1);
+});
+
 test("a node that leaves says so, and is heard of no more", async () => {
   const g = new TestGossip();
   for (const id of [1, 2, 3]) g.start(id, [1]);

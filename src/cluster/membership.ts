@@ -1,5 +1,5 @@
 import { assert } from "../base/mod.ts";
-import { type Clock, pick, type Random, type Timer } from "../io/mod.ts";
+import { type Clock, pick, type Random, shuffle, type Timer } from "../io/mod.ts";
 import { Budget } from "./budget.ts";
 import { type GossipKnobs, LAN } from "./gossip-knobs.ts";
 import {
@@ -37,6 +37,8 @@ export interface Sender {
 export interface MemberView extends Contact {
   readonly state: MemberState;
   readonly incarnation: number;
+  /** Of its present start, or of the last. */
+  readonly life: number;
   /** Milliseconds for which it has been in that state. */
   readonly sinceMs: number;
   /** Its load, when what is known is still good. */
@@ -106,6 +108,7 @@ export class Membership implements Disposable {
   private stranger: Contact | null = null;
   private sorted: number[] | null = null;
   private listener: Change = () => {};
+  private loadListener: (id: number) => void = () => {};
   /** Messages that were none. */
   malformed = 0;
 
@@ -131,7 +134,7 @@ export class Membership implements Disposable {
       failed: (id) => this.failed(id),
     });
     this.takeOwn();
-    this.setSeeds(o.seeds ?? []);
+    this.addSeeds(o.seeds ?? []);
     this.tell(this.own());
     this.repeat(knobs.gossipMs, () => this.gossip());
     this.repeat(knobs.loadMs, () => this.tellLoad());
@@ -146,6 +149,11 @@ export class Membership implements Disposable {
     this.listener = listener;
   }
 
+  /** Is told whose load was just heard. */
+  onLoad(listener: (id: number) => void): void {
+    this.loadListener = listener;
+  }
+
   /** All that are known, this node excepted. */
   list(): MemberView[] {
     return [...this.members.keys()].map((id) => this.view(id));
@@ -157,18 +165,27 @@ export class Membership implements Disposable {
 
   /**
    * Nodes that belong to the cluster, whether heard of or not. Those that are known keep what is known of them; where they are is as it is said here, and
-   * no rumour changes it.
+   * no rumour changes it. Some of those that are new are greeted at once.
    */
   setSeeds(seeds: readonly Contact[]): void {
+    const added = shuffle(this.o.random, this.addSeeds(seeds));
+    for (const id of added.slice(0, this.knobs.fanout)) this.prober.nudge(id);
+  }
+
+  private addSeeds(seeds: readonly Contact[]): number[] {
+    const added: number[] = [];
     for (const { id, name, address, port, gossip } of seeds) {
       if (id === this.self.id) continue;
       this.banned.delete(id);
       const where = { name, address, port, gossip };
       const m = this.members.get(id);
-      if (m === undefined) this.add(id, where, "down", 0, 0);
-      else m.where = where;
+      if (m === undefined) {
+        this.add(id, where, "down", 0, 0);
+        added.push(id);
+      } else m.where = where;
       this.placed.add(id);
     }
+    return added;
   }
 
   /** It is no member any more: it is neither listed nor listened to until it is a seed again. */
@@ -218,7 +235,7 @@ export class Membership implements Disposable {
     for (const r of m.rumours) this.hear(r);
     const known = this.members.has(from);
     if (known) this.hear({ id: from, state: "up", incarnation: m.incarnation, life: m.life, by: from });
-    for (const load of m.loads) if (this.members.has(load.id)) this.vector.merge(load);
+    for (const load of m.loads) if (this.members.has(load.id) && this.vector.merge(load)) this.loadListener(load.id);
     this.stranger = known ? null : { id: from, name: "", address, port: 0, gossip: port };
     this.answer(m, from);
     // The page that begins with it tells who it is.
@@ -303,6 +320,7 @@ export class Membership implements Disposable {
   private change(r: Rumour, m: Member): void {
     const was = m.state;
     const restarted = isLive(was) && r.state === "up" && r.life !== m.life;
+    if (r.state === "up") this.vector.begins(r.id, r.life);
     m.suspicion?.[Symbol.dispose]();
     m.suspicion = null;
     Object.assign(m, {
@@ -453,9 +471,9 @@ export class Membership implements Disposable {
   private view(id: number): MemberView {
     const m = this.members.get(id);
     assert(m !== undefined, `node ${id} is a member`);
-    const { where, state, incarnation, since } = m;
+    const { where, state, incarnation, life, since } = m;
     const { entry = null, ageMs = Number.POSITIVE_INFINITY } = this.vector.get(id) ?? {};
-    return { id, ...where, state, incarnation, sinceMs: this.o.clock.now() - since, entry, ageMs };
+    return { id, ...where, state, incarnation, life, sinceMs: this.o.clock.now() - since, entry, ageMs };
   }
 
   private repeat(ms: number, run: () => void): void {

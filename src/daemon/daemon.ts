@@ -1,7 +1,7 @@
 import { type Log, type NodeId, nodeId, type Paths, TeselaError } from "../base/mod.ts";
 import type { FormerStanding, Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, shuffle, systemRandom } from "../io/mod.ts";
-import { LoadSampler, type NodeSample, STANDARD_SPEED } from "../load/mod.ts";
+import { STANDARD_SPEED } from "../load/mod.ts";
 import { controlAsk, maskAsk, migrateAsk, needsAsk, offerAsk, roomAsk, runAsk, traceAsk, whyAsk } from "./asks.ts";
 import type { Caller } from "./authorize.ts";
 import { Belonging } from "./belonging.ts";
@@ -20,7 +20,7 @@ import { readHints, withHints } from "./hints.ts";
 import { jsonServer, type Routes } from "./http.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import { Levelled } from "./levelled.ts";
-import { Levelling, MOVE_COSTS, type OwnFigures } from "./levelling.ts";
+import { Levelling, MOVE_COSTS } from "./levelling.ts";
 import { listenUnix } from "./listen.ts";
 import { type MaskParts, setMask } from "./masks.ts";
 import { freshKeys } from "./key-exchange.ts";
@@ -29,20 +29,23 @@ import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
 import { inYards, nodeRow } from "./node-rows.ts";
+import { OwnState } from "./own-state.ts";
 import { Policies } from "./policies.ts";
-import type { DialPeer, NodeStatus } from "./peer.ts";
+import type { DialPeer } from "./peer.ts";
 import type { Roster } from "./roster.ts";
 import { Rooms } from "./rooms.ts";
 import { scopeOf } from "./scope.ts";
 import { ownTerms, type TermsOf, termsAsk } from "./terms.ts";
 import { Whys } from "./whys.ts";
-import type { DaemonStatus, EngineRow, EngineStatus, Hints, NodeRow, ProcessRow, RunAnswer, RunAsk } from "./shapes.ts";
+import type { DaemonStatus, EngineRow, Hints, NodeRow, ProcessRow, RunAnswer, RunAsk } from "./shapes.ts";
 
 const SAMPLE_MS = 1000;
 /** At 500 MB/s a node of 1 GiB is full in two seconds. A look at memory alone takes half a millisecond. */
 const MEMORY_MS = 200;
-/** The others hear at once when so much of the memory has become free, or is no more. */
-const TELLING = 1 / 16;
+/** So long after an engine was found it is known what runs beside it. */
+const FIRST_SAMPLE_MS = 250;
+/** At most so often there is a round because others have come. */
+const PROMPT_MS = 50;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
 /** A node that was found is asked for its certificate. */
@@ -92,17 +95,15 @@ export class Daemon implements AsyncDisposable {
   private readonly controls: Controls;
   private readonly rooms: Rooms;
   private readonly whys: Whys;
-  private readonly sampler = new LoadSampler();
+  private readonly own: OwnState;
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
   private readonly open = new AsyncDisposableStack();
-  private sampled: NodeSample;
-  /** Bytes of free memory that the others have been told of. */
-  private toldFree = 0;
   /** A round is under way. */
   private inRound = false;
-  private engineStatus: EngineStatus | null = null;
+  private beats: NodeJS.Timeout | undefined = undefined;
   private soon: NodeJS.Timeout | undefined = undefined;
+  private prompt: NodeJS.Timeout | undefined = undefined;
 
   private constructor(o: DaemonOptions) {
     this.o = o;
@@ -110,9 +111,16 @@ export class Daemon implements AsyncDisposable {
     this.levelled = new Levelled(
       `${o.paths.run}/levelled.json`,
       o.config.id,
-      scopeOf(o.settings, () => this.engineStatus?.pid ?? null),
+      scopeOf(o.settings, () => this.own.engine?.pid ?? null),
     );
-    this.sampled = this.sample();
+    this.own = new OwnState({
+      ...{ engine: o.engine, log: o.log, flags: () => this.policies.list(), movable: (pid) => this.levelled.has(pid) },
+      speed: () => this.speed,
+      rivals: () => o.rivals ?? o.settings.now.policy.rivals,
+      greet: () => this.controls.tellEngine(),
+      found: () => this.beat(FIRST_SAMPLE_MS),
+      lost: () => this.gossip.tell(),
+    });
     this.open.use(o.keys);
     this.gossip = this.open.use(this.begunGossip());
     o.keys.onChange = (ring) => this.gossip.setKeys(ring);
@@ -156,7 +164,7 @@ export class Daemon implements AsyncDisposable {
     this.rooms = new Rooms({
       self: o.config,
       members: this.members,
-      places: () => this.levelling.places({ ...this.ownFigures(), util: this.sampled.util }),
+      places: () => this.levelling.places({ ...this.own.figures(), util: this.own.shown().util }),
       rss: (pid) => this.levelling.rssOf(pid),
       knobs: () => o.settings.now.balance,
     });
@@ -196,14 +204,13 @@ export class Daemon implements AsyncDisposable {
     if (this.o.discover && this.belonging.standing === null) await this.beginDiscovery();
     const { standing } = this.belonging;
     if (standing !== null) await this.goOut(standing);
-    // The first that the others hear of this node is to be of the engine too.
-    await this.askEngine();
-    await this.tick();
-    const timer = setInterval(() => void this.tick(), SAMPLE_MS);
-    const watch = setInterval(() => void this.watchMemory(), MEMORY_MS);
-    this.open.defer(() => clearInterval(watch));
+    this.beat(FIRST_SAMPLE_MS);
+    this.open.defer(() => clearInterval(this.beats));
     this.open.defer(() => clearTimeout(this.soon));
-    this.open.defer(() => clearInterval(timer));
+    this.open.defer(() => clearTimeout(this.prompt));
+    await this.turn();
+    const watch = setInterval(() => void this.watch(), MEMORY_MS);
+    this.open.defer(() => clearInterval(watch));
     this.open.use(await listenUnix(jsonServer(this.routes(), log), paths.teseladSocket, SOCKET_MODE_ALL));
   }
 
@@ -262,7 +269,7 @@ export class Daemon implements AsyncDisposable {
     this.channels.add(channel);
     void channel.closed.then(() => this.channels.delete(channel));
     const service: ControlService = {
-      status: () => this.nodeStatus(),
+      status: () => this.own.facts(),
       processes: () => this.ownRows(),
       migrate: (ask, caller) => this.moves.migrate(ask, caller),
       ask: async (what, body, caller) => await this.ask(what, body, caller),
@@ -278,7 +285,8 @@ export class Daemon implements AsyncDisposable {
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
     const knobs = this.o.settings.now.gossip;
     const lost = (id: number): void => this.members.lost(id);
-    return new Gossip({ self, keys, unknownKey, datagrams, status: () => this.gossiped(), admits, lost, log, knobs });
+    const opened = (): void => this.newcomer();
+    return new Gossip({ self, keys, unknownKey, datagrams, status: () => this.own.told(), admits, lost, opened, log, knobs });
   }
 
   /**
@@ -296,23 +304,38 @@ export class Daemon implements AsyncDisposable {
     await this.gossip[Symbol.asyncDispose]();
   }
 
+  /** From now on a tick each second, the first one after so long. */
+  private beat(firstMs: number): void {
+    clearInterval(this.beats);
+    this.beats = setTimeout(() => {
+      this.beats = setInterval(() => void this.tick(), SAMPLE_MS);
+      void this.tick();
+    }, firstMs);
+  }
+
   private async tick(): Promise<void> {
-    this.sampled = this.sample();
-    this.levelled.sample(this.sampler.everybody);
+    const isNews = this.own.sample();
+    if (this.own.isOpen) this.levelling.knows(this.own.figures());
+    if (isNews) this.gossip.tell();
+    await this.turn();
+  }
+
+  private async turn(): Promise<void> {
+    this.levelled.sample(this.own.everybody);
     if (this.belonging.standing === null) this.readMembership();
     this.belonging.tick();
     this.discovery?.tick();
-    await this.askEngine();
+    await this.own.ask();
     await this.level();
   }
 
   /** A round of the balancer. Without an engine nothing can move. */
   private async level(): Promise<void> {
-    const { engineStatus } = this;
-    if (!engineStatus || this.inRound) return;
+    const { engine, isOpen } = this.own;
+    if (!engine || !isOpen || this.inRound) return;
     this.inRound = true;
     try {
-      const next = this.levelling.round(await this.ownRows(), this.ownFigures(), engineStatus.pid, performance.now());
+      const next = this.levelling.round(await this.ownRows(), this.own.figures(), engine.pid, performance.now());
       if (next !== null && next < SAMPLE_MS) this.levelSoon(next);
     } catch (e) {
       this.o.log.error("a round of load levelling failed", { error: e });
@@ -321,9 +344,14 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
-  private ownFigures(): OwnFigures {
-    const { local, present } = this.sampled;
-    return { ...this.nodeStatus(), local, present };
+  /** Another node takes guests from now on: who is crowded does not wait for the next tick. Of many that come at once, one round. */
+  private newcomer(): void {
+    if (this.prompt !== undefined || !this.levelling.isCrowded(this.own.figures())) return;
+    this.prompt = setTimeout(() => {
+      this.prompt = undefined;
+      if (this.inRound) this.newcomer();
+      else void this.level();
+    }, PROMPT_MS);
   }
 
   /** A crowded node need not wait for its next sample. */
@@ -337,32 +365,11 @@ export class Daemon implements AsyncDisposable {
     return this.policies.speed ?? this.o.speed ?? STANDARD_SPEED;
   }
 
-  private sample(): NodeSample {
-    const engine = this.engineStatus?.pid;
-    this.sampler.setSpeed(this.speed);
-    const { rivals = this.o.settings.now.policy.rivals } = this.o;
-    return this.sampler.sample({ ours: new Set(engine === undefined ? [] : [engine]), movable: (pid) => this.levelled.has(pid), rivals });
-  }
-
-  /** Between the rounds: memory can run out in less than a second. */
-  private async watchMemory(): Promise<void> {
-    this.sampled = { ...this.sampled, ...this.sampler.sampleMemory() };
-    const { memFree, memTotal } = this.sampled;
-    if (Math.abs(memFree - this.toldFree) > memTotal * TELLING) this.gossip.tell();
-    if (this.levelling.presses(this.sampled)) await this.level();
-  }
-
-  private async askEngine(): Promise<void> {
-    const before = this.engineStatus;
-    try {
-      this.engineStatus = await this.o.engine.status();
-      if (before === null) this.gossip.tell();
-      if (this.engineStatus.pid !== before?.pid) await this.controls.tellEngine();
-    } catch (e) {
-      if (this.engineStatus !== null) this.o.log.warn("the engine does not answer", { error: (e as Error).message });
-      this.engineStatus = null;
-      if (before !== null) this.gossip.tell();
-    }
+  /** Between the ticks: memory can run out in less than a second, and an engine that starts is waited for. */
+  private async watch(): Promise<void> {
+    if (this.own.sampleMemory()) this.gossip.tell();
+    if (this.own.engine === null) await this.own.ask();
+    if (this.levelling.presses(this.own.memory)) await this.level();
   }
 
   private readMembership(): void {
@@ -391,39 +398,16 @@ export class Daemon implements AsyncDisposable {
       yard,
       decay,
       tune: { ...MOVE_COSTS, freezeMs: this.o.settings.now.balance.freezeMs },
-      engine: this.engineStatus,
+      engine: this.own.engine,
       ...(standing !== null && { standing }),
       ...(refusal !== null && { refusal }),
     };
   }
 
-  private nodeStatus(): NodeStatus {
-    const { guests = 0, away = 0 } = this.engineStatus ?? {};
-    const { cpus, got, speed, cpu, load, memTotal, memFree, own } = this.sampled;
-    return {
-      cpus,
-      got,
-      speed,
-      cpu,
-      load,
-      memTotal,
-      memFree,
-      own,
-      guests,
-      away,
-      flags: [...this.policies.list(), ...(this.engineStatus ? [] : ["noengine"])],
-    };
-  }
-
-  private gossiped(): NodeStatus {
-    this.toldFree = this.sampled.memFree;
-    return { ...this.nodeStatus(), util: this.sampled.util };
-  }
-
   private async nodes(): Promise<NodeRow[]> {
     // It may have come up since the last look, and whoever asks wants to know of now.
-    if (this.engineStatus === null) await this.askEngine();
-    const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.gossiped());
+    if (this.own.engine === null) await this.own.ask();
+    const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.own.shown());
     const { standing } = this.belonging;
     if (standing !== null) return [{ ...own, state: standing }];
     const rows = [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))];
@@ -478,6 +462,6 @@ export class Daemon implements AsyncDisposable {
     const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
     if (cpid !== null && !row)
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} in the cluster that Tesela knows`, { pid: cpid });
-    return { node: this.levelling.best(this.ownFigures(), row, row ? row.mask : own.mask) };
+    return { node: this.levelling.best(this.own.figures(), row, row ? row.mask : own.mask) };
   }
 }

@@ -13,6 +13,7 @@ import { type Datagrams, type Endpoint, realClock, systemRandom, UdpDatagrams } 
 import type { NodeConfig, Peer } from "./config.ts";
 import type { Seen, Watcher } from "./members.ts";
 import type { NodeStatus } from "./peer.ts";
+import { takesGuests } from "./verbs.ts";
 
 /** A member whose load is not known yet counts as up all the same after this: in a large cluster not everybody tells everybody. */
 const INTRODUCED_MS = 5000;
@@ -24,12 +25,14 @@ export interface GossipOptions {
   readonly unknownKey: (id: NodeId) => void;
   /** Ends with the gossip. */
   readonly datagrams: Datagrams;
-  /** What this node tells of itself. */
-  readonly status: () => NodeStatus;
+  /** What this node tells of itself; null: nothing now. */
+  readonly status: () => NodeStatus | null;
   /** Whether a node may belong: those that left or were removed may not, though they hold the key. */
   readonly admits: (id: number) => boolean;
   /** A node is down, or was in between. */
   readonly lost: (id: number) => void;
+  /** A node takes guests, which did not or was not there before. */
+  readonly opened: (id: number) => void;
   readonly log: Log;
   readonly knobs: GossipKnobs;
 }
@@ -46,7 +49,9 @@ export class Gossip implements Watcher, AsyncDisposable {
   private readonly o: GossipOptions;
   private readonly link: SealedLink;
   private readonly membership: Membership;
-  private readonly last = new Map<number, { readonly status: LoadEntry; readonly heard: number }>();
+  private readonly last = new Map<number, { readonly status: LoadEntry; readonly heard: number; readonly life: number }>();
+  /** Those that are up and take guests. */
+  private readonly open = new Set<number>();
   private peers = new Set<number>();
   private ended = false;
 
@@ -68,6 +73,7 @@ export class Gossip implements Watcher, AsyncDisposable {
     });
     this.link.onMessage((message, id, from) => this.membership.receive(message, { id, ...from }));
     this.membership.onChange((m, was, restarted) => this.changed(m, was, restarted));
+    this.membership.onLoad((id) => this.heard(id));
   }
 
   /** Nodes that are in no list any more are neither heard nor heard of. */
@@ -78,6 +84,7 @@ export class Gossip implements Watcher, AsyncDisposable {
       this.membership.remove(id);
       this.link.forget(id as NodeId);
       this.last.delete(id);
+      this.open.delete(id);
     }
     this.peers = now;
     this.membership.setSeeds(peers.map(contactOf));
@@ -101,8 +108,10 @@ export class Gossip implements Watcher, AsyncDisposable {
   seen(id: number): Seen {
     const m = this.membership.get(id);
     const now = performance.now();
-    if (m?.entry) this.last.set(id, { status: m.entry, heard: now - m.ageMs });
-    const { status = null, heard = null } = this.last.get(id) ?? {};
+    if (m?.entry) this.last.set(id, { status: m.entry, heard: now - m.ageMs, life: m.life });
+    const last = this.last.get(id);
+    const { status = null } = last ?? {};
+    const heard = last !== undefined && last.life === m?.life ? last.heard : null;
     const since = Date.now() - (m?.sinceMs ?? 0);
     const up = m !== null && isUp(m.state) && (status !== null || m.sinceMs > INTRODUCED_MS);
     return { state: up ? "up" : "down", status, heard, since };
@@ -125,11 +134,23 @@ export class Gossip implements Watcher, AsyncDisposable {
 
   private changed(m: MemberView, was: MemberState | null, restarted: boolean): void {
     const before = was !== null && isUp(was);
+    if (restarted || !isUp(m.state)) this.open.delete(m.id);
     if (before && (restarted || !isUp(m.state))) {
       this.log(m, "down", restarted ? "it was started anew" : m.state === "left" ? "it said so" : "it does not answer");
       this.o.lost(m.id);
     }
     if (isUp(m.state) && (restarted || !before)) this.log(m, "up");
+    this.heard(m.id);
+  }
+
+  private heard(id: number): void {
+    const m = this.membership.get(id);
+    if (m === null || !this.peers.has(id) || !isUp(m.state) || m.entry === null) return;
+    if (!takesGuests(m.entry.flags)) this.open.delete(id);
+    else if (!this.open.has(id)) {
+      this.open.add(id);
+      this.o.opened(id);
+    }
   }
 
   private log({ id, name }: MemberView, state: "up" | "down", why?: string): void {

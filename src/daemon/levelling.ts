@@ -1,5 +1,5 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { lookAgainMs, type Needs, type NodeView, type Offer, place } from "../balance/mod.ts";
+import { isOverloaded, lookAgainMs, type Needs, type NodeView, type Offer, place } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
 import { Admission } from "./admission.ts";
@@ -108,6 +108,11 @@ export class Levelling {
     return { self: { ...viewOf(this.p.self.id, this.own), load: this.own.local }, others: this.others() };
   }
 
+  /** What this node is now, as soon as others may send to it. */
+  knows(own: OwnFigures): void {
+    this.own = own;
+  }
+
   /**
    * @param rows what the engine and /proc say of the processes of this node, and of its guests
    * @returns as {@link Balancer.round}
@@ -167,6 +172,11 @@ export class Levelling {
   /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
   presses(memory: Pick<NodeSample, "memTotal" | "memFree" | "memGrowth">): boolean {
     return lookAgainMs({ self: memory, growth: memory.memGrowth }, this.p.settings.now.usher) < PRESSING_MS;
+  }
+
+  /** Whether something would go, if there were a place for it. */
+  isCrowded(own: OwnFigures): boolean {
+    return isOverloaded({ ...viewOf(this.p.self.id, own), load: own.local }, this.p.settings.now.balance);
   }
 
   /** Bytes that one of this node's own processes has, wherever it runs; 0 of one that is not known. */

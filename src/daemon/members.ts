@@ -9,7 +9,7 @@ export interface Seen {
   readonly state: NodeState;
   /** The last that was heard; null before the first time. */
   readonly status: NodeStatus | null;
-  /** When that was, in milliseconds of this process's own clock. */
+  /** When that was, in milliseconds of this process's own clock; null too when it has been started anew since. */
   readonly heard: number | null;
   /** Milliseconds of the Unix epoch at which the state began. */
   readonly since: number;

@@ -20,6 +20,9 @@ const CLOSING: readonly string[] = ["block", "quiet"] satisfies Flag[];
 /** By which of its flags a node takes no guests; undefined when by none. */
 export const closedBy = (flags: readonly string[]): string | undefined => flags.find((f) => CLOSING.includes(f));
 
+/** Whether a node that tells these flags of itself lets processes of others come. */
+export const takesGuests = (flags: readonly string[]): boolean => !flags.includes("noengine") && closedBy(flags) === undefined;
+
 /** What to say of a node that takes no guests. @param flag by which it does not, where that is known */
 export const closedText = (node: number, flag: string): string =>
   `node ${node} takes no guests: '${flag}' is set there; tesela ctl no${flag} --node ${node} takes that back`;

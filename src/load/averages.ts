@@ -3,8 +3,12 @@
 /** Slow up, fast down: nothing is sent away for a moment's crowd. */
 export const localLoad = (old: number, now: number): number => (now > old ? (5 * old + 3 * now) / 8 : now);
 
-/** Fast up, slow down: nobody sends work to a node that is about to be busy. */
-export const toldLoad = (old: number, now: number): number => (now >= old ? now : (7 * old + now) / 8);
+/**
+ * Fast up, slow down: nobody sends work to a node that is about to be busy. What it has seen for less than eight seconds it forgets sooner, as `decayed`
+ * does: one that has just been switched on would otherwise be shunned for as long for what its start cost.
+ */
+export const toldLoad = (old: number, now: number, seconds = 1, seen = Number.POSITIVE_INFINITY): number =>
+  now >= old ? now : decayed(old, now, 7 / 8, seconds, seen);
 
 /** A process's share of the CPUs. */
 export const smoothShare = (old: number, sample: number): number => (5 * old + 3 * sample) / 8;

@@ -43,6 +43,11 @@ test("of the machine that this is", async () => {
 test("told load rises at once and falls slowly, local load the other way", () => {
   assert.equal(toldLoad(1, 3), 3);
   assert.equal(toldLoad(8, 0), 7);
+  // Of what it has seen for two seconds only, a third one is a third.
+  assert.equal(toldLoad(9, 0, 1, 2), 6);
+  assert.equal(toldLoad(8, 0, 1, 7), 7);
+  assert.equal(toldLoad(8, 0, 1, 100), 7);
+  assert.equal(toldLoad(1, 3, 0.25, 0.5), 3);
   assert.equal(localLoad(0, 8), 3);
   assert.equal(localLoad(8, 1), 1);
   assert.equal(smoothShare(0, 1), 0.375);
@@ -68,8 +73,9 @@ test("load is what tasks ran and waited; Tesela's own do not count, and the owne
   // 20 wanted 0.3 of a CPU, 21 wanted 0.5 and got 0.4.
   assert.equal(s.runnable, 0.8);
   assert.equal(s.local, 0.8);
-  assert.equal(s.load, (7 * 1 + 0.8) / 8);
-  assert.equal(s.own, 0.112);
+  // The first look was of a moment, and is in no average.
+  assert.equal(s.load, 0.8);
+  assert.equal(s.own, 0.3);
   assert.equal(s.util, 0.33);
 });
 
@@ -144,4 +150,38 @@ test("what others use of CPUs that a node may not is not its own matter", async 
   root.write({ "proc/stat": "cpu0 100 0 0 0 0 0 0 0\ncpu1 0 0 0 100 0 0 0 0\n" });
   const s = sampler.sample();
   assert.deepEqual([s.got, s.load, s.util], [1, 0, 0]);
+});
+
+test("what a node's own start cost is forgotten as soon as it begins anew, and what came in its first moments soon after", async () => {
+  using root = new Root({
+    ...MACHINE,
+    "proc/20/stat": statText({ state: "R", threads: 4 }),
+    "proc/self/status": "Cpus_allowed_list:\t0\n",
+  });
+  for (const tid of [20, 21, 22, 23])
+    root.write({
+      [`proc/20/task/${tid}/stat`]: statText({ state: "R", threads: 4 }),
+      [`proc/20/task/${tid}/schedstat`]: schedText(0, 0),
+    });
+  const clock = new VirtualClock();
+  const sampler = new LoadSampler({ root: root.path, clock });
+  let ran = 0;
+  /** Process 30 wants the CPU for that part of the time. */
+  const after = async (ms: number, wants: number): Promise<number> => {
+    await clock.advance(ms);
+    ran += ms * wants;
+    root.write({ "proc/30/stat": statText({ state: "S", ticks: ran / 10 }), "proc/30/schedstat": schedText(ran, 0) });
+    return sampler.sample({ ours }).load;
+  };
+  const ours = new Set([20]);
+  assert.equal(sampler.sample().load, 4, "an engine that starts, which nobody knows for one yet");
+  await after(40, 0);
+  sampler.begin({ ours });
+  assert.equal(await after(250, 1), 1, "a command");
+  // Of 1.25 seconds it wanted a quarter, and so on; in the end it forgets an eighth a second, as ever.
+  assert.equal(await after(1000, 0), 0.2);
+  assert.equal(await after(1000, 0), 0.111);
+  for (let n = 0; n < 10; n++) await after(1000, 0);
+  assert.equal(await after(1000, 1), 1);
+  assert.equal(await after(1000, 0), 0.875);
 });

@@ -66,6 +66,8 @@ interface Averages {
   readonly local: number;
   readonly told: number;
   readonly own: number;
+  /** Seconds that are in it. */
+  readonly seen: number;
 }
 
 /** What a task wants of a CPU that wants it for the whole time, or misses that by what clocks differ. */
@@ -91,6 +93,8 @@ export class LoadSampler {
   private readonly use = new UseMeter();
   private readonly rivals = new RivalMeter();
   private averages: Averages | null = null;
+  /** When it looked last; null when averages begin with what comes after the next look. */
+  private lookedAt: number | null = null;
   private looked: ReadonlyMap<number, TaskUse> = new Map();
   private stats: ReadonlyMap<number, ProcessStat> = new Map();
   /** May be changed at any time. */
@@ -117,7 +121,14 @@ export class LoadSampler {
     return this.stats;
   }
 
-  /** Call once a second: the averages depend on it. */
+  /** What was until now is of no account, for loads are not what they were: averages begin with the time from now to the next sample. */
+  begin(parts: Parts = {}): NodeSample {
+    this.averages = null;
+    this.lookedAt = null;
+    return this.sample(parts);
+  }
+
+  /** Call once a second, the first time sooner: the averages depend on it. A first look has the moment alone, which is in no average. */
   sample({ ours = NONE, movable = () => false, rivals: counted = true }: Parts = {}): NodeSample {
     const now = this.clock.now();
     const { root, speed } = this;
@@ -145,7 +156,7 @@ export class LoadSampler {
     const present = (runnable + share.suspended) * perTask;
     // An average already.
     const rivals = share.rivals * perTask;
-    const averages = this.average(present, own * perTask);
+    const averages = this.average(present, own * perTask, now);
     return {
       cpus,
       got: round(share.got),
@@ -181,12 +192,20 @@ export class LoadSampler {
     return false;
   }
 
-  private average(now: number, own: number): Averages {
-    const old = this.averages ?? { local: now, told: now, own };
+  private average(now: number, own: number, atMs: number): Averages {
+    const { averages: old, lookedAt } = this;
+    this.lookedAt = atMs;
+    const seconds = lookedAt === null ? 0 : (atMs - lookedAt) / 1000;
+    if (old === null || seconds <= 0) {
+      const first = { local: now, told: now, own, seen: seconds };
+      if (seconds > 0) this.averages = first;
+      return old ?? first;
+    }
     this.averages = {
       local: localLoad(old.local, now),
-      told: toldLoad(old.told, now),
+      told: toldLoad(old.told, now, seconds, old.seen),
       own: localLoad(old.own, own),
+      seen: old.seen + seconds,
     };
     return this.averages;
   }
