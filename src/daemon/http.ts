@@ -1,7 +1,10 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { type ErrorCode, KiB, type Log, TeselaError, toTeselaError } from "../base/mod.ts";
 import { peerCredentials } from "../sys/mod.ts";
 import type { Caller } from "./authorize.ts";
+
+// See client.ts.
+const { createServer } = process.getBuiltinModule("node:http");
 
 /** No request of ours is longer. */
 export const MAX_REQUEST = 64 * KiB;
