@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { NR } from "../abi/mod.ts";
 import { type GuestMemory, planCall } from "../forward/mod.ts";
 import { Ahead } from "./ahead.ts";
-import { lookupOf, MAX_LOOKUPS, packLookups, unpackLookups } from "./lookups.ts";
+import { lookupOf, MAX_LOOKUPS, packQuestion, unpackQuestion } from "./lookups.ts";
 
 const [ENOENT, EINVAL] = [2, 22];
 const BASE = 0x2000_0000_8000n;
@@ -22,55 +22,91 @@ function memoryWith(path: string): GuestMemory {
 
 const readlink = [PATH_AT, 0x20000n, 100n];
 
-/** A guest with an engine, and a home where all names are those of files. */
+/** A home where all names are those of files, with so many descriptors for each process. */
+const LIMIT = 16;
+function answersOf(question: Buffer, error = EINVAL): Buffer {
+  const asked = unpackQuestion(question);
+  assert.ok(asked);
+  const limit = Buffer.alloc(4);
+  limit.writeUInt32LE(LIMIT);
+  return question.length === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.alloc(asked.lookups.length, error), limit]);
+}
+
+/** A guest with an engine. */
 class Rig {
   clock = 1000;
-  readonly asker = { sharesMemory: false, heard: 0 };
-  readonly ahead = new Ahead(this.asker, () => this.clock);
+  /** Lookups that home was asked for with the last call. */
+  asked: string[] = [];
+  readonly asker = { sharesMemory: false, alone: true, heard: 0 };
+  readonly ahead = new Ahead(this.asker, null, () => this.clock);
 
-  look(path: string): "here" | "home" {
-    const plan = this.ahead.known(NR.readlink, planCall(NR.readlink, readlink, memoryWith(path), AREA, CONTEXT), BASE);
-    if (plan.kind === "answer") {
-      assert.equal(plan.result, BigInt(-EINVAL));
-      return "here";
-    }
+  call(nr: number, args: bigint[], path: string, result: bigint, meanwhile = 0): "home" | bigint {
+    const memory = memoryWith(path);
+    const plan = this.ahead.known(nr, planCall(nr, args, memory, AREA, CONTEXT), BASE, memory);
+    if (plan.kind === "answer") return plan.result;
     assert.ok(plan.kind === "forward");
     const question = this.ahead.ask(plan);
-    this.asker.heard++;
-    if (question) {
-      const asked = unpackLookups(question.packed?.bytes ?? packLookups([]));
-      assert.ok(asked);
-      this.ahead.answered(question, BigInt(-EINVAL), Buffer.from(asked.map(() => EINVAL)));
-    }
+    this.asker.heard += 1 + meanwhile;
+    this.asked = question?.lookups.map((l) => l.path) ?? [];
+    const bytes = question && question.bytes.length > 0 ? answersOf(question.bytes) : Buffer.alloc(0);
+    this.ahead.answered(plan, question, result, bytes);
     return "home";
+  }
+
+  look(path: string, error = EINVAL, meanwhile = 0): "here" | "home" {
+    const r = this.call(NR.readlink, readlink, path, BigInt(-error), meanwhile);
+    if (r === "home") return "home";
+    assert.equal(r, BigInt(-EINVAL));
+    return "here";
+  }
+
+  open(path: string, result: bigint): "home" | bigint {
+    return this.call(NR.open, [PATH_AT, 0n, 0n], path, result);
+  }
+  close(fd: number): void {
+    this.call(NR.close, [BigInt(fd)], "", 0n);
   }
 }
 
+/** Has looked at these in turns for long enough. */
 function learned(...names: string[]): Rig {
   const it = new Rig();
-  for (let i = 0; i < 2; i++) for (const name of names) it.look(name);
-  assert.equal(it.look("/x"), "home");
+  for (let i = 0; i < 6; i++) {
+    for (const name of names) {
+      it.look(name);
+      it.asker.heard++;
+    }
+  }
   return it;
 }
 
-test("what failed before is answered once home was asked again", () => {
+test("what is looked up over and over is answered once home was asked ahead", () => {
   const it = new Rig();
-  assert.deepEqual(
-    ["/a", "/b", "/a", "/b", "/a", "/b", "/c", "/a", "/b"].map((p) => it.look(p)),
-    ["home", "home", "home", "home", "here", "home", "home", "here", "here"],
-  );
+  const seen = Array.from({ length: 12 }, () => ["/a", "/b"].map((p) => it.look(p)));
+  assert.deepEqual(seen[0], ["home", "home"]);
+  assert.deepEqual(seen.at(-1), ["here", "here"]);
 });
 
-test("an answer is not older than one that was used before", () => {
-  const it = learned("/a", "/b");
-  assert.deepEqual([it.look("/b"), it.look("/b"), it.look("/a")], ["here", "here", "home"]);
+test("answers are used in the order in which they were found", () => {
+  const it = new Rig();
+  for (let i = 0; i < 6; i++) {
+    for (const name of ["/a", "/b", "/c"]) {
+      it.look(name);
+      it.asker.heard++;
+    }
+    it.open("/x", 4n);
+  }
+  assert.equal(it.look("/a"), "home");
+  assert.deepEqual(it.asked, ["/b", "/c"]);
+  assert.deepEqual([it.look("/c"), it.look("/c"), it.look("/b")], ["here", "here", "home"]);
 });
 
 test("an answer is worth nothing once the process has heard anything else", () => {
   const it = learned("/a", "/b");
-  it.asker.heard++;
   assert.equal(it.look("/a"), "home");
-  assert.equal(it.look("/b"), "here");
+  it.asker.heard++;
+  assert.equal(it.look("/b"), "home");
+  assert.equal(it.look("/a"), "here");
   it.asker.heard++;
   assert.equal(it.look("/b"), "home");
 });
@@ -78,62 +114,98 @@ test("an answer is worth nothing once the process has heard anything else", () =
 test("... nor when that came between question and answer", () => {
   for (const meanwhile of [1, 0]) {
     const it = learned("/a", "/b");
-    const plan = planCall(NR.readlink, readlink, memoryWith("/y"), AREA, CONTEXT);
-    it.ahead.known(NR.readlink, plan, BASE);
-    assert.ok(plan.kind === "forward");
-    const question = it.ahead.ask(plan);
-    assert.ok(question?.packed);
-    it.asker.heard += 1 + meanwhile;
-    it.ahead.answered(question, BigInt(-ENOENT), Buffer.from([...question.packed.places].map(() => EINVAL)));
-    assert.equal(it.look("/a"), meanwhile ? "home" : "here");
+    assert.equal(it.look("/a", EINVAL, meanwhile), "home");
+    assert.ok(it.asked.length > 0);
+    assert.equal(it.look("/b"), meanwhile ? "home" : "here");
   }
 });
 
 test("... nor after a while, nor while others have the same memory", () => {
   const late = learned("/a", "/b");
+  assert.equal(late.look("/a"), "home");
   late.clock += 21;
   assert.equal(late.look("/b"), "home");
   const slow = learned("/a", "/b");
-  slow.asker.sharesMemory = true;
   assert.equal(slow.look("/a"), "home");
-  slow.asker.sharesMemory = false;
+  slow.asker.sharesMemory = true;
   assert.equal(slow.look("/b"), "home");
 });
 
-test("an answer of another length than the question is none", () => {
+test("an answer that is shorter than the question is none", () => {
   const it = learned("/a", "/b");
-  const plan = planCall(NR.readlink, readlink, memoryWith("/y"), AREA, CONTEXT);
-  it.ahead.known(NR.readlink, plan, BASE);
+  const plan = planCall(NR.readlink, readlink, memoryWith("/a"), AREA, CONTEXT);
+  it.ahead.known(NR.readlink, plan, BASE, memoryWith("/a"));
   assert.ok(plan.kind === "forward");
   const question = it.ahead.ask(plan);
-  assert.ok(question);
+  assert.ok(question && question.lookups.length > 0);
   it.asker.heard++;
-  it.ahead.answered(question, BigInt(-ENOENT), Buffer.from([EINVAL]));
-  assert.equal(it.look("/a"), "home");
+  it.ahead.answered(plan, question, BigInt(-EINVAL), Buffer.from([EINVAL]));
+  assert.equal(it.look("/b"), "home");
 });
 
 test("what is not looked up any more is not asked for", () => {
   const it = learned("/a", "/b");
   it.clock += 2000;
-  it.look("/c");
-  it.look("/c");
-  assert.equal(it.look("/d"), "home");
   assert.equal(it.look("/a"), "home");
+  assert.deepEqual(it.asked, []);
 });
 
 test("what finds nothing is asked rarely", () => {
   const it = learned("/a", "/b");
   let asked = 0;
   for (let i = 0; i < 500; i++) {
-    const plan = planCall(NR.readlink, readlink, memoryWith(`/new${i}`), AREA, CONTEXT);
-    it.ahead.known(NR.readlink, plan, BASE);
-    assert.ok(plan.kind === "forward");
-    const question = it.ahead.ask(plan);
-    if (question?.packed) asked++;
+    it.look(i % 3 ? "/b" : "/a");
     it.asker.heard++;
-    if (question) it.ahead.answered(question, BigInt(-ENOENT), Buffer.alloc(question.packed?.places.size ?? 0));
+    if (it.asked.length > 0) asked++;
   }
   assert.ok(asked > 0 && asked < 100, `${asked} questions`);
+});
+
+test("a search goes on in the next directory with the name that is searched for", () => {
+  const it = new Rig();
+  const search = (name: string): string[] => {
+    const homes: string[] = [];
+    for (const dir of ["/a", "/b", "/c"]) {
+      if (it.look(dir) === "home") homes.push(dir);
+      const path = `${dir}/${name}`;
+      if (it.call(NR.readlink, readlink, path, dir === "/c" ? BigInt(-EINVAL) : BigInt(-ENOENT)) === "home") homes.push(path);
+    }
+    assert.equal(it.open(`/c/${name}`, 4n), "home");
+    it.close(4);
+    return homes;
+  };
+  for (const name of ["p", "q", "r", "s", "t"]) search(name);
+  assert.deepEqual(search("u"), ["/a/u"]);
+});
+
+test("an open finds nothing where a lookup has found nothing, if there is a descriptor for it", () => {
+  const at = (fd: number): Rig => {
+    const it = new Rig();
+    it.open("/x", BigInt(fd));
+    it.close(fd);
+    assert.equal(it.look("/none", ENOENT), "home");
+    return it;
+  };
+  assert.equal(at(3).open("/none", -2n), BigInt(-ENOENT));
+  assert.equal(at(3).open("/none/in/it", -2n), BigInt(-ENOENT));
+  assert.equal(at(3).open("/nonesuch", -2n), "home");
+  assert.equal(at(LIMIT).open("/none", -2n), "home", "no descriptor");
+  assert.equal(at(3).call(NR.open, [PATH_AT, 0o100n, 0n], "/none", 3n), "home", "it is made");
+  assert.equal(at(3).call(NR.open, [PATH_AT, 0o400000n, 0n], "/none", -2n), "home", "another question");
+  const heard = at(3);
+  heard.asker.heard++;
+  assert.equal(heard.open("/none", -2n), "home");
+  const shared = at(3);
+  shared.asker.alone = false;
+  assert.equal(shared.open("/none", -2n), "home");
+  const taken = new Rig();
+  taken.close(3);
+  taken.call(NR.dup, [0n], "", 3n);
+  taken.look("/none", ENOENT);
+  assert.equal(taken.open("/none", -2n), "home");
+  const never = new Rig();
+  never.look("/none", ENOENT);
+  assert.equal(never.open("/none", -2n), "home");
 });
 
 test("only what a path alone decides is asked for", () => {
@@ -175,16 +247,17 @@ test("a question comes out as it went in, and garbage is none", () => {
     const plan = planCall(NR.statx, [7n, PATH_AT, 0x100n, 0xfffn, 0x20000n], memoryWith(p), AREA, CONTEXT);
     return lookupOf(NR.statx, plan, BASE) ?? [];
   });
-  const bytes = packLookups(list);
-  const got = unpackLookups(bytes);
+  const bytes = packQuestion(list, true);
+  const got = unpackQuestion(bytes);
   assert.deepEqual(
-    got?.map((l) => ({ ...l, path: l.path.toString() })),
+    got?.lookups.map((l) => ({ ...l, path: l.path.toString() })),
     ["/a", "/b/c", "d"].map((p) => ({ nr: NR.statx, dirfd: 7, flags: 0x100, more: 0xfff, path: `${p}\0` })),
   );
-  for (let n = 0; n < bytes.length; n++) assert.equal(unpackLookups(bytes.subarray(0, n)), null, `${n} bytes`);
+  assert.equal(got?.reads, true);
+  for (let n = 0; n < bytes.length; n++) assert.equal(unpackQuestion(bytes.subarray(0, n)), null, `${n} bytes`);
   const wrong = Buffer.from(bytes);
   wrong.writeUInt16LE(NR.unlink, 0);
-  assert.equal(unpackLookups(wrong), null, "another call");
+  assert.equal(unpackQuestion(wrong), null, "another call");
   const many = Array.from({ length: MAX_LOOKUPS + 1 }, () => list[0]).flatMap((l) => l ?? []);
-  assert.equal(unpackLookups(packLookups(many)), null);
+  assert.equal(unpackQuestion(packQuestion(many, false)), null);
 });

@@ -1,15 +1,17 @@
-import { NR } from "../abi/mod.ts";
+import { NR, STAT } from "../abi/mod.ts";
 import { TeselaError } from "../base/mod.ts";
-import { type ForwardPlan, outLengths, type Plan } from "../forward/mod.ts";
+import { type ForwardPlan, type GuestMemory, outLengths, type Plan } from "../forward/mod.ts";
+import { Foresight } from "./foresight.ts";
 import type { Guest } from "./guest.ts";
 import type { InFlight } from "./guest-types.ts";
 import { isRestart } from "./restarts.ts";
-import { type Lookup, lookupOf, MAX_LOOKUPS, packLookups } from "./lookups.ts";
+import { type Lookup, lookupOf, packQuestion, pathOf } from "./lookups.ts";
+import { OpenedFile, opensToRead, type Position, tellPosition } from "./read-ahead.ts";
 
 /**
- * Answers that home has given before they were asked for, see docs/decisions/0074. With a call, home is told what the program has looked
- * up in vain over and over; its deputy looks that up once more behind the call, and the answers come with the call's. They hold
- * until the process hears anything else, so that all it knows is from before they were found.
+ * Answers that home has given before they were asked for, see docs/decisions/0074 and 0081. With a call, home is told what the program is
+ * likely to look up next; its deputy looks that up behind the call, and the answers come with the call's. They hold until the process
+ * hears anything else, so that all it knows is from before they were found.
  */
 
 /** Who looks at nothing but the clock sees what was true at most so long ago, and the time that the answer travelled. */
@@ -18,174 +20,255 @@ const HOLD_MS = 20;
 const TRAVEL_MS = 250;
 /** Who does not look something up for so long has other worries: a file system that hangs is left alone then. */
 const FORGET_MS = 1000;
-/** Failed lookups that are kept to see which of them come again. */
-const MAX_SEEN = 64;
 /** Questions that may find nothing before they become rare; an answer that is used saves what some of them cost. */
 const CREDIT = 32;
 const PAYS_FOR = 3;
 const RARELY = 16;
+const ENOENT = 2;
 /** ENOENT, EACCES, ENOTDIR, EINVAL, ELOOP: what depends on the paths alone. */
-const KEPT: ReadonlySet<number> = new Set([2, 13, 20, 22, 40]);
+const KEPT: ReadonlySet<number> = new Set([ENOENT, 13, 20, 22, 40]);
 /** Calls other than lookups that are followed by one, and end at once: home may be asked with them. */
 const BEFORE: ReadonlySet<number> = new Set([NR.open, NR.openat, NR.close, NR.fstat]);
-
-interface Packed {
-  readonly bytes: Buffer;
-  readonly places: ReadonlyMap<string, number>;
-  readonly since: number;
-}
+/** Calls after which a descriptor that was free is free. */
+const TAKE_NONE: ReadonlySet<number> = new Set([NR.close, NR.fstat, NR.newfstatat, NR.read, NR.write, NR.lseek]);
+/** access(2) looks with other credentials than open(2). */
+const LIKE_OPEN: ReadonlySet<number> = new Set([NR.readlinkat, NR.newfstatat, NR.statx]);
+/** Bytes behind the answers: how many descriptors the process may have. */
+const LIMIT_BYTES = 4;
 
 /** What has gone home with a call. */
 export interface Question {
   /** The call itself, when it is a lookup. */
   readonly lookup: Lookup | null;
-  readonly packed: Packed | null;
+  readonly lookups: readonly Lookup[];
+  readonly reads: boolean;
+  /** Empty for nothing. */
+  readonly bytes: Buffer;
   readonly heard: number;
   readonly at: number;
 }
 
+/** What holds as long as nothing else is heard. */
 interface Held {
-  readonly places: ReadonlyMap<string, number>;
+  readonly lookups: readonly Lookup[];
   readonly errors: Uint8Array;
   readonly heard: number;
   readonly until: number;
+  /** Home's RLIMIT_NOFILE. */
+  readonly descriptors: number;
   /** They were found one after the other: what was found before the last one that was used is older than that. */
   from: number;
+  /** The program has been told that this is not there. */
+  absent: Lookup | null;
+  file: OpenedFile | null;
 }
 
 /** What is known of the process of a thread that asks. */
 export interface Asker {
   /** Others write into its memory: what they know, it knows. */
   readonly sharesMemory: boolean;
+  /** It has one thread, and shares no memory: nobody else opens and closes its files. */
+  readonly alone: boolean;
   /** Counts all that has come from home for it, for any of its threads, and what is for no process alone. */
   readonly heard: number;
+}
+
+/** Whether a kind of question has been worth asking. */
+class Credit {
+  private left = CREDIT;
+  private skipped = 0;
+
+  spend(): boolean {
+    if (this.left > 0) this.left--;
+    else if (++this.skipped % RARELY !== 0) return false;
+    return true;
+  }
+  earn(): void {
+    this.left = Math.min(this.left + PAYS_FOR, CREDIT);
+  }
 }
 
 /** Of one thread, as each may have its own directory, root and credentials, and as its own deputy looks. */
 export class Ahead {
   /** Calls that were answered here. */
   used = 0;
+  /** Where the program stands in a file of which home does not know that. */
+  position: Position | null;
   private readonly asker: Asker;
   private readonly now: () => number;
-  private readonly seen = new Map<string, Lookup>();
-  /** By key: what has failed more than once, and when it did last; the latest at the end. */
-  private readonly listed = new Map<string, { readonly lookup: Lookup; at: number }>();
-  private packed: Packed | null = null;
+  private readonly foresight = new Foresight();
+  private readonly lookupCredit = new Credit();
+  private readonly readCredit = new Credit();
   private held: Held | null = null;
-  private current: { readonly plan: Plan; readonly lookup: Lookup | null } | null = null;
-  private credit = CREDIT;
-  private skipped = 0;
+  private current: { readonly plan: ForwardPlan; readonly lookup: Lookup | null; readonly opens: string | null } | null = null;
+  /** When something was looked up. */
+  private looked = 0;
   private before = -1;
   private readonly followed = new Set<number>();
+  /** A descriptor that is not open. */
+  private free: number | null = null;
 
-  constructor(asker: Asker, now: () => number = () => performance.now()) {
+  constructor(asker: Asker, position: Position | null = null, now: () => number = () => performance.now()) {
     this.asker = asker;
+    this.position = position;
     this.now = now;
   }
 
   /** What is to be done for a call of the program: an answer where home has given it already. */
-  known(nr: number, plan: Plan, base: bigint): Plan {
-    if (plan.kind !== "forward") return plan;
+  known(nr: number, plan: Plan, base: bigint, memory: GuestMemory): Plan {
+    this.current = null;
+    if (plan.kind === "local" || plan.kind === "answer") return plan;
+    const here = plan.kind === "forward" ? this.answer(nr, plan, base, memory) : null;
+    if (here !== null) {
+      this.used++;
+      return { kind: "answer", result: here };
+    }
+    const { position } = this;
+    if (position && !this.isIndifferent(nr, plan, base, position)) {
+      return tellPosition(position, () => {
+        this.position = null;
+      });
+    }
+    if (!this.takesNone(nr)) this.free = null;
+    return plan;
+  }
+
+  /** Whether what is no open descriptor is none behind this call; an `open` tells as it ends. */
+  private takesNone(nr: number): boolean {
+    const { current } = this;
+    return current !== null && (TAKE_NONE.has(nr) || current.lookup !== null || current.opens !== null);
+  }
+
+  /** Whether a call shows nobody where the program stands in a file. */
+  private isIndifferent(nr: number, plan: Plan, base: bigint, { fd }: Position): boolean {
+    if (plan.kind !== "forward") return false;
+    return (nr === NR.close && plan.args[0] === BigInt(fd)) || lookupOf(nr, plan, base) !== null;
+  }
+
+  private answer(nr: number, plan: ForwardPlan, base: bigint, memory: GuestMemory): bigint | null {
     const lookup = lookupOf(nr, plan, base);
-    this.current = { plan, lookup };
+    const opens = lookup ? null : opensToRead(nr, plan);
+    const path = opens && pathOf(plan, opens.pathAt, base);
+    this.current = { plan, lookup, opens: path };
+    this.follows(lookup !== null);
+    const held = this.holding();
+    const found = held && (lookup ? this.take(held, lookup) : this.ofFile(held, nr, plan, base, memory));
+    if (found !== null) return found;
+    if (held && opens && path !== null && this.isAbsent(held, path, opens.dirfd)) {
+      this.foresight.searched(path, false);
+      this.lookupCredit.earn();
+      return BigInt(-ENOENT);
+    }
+    this.before = nr;
+    return null;
+  }
+
+  /** Whether a lookup comes behind the call before. */
+  private follows(isLookup: boolean): void {
     if (this.before >= 0) {
-      if (lookup) this.followed.add(this.before);
+      if (isLookup) this.followed.add(this.before);
       else this.followed.delete(this.before);
     }
     this.before = -1;
-    const error = lookup ? this.take(lookup.key) : 0;
-    if (!lookup || error === 0) {
-      this.before = nr;
-      return plan;
-    }
-    this.used++;
-    this.credit = Math.min(this.credit + PAYS_FOR, CREDIT);
-    this.note(lookup);
-    return { kind: "answer", result: BigInt(-error) };
   }
 
-  private take(key: string): number {
+  private holding(): Held | null {
     const { held } = this;
-    if (!held) return 0;
-    if (held.heard !== this.asker.heard || this.now() > held.until || this.asker.sharesMemory) {
-      this.held = null;
-      return 0;
-    }
-    const place = held.places.get(key);
-    if (place === undefined || place < held.from) return 0;
-    const error = held.errors[place] ?? 0;
-    if (!KEPT.has(error)) return 0;
+    if (held && (held.heard !== this.asker.heard || this.now() > held.until || this.asker.sharesMemory)) this.held = null;
+    return this.held;
+  }
+
+  private take(held: Held, lookup: Lookup): bigint | null {
+    const place = held.lookups.findIndex(({ key }, i) => i >= held.from && key === lookup.key);
+    const error = place < 0 ? 0 : (held.errors[place] ?? 0);
+    if (!KEPT.has(error)) return null;
     held.from = place;
-    return error;
+    // What was read is older.
+    held.file = null;
+    held.absent = error === ENOENT ? lookup : null;
+    this.lookupCredit.earn();
+    this.missed(lookup);
+    return BigInt(-error);
+  }
+
+  private ofFile(held: Held, nr: number, plan: ForwardPlan, base: bigint, memory: GuestMemory): bigint | null {
+    if (!held.file || !this.asker.alone) return null;
+    const result = held.file.answer(nr, plan, base, memory);
+    if (result === null) return null;
+    this.position = held.file.position;
+    this.readCredit.earn();
+    return result;
+  }
+
+  /** An `open` looks for a descriptor before it looks for the path (fs/open.c, do_sys_openat2). */
+  private isAbsent(held: Held, path: string, dirfd: number): boolean {
+    const { absent } = held;
+    if (!absent || absent.how.dirfd !== dirfd || !LIKE_OPEN.has(absent.how.nr)) return false;
+    if (path !== absent.path && !path.startsWith(`${absent.path}/`)) return false;
+    return this.asker.alone && this.free !== null && this.free < held.descriptors;
+  }
+
+  private missed(lookup: Lookup): void {
+    this.looked = this.now();
+    this.foresight.missed(lookup);
   }
 
   /** What to ask home with a call; null when it is of no use. */
   ask(plan: ForwardPlan): Question | null {
-    const lookup = this.current?.plan === plan ? this.current.lookup : null;
-    if ((!lookup && !this.followed.has(plan.nr)) || this.asker.sharesMemory) return null;
-    if (!lookup && !BEFORE.has(plan.nr)) return null;
-    return { lookup, packed: this.isWorthIt() ? this.pack() : null, heard: this.asker.heard, at: this.now() };
+    if (this.current?.plan !== plan || this.asker.sharesMemory) return null;
+    const { lookup, opens } = this.current;
+    const reads = opens !== null && this.asker.alone && this.position === null && this.readCredit.spend();
+    const looks = lookup !== null || (BEFORE.has(plan.nr) && this.followed.has(plan.nr));
+    const lookups = looks ? this.expected(lookup) : [];
+    // Also without a question: how many descriptors it may have is told.
+    const isAsked = reads || lookups.length > 0 || (lookup !== null && this.free !== null && this.asker.alone);
+    const bytes = isAsked ? packQuestion(lookups, reads) : NOTHING;
+    return { lookup, lookups, reads, bytes, heard: this.asker.heard, at: this.now() };
+  }
+
+  private expected(lookup: Lookup | null): Lookup[] {
+    if (this.now() - this.looked > FORGET_MS) return [];
+    const lookups = this.foresight.ahead(lookup);
+    return lookups.length > 0 && this.lookupCredit.spend() ? lookups : [];
   }
 
   /** Home has answered: `bytes` are what came with it, without the call's own. */
-  answered(question: Question, result: bigint, bytes: Uint8Array): void {
-    const { lookup, packed, heard, at } = question;
-    if (lookup && KEPT.has(Number(-result))) this.note(lookup);
+  answered(plan: ForwardPlan, question: Question | null, result: bigint, bytes: Uint8Array): void {
     this.held = null;
+    const { current } = this;
+    if (current?.plan === plan) this.learn(plan, current, result);
+    if (!question) return;
+    const { lookups, reads, heard, at } = question;
+    const now = this.now();
     // This answer itself is one thing that was heard.
-    if (!packed || bytes.length !== packed.places.size || this.asker.heard !== heard + 1) return;
-    const now = this.now();
-    if (now - at > TRAVEL_MS) return;
-    this.held = { places: packed.places, errors: Buffer.from(bytes), heard: this.asker.heard, until: now + HOLD_MS, from: 0 };
+    if (question.bytes.length === 0 || this.asker.heard !== heard + 1 || now - at > TRAVEL_MS) return;
+    const limitAt = lookups.length;
+    const fileAt = limitAt + LIMIT_BYTES;
+    const all = Buffer.from(bytes);
+    if (all.length < fileAt) return;
+    this.held = {
+      lookups,
+      errors: all.subarray(0, limitAt),
+      descriptors: all.readUInt32LE(limitAt),
+      heard: this.asker.heard,
+      until: now + HOLD_MS,
+      from: 0,
+      absent: result === BigInt(-ENOENT) ? question.lookup : null,
+      file: reads && all.length >= fileAt + STAT.size ? new OpenedFile(Number(result), all.subarray(fileAt)) : null,
+    };
   }
 
-  private isWorthIt(): boolean {
-    if (this.listed.size === 0) return false;
-    if (this.credit > 0) this.credit--;
-    else if (++this.skipped % RARELY !== 0) return false;
-    return true;
-  }
-
-  private note(lookup: Lookup): void {
-    const { key } = lookup;
-    const at = this.now();
-    const here = this.listed.get(key);
-    if (here) {
-      here.at = at;
-      this.listed.delete(key);
-      this.listed.set(key, here);
-      return;
-    }
-    if (!this.seen.delete(key)) {
-      this.seen.set(key, lookup);
-      if (this.seen.size > MAX_SEEN) dropFirst(this.seen);
-      return;
-    }
-    this.listed.set(key, { lookup, at });
-    if (this.listed.size > MAX_LOOKUPS) dropFirst(this.listed);
-    this.packed = null;
-  }
-
-  /** In the order of their names, in which a path's directories are looked up one below the other. */
-  private pack(): Packed | null {
-    const now = this.now();
-    if (this.packed && now - this.packed.since < FORGET_MS / 4) return this.packed;
-    for (const [key, { at }] of this.listed) if (now - at > FORGET_MS) this.listed.delete(key);
-    this.packed = null;
-    if (this.listed.size === 0) return null;
-    const keys = [...this.listed.keys()].sort();
-    const lookups = keys.flatMap((key) => this.listed.get(key)?.lookup ?? []);
-    this.packed = { bytes: packLookups(lookups), places: new Map(keys.map((key, i) => [key, i])), since: now };
-    return this.packed;
+  private learn(plan: ForwardPlan, { lookup, opens }: { lookup: Lookup | null; opens: string | null }, result: bigint): void {
+    if (isRestart(result)) return;
+    if (lookup && KEPT.has(Number(-result))) this.missed(lookup);
+    if (opens !== null) this.foresight.searched(opens, result >= 0n);
+    if (opens !== null && result >= 0n) this.free = null;
+    if (plan.nr !== NR.close || result !== 0n) return;
+    this.free = Number(plan.args[0]);
+    if (this.position?.fd === this.free) this.position = null;
   }
 }
-
-function dropFirst<V>(map: Map<string, V>): void {
-  for (const key of map.keys()) {
-    map.delete(key);
-    return;
-  }
-}
+const NOTHING = Buffer.alloc(0);
 
 /**
  * The bytes of a reply that are its call's own; those behind them answer what was asked with it. Null for a call that was not made.
@@ -193,10 +276,9 @@ function dropFirst<V>(map: Map<string, V>): void {
  */
 export function withoutAhead(guest: Guest, { nr, plan, question }: InFlight, result: bigint, bytes: Uint8Array): Uint8Array | null {
   const due = outLengths(plan.outs, result).reduce((sum, n) => sum + n, 0);
-  const asked = question?.packed?.places.size ?? 0;
-  const more = asked > 0 && bytes.length === due + asked ? asked : 0;
-  if (question) guest.ahead.answered(question, result, bytes.subarray(bytes.length - more));
-  if (bytes.length === due + more) return bytes.subarray(0, due);
+  const isAsked = question !== null && question.bytes.length > 0;
+  if (bytes.length >= due) guest.ahead.answered(plan, question, result, bytes.subarray(due));
+  if (bytes.length === due || (bytes.length > due && isAsked)) return bytes.subarray(0, due);
   if (isRestart(result)) return null;
   throw new TeselaError("E_PROTOCOL", `home answered call ${nr} with ${bytes.length} bytes in place of ${due}`);
 }

@@ -134,8 +134,9 @@ export function planWatched(guest: Guest, nr: number, rest: Plan | null): Plan {
   const { args } = guest.regs;
   const its =
     forbidden(guest.tid, nr, args) ?? rest ?? ofShared(guest, nr, args) ?? planCall(nr, args, guest.memory, guest.area, guest.context);
-  const plan = guest.ahead.known(nr, its, guest.area.base);
-  guest.trace?.begin(nr, args, plan);
+  const plan = guest.ahead.known(nr, its, guest.area.base, guest.memory);
+  // Another than its own comes before it, and it is made again.
+  if (plan === its || plan.kind !== "forward") guest.trace?.begin(nr, args, plan);
   return plan;
 }
 

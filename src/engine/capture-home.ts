@@ -254,6 +254,7 @@ async function captureThread(deputy: Deputy, frozen: Frozen, cpuUsed: Image["cpu
     // What it has waited here already only its kernel knows.
     written: frozen.written,
     waitEnd: null,
+    position: null,
     cpuUsed,
   };
 }

@@ -156,6 +156,7 @@ function captureThread(guest: Guest, left: readonly Uint8Array[]): ThreadImage {
     restart,
     written: guest.written,
     waitEnd: guest.waitEnd,
+    position: guest.ahead.position,
     cpuUsed: guest.cpuUsed(),
   };
 }

@@ -96,6 +96,7 @@ function begin(guest: Guest, wanted: CloneRequest, { pid, ticket, area, fd }: St
     restart: null,
     written: null,
     waitEnd: null,
+    position: null,
     borne: 0n,
     cpuUsed: NO_CPU.all,
   });

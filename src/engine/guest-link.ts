@@ -74,7 +74,7 @@ export class GuestLink implements HomeLink {
   call(guest: Guest, { seq, plan, continues, handlerWaits, question }: InFlight, sigmask: bigint): void {
     guest.trace?.flew(seq);
     const { outs, blob } = plan;
-    const ahead = blob.length < LARGE ? (question?.packed?.bytes ?? NONE) : NONE;
+    const ahead = blob.length < LARGE ? (question?.bytes ?? NONE) : NONE;
     const call = { ticket: guest.ticket, seq, sigmask, outs, blob, ahead, continues, hurried: handlerWaits };
     if (blob.length >= LARGE) {
       const head = Buffer.allocUnsafe(callFrameBytes(outs.length, 0));
@@ -171,6 +171,7 @@ export class GuestLink implements HomeLink {
         restart: null,
         written: null,
         waitEnd: null,
+        position: null,
         borne: 0n,
         cpuUsed: NO_CPU.all,
       },

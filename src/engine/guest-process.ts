@@ -74,6 +74,10 @@ export class GuestProcess {
   get sharesMemory(): boolean {
     return this.options.memory !== null || this.kin.sharing > 0;
   }
+  /** Nobody else opens and closes its files. */
+  get alone(): boolean {
+    return this.threads.size === 1 && !this.sharesMemory;
+  }
   /** Changes with everything that may have told it something. */
   get heard(): number {
     return this.heardAlone + this.link.heard;

@@ -10,6 +10,7 @@ import type { GuestVdso } from "./guest-vdso.ts";
 import type { Guard } from "./sharers.ts";
 import type { Written } from "./partial-writes.ts";
 import type { PidSpace } from "./pid-space.ts";
+import type { Position } from "./read-ahead.ts";
 import type { WaitEnd } from "./wait-ends.ts";
 
 /** What a guest says to its home. */
@@ -163,6 +164,8 @@ export interface ThreadOptions {
   readonly restart: { readonly nr: number } | null;
   readonly written: Written | null;
   readonly waitEnd: WaitEnd | null;
+  /** See {@link Ahead.position}. */
+  readonly position: Position | null;
   /** See {@link Guest.borne}. */
   readonly borne: bigint;
   /** Away from home, before it came here. */

@@ -83,7 +83,7 @@ export class Guest {
     this.log = process.log;
     this.memory = process.memory;
     this.signals = new GuestSignals(this, process.dispositions);
-    this.ahead = new Ahead(process);
+    this.ahead = new Ahead(process, o.position);
     this.restart = o.restart;
     this.waitEnd = o.waitEnd;
     this.written = o.written;

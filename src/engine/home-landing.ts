@@ -1,4 +1,4 @@
-import { NR } from "../abi/mod.ts";
+import { NR, SEEK } from "../abi/mod.ts";
 import { assert, least } from "../base/mod.ts";
 import type { ThreadImage } from "../image/mod.ts";
 import { Reg, Regs } from "../sys/mod.ts";
@@ -14,6 +14,7 @@ export async function howItGoesOn(home: HomeThread, thread: ThreadImage): Promis
   const regs = Regs.from(thread.regs);
   const { restart } = thread;
   tellLeft(home, regs, thread);
+  if (thread.position) await home.deputy.call(NR.lseek, thread.position.fd, thread.position.at, SEEK.SET);
   // As if it had been stopped and continued.
   if (thread.written) assert(endWrite(regs, thread.written), "a write of which a part is written is not made again");
   if (!restart) return { regs, restart };

@@ -349,7 +349,7 @@ export class HomeThread {
     process.times?.began(frame.seq);
     const request = Buffer.from(frame.request);
     // Behind the call, so that nothing is older than what that tells.
-    const ahead = frame.ahead.length > 0 && !moving && !frame.hurried ? this.ahead.place(frame.ahead) : 0;
+    const ahead = frame.ahead.length > 0 && !moving && !frame.hurried ? this.ahead.place(nr, frame.ahead) : 0;
     request.writeUInt32LE(ahead, REQUEST_AHEAD);
     this.invoke(request, flight, 0n, (result) => {
       process.times?.ended(frame.seq);
@@ -374,7 +374,7 @@ export class HomeThread {
           );
         } else {
           const out = collect(process.pid, deputy.buffer, frame, result);
-          if (ahead > 0) out.push(this.ahead.answers());
+          if (ahead > 0) out.push(...this.ahead.answers(result));
           host.reply(this.ticket, frame.seq, result, out);
         }
       });

@@ -39,6 +39,7 @@ const image = (over: Partial<Image> = {}): Buffer =>
         restart: null,
         written: null,
         waitEnd: null,
+        position: null,
         cpuUsed: { user: 0, system: 0 },
       },
     ],

@@ -480,7 +480,7 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
   const threads = image.threads.map((t) => {
     const [at, tid] = [byTid.get(t.tid), tids.get(t.tid)];
     if (!at || tid === undefined) throw new TeselaError("E_PROTOCOL", `home does not know thread ${t.tid}`);
-    const { clearTid, restart, written, waitEnd, cpuUsed } = t;
+    const { clearTid, restart, written, waitEnd, position, cpuUsed } = t;
     return {
       ticket: numberOf(at, "ticket"),
       tid,
@@ -491,6 +491,7 @@ function threadsOf(p: Params, { image, tids }: GuestBuild): ThreadOptions[] {
       restart,
       written,
       waitEnd,
+      position,
       cpuUsed,
     };
   });

@@ -1,16 +1,26 @@
-import { NR } from "../abi/mod.ts";
+import { AT, NR } from "../abi/mod.ts";
 import type { Plan } from "../forward/mod.ts";
 
 /**
  * Lookups of a path that change nothing and, when they fail, write nothing: what an engine may ask home about before its guest does.
  *
  * On the wire: {u16 call, u16 path bytes, i32 descriptor, i32 flags, i32 more}, then the path with its NUL; behind the last of them
- * {u16 how many}. Little endian.
+ * {u16 how many, u16 flags}. Little endian. With flag 1, what the call opens is read ahead (src/engine/read-ahead.ts).
  */
 export interface Lookup {
-  /** Tells one from all others; sorts a directory before what is in it. */
+  /** Tells one from all others. */
   readonly key: string;
-  readonly bytes: Buffer;
+  /** Without its NUL; a byte is a character. */
+  readonly path: string;
+  readonly how: How;
+}
+
+/** All of a lookup but its path, as home makes it. */
+interface How {
+  readonly nr: number;
+  readonly dirfd: number;
+  readonly flags: number;
+  readonly more: number;
 }
 
 /** What a lookup's other arguments are called in one row; `size`: of the buffer for a link's text. */
@@ -33,8 +43,6 @@ const shape = (as: number, dirfd: number | null, path: number, flags: number | n
   size,
 });
 
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 /** fs/stat.c, fs/open.c: what each call does is another's with fixed arguments. */
 const SHAPES: ReadonlyMap<number, Shape> = new Map([
   [NR.readlink, shape(NR.readlinkat, null, 0, null, null, 2)],
@@ -49,68 +57,92 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map([
 ]);
 
 const HEAD = 16;
-const TAIL = 2;
+const TAIL = 4;
+const READ = 1;
 /** Longer ones are not worth sending over and over. */
 export const MAX_PATH = 256;
-/** Lookups in one question. Those that a program makes over and over are few, and each costs home about half a microsecond. */
+/** Lookups in one question: each costs home about half a microsecond. */
 export const MAX_LOOKUPS = 24;
 
 const int = (register: bigint | undefined): number => Number(BigInt.asIntN(32, register ?? 0n));
+
+/** The path that is all of a plan's data, at argument `at`; null where there is none, or a long one. */
+export function pathOf(plan: Plan, at: number, base: bigint): string | null {
+  if (plan.kind !== "forward") return null;
+  const { args, blob } = plan;
+  if (args[at] !== base || blob.length < 2 || blob.length > MAX_PATH || blob.indexOf(0) !== blob.length - 1) return null;
+  return Buffer.from(blob.buffer, blob.byteOffset, blob.length - 1).toString("latin1");
+}
 
 /** @param base where its deputy's buffer is; null when the plan is of another kind */
 export function lookupOf(nr: number, plan: Plan, base: bigint): Lookup | null {
   const s = SHAPES.get(nr);
   if (!s || plan.kind !== "forward" || plan.nr !== nr) return null;
-  const { args, blob: path } = plan;
-  // Nothing but a path, whole and not empty. The kernel looks at the size of a link's buffer before the path.
-  if (args[s.path] !== base || path.length < 2 || path.length > MAX_PATH || path.indexOf(0) !== path.length - 1) return null;
-  if (s.size !== null && int(args[s.size]) <= 0) return null;
-  const dirfd = s.dirfd === null ? AT_FDCWD : int(args[s.dirfd]);
-  const flags = nr === NR.lstat ? AT_SYMLINK_NOFOLLOW : s.flags === null ? 0 : int(args[s.flags]);
-  const more = s.more === null ? 0 : int(args[s.more]);
-  const bytes = Buffer.allocUnsafe(HEAD + path.length);
-  bytes.writeUInt16LE(s.as, 0);
-  bytes.writeUInt16LE(path.length, 2);
-  bytes.writeInt32LE(dirfd, 4);
-  bytes.writeInt32LE(flags, 8);
-  bytes.writeInt32LE(more, 12);
-  bytes.set(path, HEAD);
-  return { key: `${bytes.toString("latin1", HEAD)}${s.as} ${dirfd} ${flags} ${more}`, bytes };
+  const { args } = plan;
+  const path = pathOf(plan, s.path, base);
+  // The kernel looks at the size of a link's buffer before the path.
+  if (path === null || (s.size !== null && int(args[s.size]) <= 0)) return null;
+  return lookupAt(path, {
+    nr: s.as,
+    dirfd: s.dirfd === null ? AT.FDCWD : int(args[s.dirfd]),
+    flags: nr === NR.lstat ? AT.SYMLINK_NOFOLLOW : s.flags === null ? 0 : int(args[s.flags]),
+    more: s.more === null ? 0 : int(args[s.more]),
+  });
 }
 
-export function packLookups(list: readonly Lookup[]): Buffer {
-  const tail = Buffer.allocUnsafe(TAIL);
-  tail.writeUInt16LE(list.length, 0);
-  return Buffer.concat([...list.map((l) => l.bytes), tail]);
+export function lookupAt(path: string, how: How): Lookup {
+  return { key: keyOf(path, how), path, how };
+}
+
+export const keyOf = (path: string, { nr, dirfd, flags, more }: How): string => `${path}\0${nr} ${dirfd} ${flags} ${more}`;
+
+/** What is asked of home with a call; `reads`: and what that opens is read. */
+export function packQuestion(lookups: readonly Lookup[], reads: boolean): Buffer {
+  const size = lookups.reduce((sum, { path }) => sum + HEAD + path.length + 1, 0);
+  const bytes = Buffer.alloc(size + TAIL);
+  let at = 0;
+  for (const { path, how } of lookups) {
+    bytes.writeUInt16LE(how.nr, at);
+    bytes.writeUInt16LE(path.length + 1, at + 2);
+    bytes.writeInt32LE(how.dirfd, at + 4);
+    bytes.writeInt32LE(how.flags, at + 8);
+    bytes.writeInt32LE(how.more, at + 12);
+    bytes.write(path, at + HEAD, "latin1");
+    at += HEAD + path.length + 1;
+  }
+  bytes.writeUInt16LE(lookups.length, size);
+  bytes.writeUInt16LE(reads ? READ : 0, size + 2);
+  return bytes;
 }
 
 /** One of them as home makes it. */
-export interface AskedLookup {
-  readonly nr: number;
-  readonly dirfd: number;
-  readonly flags: number;
-  readonly more: number;
+export interface AskedLookup extends How {
   /** With its NUL. */
   readonly path: Buffer;
+}
+
+export interface Asked {
+  readonly lookups: readonly AskedLookup[];
+  readonly reads: boolean;
 }
 
 const KNOWN: ReadonlySet<number> = new Set([...SHAPES.values()].map((s) => s.as));
 
 /** Null where it does not add up. */
-export function unpackLookups(bytes: Buffer): AskedLookup[] | null {
+export function unpackQuestion(bytes: Buffer): Asked | null {
   if (bytes.length < TAIL) return null;
   const end = bytes.length - TAIL;
-  const count = bytes.readUInt16LE(end);
-  if (count > MAX_LOOKUPS) return null;
-  const list: AskedLookup[] = [];
+  const [count, flags] = [bytes.readUInt16LE(end), bytes.readUInt16LE(end + 2)];
+  if (count > MAX_LOOKUPS || (flags & ~READ) !== 0) return null;
+  const lookups: AskedLookup[] = [];
   let at = 0;
   for (let i = 0; i < count; i++) {
     if (at + HEAD > end) return null;
     const [nr, length] = [bytes.readUInt16LE(at), bytes.readUInt16LE(at + 2)];
     const path = bytes.subarray(at + HEAD, at + HEAD + length);
     if (!KNOWN.has(nr) || length < 2 || length > MAX_PATH || at + HEAD + length > end || path.indexOf(0) !== length - 1) return null;
-    list.push({ nr, dirfd: bytes.readInt32LE(at + 4), flags: bytes.readInt32LE(at + 8), more: bytes.readInt32LE(at + 12), path });
+    lookups.push({ nr, dirfd: bytes.readInt32LE(at + 4), flags: bytes.readInt32LE(at + 8), more: bytes.readInt32LE(at + 12), path });
     at += HEAD + length;
   }
-  return at === end ? list : null;
+  return at === end ? { lookups, reads: (flags & READ) !== 0 } : null;
 }

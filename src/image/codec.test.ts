@@ -47,6 +47,7 @@ const IMAGE: Image = {
       pending: [info(34), info(34)],
       restart: { nr: 35 },
       written: { nr: 1, rip: 0x402000n, done: 65536n },
+      position: { fd: 3, at: 4096n },
       waitEnd: { nr: 35, rip: 0x401000n, end: 2n ** 62n },
       cpuUsed: { user: 1_000, system: 2_000 },
     },

@@ -52,6 +52,7 @@ const thread = obj({
   restart: nullable(obj({ nr: u32 })),
   written: nullable(obj({ nr: u32, rip: u64, done: u64 })),
   waitEnd: nullable(obj({ nr: u32, rip: u64, end: u64 })),
+  position: nullable(obj({ fd: u32, at: u64 })),
   userUs: size,
   systemUs: size,
 });

@@ -55,6 +55,8 @@ export interface ThreadImage {
    * reads it. `rip`: of the call's instruction.
    */
   readonly waitEnd: { readonly nr: number; readonly rip: bigint; readonly end: bigint } | null;
+  /** It has read so far in a file of its, and home's descriptor is behind. */
+  readonly position: { readonly fd: number; readonly at: bigint } | null;
   /** CPU time used away from home so far, in microseconds of user and system time. */
   readonly cpuUsed: CpuUsed;
 }

@@ -50,6 +50,7 @@ export const PROGRAMS = {
   grows: { source: "grows.c" },
   herd: { source: "herd.c" },
   lookups: { source: "lookups.c", flags: ["-pthread"] },
+  opens: { source: "opens.c" },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
   "vfork-waits": { source: "vfork-waits.c", flags: ["-pthread"] },
