@@ -10,7 +10,7 @@ const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, 
 const options = { skip, timeout: 240_000 };
 const SIGUSR1 = 10;
 const CHANGES = "500";
-const OPENS = "1500";
+const OPENS = "4000";
 const over = (said: string): boolean => /^status/m.test(said);
 
 /** Calls of all guests that were answered where they run. */
@@ -42,7 +42,7 @@ async function run(n: TestNodes, where: "home" | "away" | "about"): Promise<{ di
   let [most, moves] = [0, 0];
   while (!over(p.stdout)) {
     most = Math.max(most, used(n));
-    await sleep(2 + random.float() * 60);
+    await sleep(2 + random.float() * 12);
     if (where !== "about") continue;
     const to = 1 + random.int(3);
     moves += (await moved(n, p.pid, to, [])) === null ? 1 : 0;
