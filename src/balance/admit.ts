@@ -14,12 +14,19 @@ export interface Offer {
   readonly rss: number;
   /** The sender's own load. */
   readonly load: number;
+  /** Bytes a second by which it grows. */
+  readonly growth: number;
+  /** Seconds for which there has to be memory for it. */
+  readonly lasts: number;
 }
 
 /** What is on its way here already, and does not show in what runs. */
 export interface Arriving {
   readonly tasks: number;
+  /** Bytes that are not here yet. */
   readonly rss: number;
+  /** Bytes a second that they will grow by. */
+  readonly growth: number;
 }
 
 /**
@@ -27,8 +34,12 @@ export interface Arriving {
  * free. `self.load` is best what runs here now, not an average. Whoever has to leave where it is, or goes home to an idle node, is not asked about load.
  */
 export function refusal(self: NodeView, arriving: Arriving, offer: Offer, k: BalanceKnobs): string | null {
-  const left = roomAfter(self, offer.rss + arriving.rss, k);
-  if (left < 0 && !offer.comesHome) return `node ${self.id} lacks ${bytes(-left)}`;
+  if (!offer.comesHome) {
+    const soon = Math.max(0, self.memGrowth ?? 0) + arriving.growth + offer.growth;
+    const left = roomAfter(self, offer.rss + arriving.rss, k);
+    const lacks = soon * offer.lasts - left;
+    if (lacks > 0) return `node ${self.id} lacks ${bytes(lacks)}`;
+  }
   if (offer.motive !== "load") return null;
   const now = { ...self, load: loadAfter(self, arriving.tasks) };
   if (guarded(now, offer.tasks, k.guard) < offer.load) return null;

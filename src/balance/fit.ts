@@ -3,7 +3,7 @@ import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
 import { carrySeconds } from "./cost.ts";
 import type { UsherKnobs } from "./knobs.ts";
-import { barred, roomAfter, soonBytes } from "./target.ts";
+import { barred, lastsWith, roomAfter, roomSoon } from "./target.ts";
 import type { Considered, NodeView } from "./views.ts";
 import { type Subject, times } from "./weigh.ts";
 import { barText, bytes, seconds } from "./words.ts";
@@ -17,6 +17,8 @@ export interface Fit {
   readonly cost: number;
   /** Bytes above the low mark there when the process has grown on for a while. */
   readonly left: number;
+  /** Seconds until it has grown to the low mark there. */
+  readonly lasts: number;
   /** It will not have to be carried on at once. */
   readonly comfortable: boolean;
 }
@@ -26,18 +28,16 @@ const growthOf = (s: Subject): number => Math.max(0, s.process.growth);
 function fitOn(s: Subject, n: NodeView, k: UsherKnobs): Fit {
   const t = times(s, n, k);
   const carry = carrySeconds(s.process.rss, n, k);
-  const left = roomAfter(n, soonBytes(s.process, k), k);
-  return { node: n, carry, cost: t.cost + Math.max(0, -t.gain), left, comfortable: left >= 0 };
+  const left = roomSoon(n, s.process, k);
+  return { node: n, carry, cost: t.cost + Math.max(0, -t.gain), left, lasts: lastsWith(n, s.process, k), comfortable: left >= 0 };
 }
 
 /** It fits for now. While it is carried it stands still, and does not grow. */
-const fitsForNow = (s: Subject, f: Fit, k: UsherKnobs): boolean => roomAfter(f.node, s.process.rss, k) >= (growthOf(s) * k.marginMs) / 1000;
+const fitsForNow = (f: Fit, k: UsherKnobs): boolean => f.lasts >= k.marginMs / 1000;
 
 /** There is room for it for so much longer than where it is, `lasts` seconds, that it is worth being carried. */
-function isWorthwhile(s: Subject, f: Fit, lasts: number, k: UsherKnobs): boolean {
-  const growth = growthOf(s);
-  return growth <= k.noise || roomAfter(f.node, s.process.rss, k) / growth > k.worthwhile * lasts;
-}
+const isWorthwhile = (s: Subject, f: Fit, lasts: number, k: UsherKnobs): boolean =>
+  growthOf(s) <= k.noise || f.lasts > k.worthwhile * lasts;
 
 /**
  * The node for a process: of those that cost nearly the least, the one that it fills best, so that room for large ones is left elsewhere; for one
@@ -60,7 +60,7 @@ export function findFit(
     const ranked = comfortable.map((fit) => ({ fit, net: -fit.cost, marginal: way * fit.left }));
     return chooseTarget(ranked, k, random)?.fit ?? null;
   }
-  const tight = fits.filter((f) => fitsForNow(s, f, k));
+  const tight = fits.filter((f) => fitsForNow(f, k));
   return tight.reduce<Fit | null>((best, f) => (best === null || f.left > best.left ? f : best), null);
 }
 

@@ -14,10 +14,12 @@ export interface UsherState extends Omit<BalanceState, "lastDepartureMs"> {
   readonly pressure?: number;
   /** What is on its way out already, and not among the processes: it will be free, and grows no more. */
   readonly departing?: { readonly bytes: number; readonly growth: number };
+  /** What is on its way here: bytes that are still to come, and bytes a second that come now. It is no growth, and as good as here. */
+  readonly arriving?: { readonly bytes: number; readonly rate: number };
 }
 
 /** What a forecast needs to know. */
-export interface MemoryState extends Pick<UsherState, "growth" | "lowMark" | "departing"> {
+export interface MemoryState extends Pick<UsherState, "growth" | "lowMark" | "departing" | "arriving"> {
   readonly self: Pick<NodeView, "memTotal" | "memFree">;
   readonly processes?: readonly Pick<ProcessView, "rss" | "growth" | "sinceMoveMs">[];
 }
@@ -32,7 +34,7 @@ export interface Forecast {
 export function forecast(state: MemoryState, k: UsherKnobs): Forecast {
   const { bytes = 0, growth = 0 } = state.departing ?? {};
   return {
-    free: state.self.memFree + bytes,
+    free: state.self.memFree + bytes - (state.arriving?.bytes ?? 0),
     growth: Math.max(0, ongoing(state) - Math.max(0, growth)),
     mark: state.lowMark ?? lowMark(state.self.memTotal, k),
   };
@@ -42,8 +44,11 @@ export function forecast(state: MemoryState, k: UsherKnobs): Forecast {
  * Growth without what processes brought along that have just come: that was taken at once, and no more follows but what they grow by. An average of what
  * was measured remembers it for some seconds.
  */
-function ongoing({ growth, processes = [] }: MemoryState): number {
-  const came = processes.reduce((sum, p) => sum + (p.sinceMoveMs < REMEMBERED_MS ? p.rss * 2 ** (-p.sinceMoveMs / HALF_MS) : 0), 0);
+function ongoing({ growth, processes = [], arriving }: MemoryState): number {
+  const came = processes.reduce(
+    (sum, p) => sum + (p.sinceMoveMs < REMEMBERED_MS ? p.rss * 2 ** (-p.sinceMoveMs / HALF_MS) : 0),
+    arriving?.rate ?? 0,
+  );
   if (came === 0) return growth;
   const known = processes.reduce((sum, p) => sum + Math.max(0, p.growth), 0);
   return Math.max(Math.min(growth, known), growth - came);

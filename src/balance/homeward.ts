@@ -1,7 +1,7 @@
 import { carrySeconds, crowding, lowMark, rate } from "./cost.ts";
 import type { BalanceKnobs } from "./knobs.ts";
 import { stayMs } from "./stay.ts";
-import { roomAfter, soonBytes } from "./target.ts";
+import { roomSoon } from "./target.ts";
 import type { BalanceState, Decision, NodeView } from "./views.ts";
 import { byMerit, callRate, type Scale, type Subject, type Weighed, weigh } from "./weigh.ts";
 import { load, seconds } from "./words.ts";
@@ -46,7 +46,7 @@ function followsFiles(state: BalanceState, subjects: readonly Subject[], scale: 
     if (p.fixed.length > 0 || p.sinceMoveMs < stayMs(p.bounces, k)) continue;
     const w = weigh(s, home, scale, state.inFlight, k);
     // Twice what is kept free: it may have left for want of that, and is not to come and go.
-    if (w.bar !== null || roomAfter(home, soonBytes(p, k), k) < lowMark(home.memTotal, k)) continue;
+    if (w.bar !== null || roomSoon(home, p, k) < lowMark(home.memTotal, k)) continue;
     return decide(state, s, "home", w, `goes home to node ${home.id}: it is an I/O job, and there is memory for it now`);
   }
   return null;

@@ -8,6 +8,7 @@ export const UNHEARD_MS = 3000;
 interface Sending {
   readonly tasks: number;
   readonly rss: number;
+  readonly growth: number;
   readonly at: number;
 }
 
@@ -15,7 +16,7 @@ interface Sending {
 export class Sent {
   private readonly by = new Map<NodeId, Sending[]>();
 
-  add(node: NodeId, what: { readonly tasks: number; readonly rss: number }, at: number): void {
+  add(node: NodeId, what: Omit<Sending, "at">, at: number): void {
     this.by.set(node, [...this.recent(node, at), { ...what, at }]);
   }
 
@@ -33,6 +34,7 @@ export class Sent {
       ...node,
       load: node.load + brings(tasks, node),
       memFree: Math.max(0, node.memFree - rss),
+      memGrowth: sent.reduce((sum, s) => sum + s.growth, node.memGrowth ?? 0),
     };
   }
 

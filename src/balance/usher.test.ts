@@ -92,6 +92,29 @@ test("what is on its way out counts as gone", () => {
   assert.deepEqual(run({ ...state, departing: { bytes: 300 * MiB, growth: 100 * MiB } }), []);
 });
 
+test("what is on its way here is no growth, and as good as here", () => {
+  const state = { self: small(500 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 100 * MiB };
+  assert.equal(moves(run({ ...state, self: small(150 * MiB) })).length, 1);
+  assert.deepEqual(run({ ...state, self: small(150 * MiB), arriving: { bytes: 50 * MiB, rate: 100 * MiB } }), []);
+  assert.equal(moves(run({ ...state, arriving: { bytes: 460 * MiB, rate: 100 * MiB } })).length, 1);
+  // What grows here beside it does so all the same.
+  assert.equal(
+    moves(run({ ...state, self: small(150 * MiB), growth: 200 * MiB, arriving: { bytes: 50 * MiB, rate: 100 * MiB } })).length,
+    1,
+  );
+});
+
+test("a program that grows goes where nothing else does, and says for how long it counts on that", () => {
+  const grows = aNode(N2, { memTotal: 2 * GiB, memFree: 1900 * MiB, memGrowth: 200 * MiB });
+  const calm = aNode(N3, { memTotal: 2 * GiB, memFree: 1500 * MiB });
+  const state = { self: small(120 * MiB), processes: [grower(300 * MiB, 40 * MiB)], growth: 40 * MiB };
+  const all = run({ ...state, others: [grows, calm] });
+  assert.deepEqual(moves(all), [[11, N3]]);
+  // (1500 - 300 - 102.4) MiB at 40 MiB/s are 27.4 s; a node where it is but 22 s has filled up meanwhile.
+  assert.ok(Math.abs((all[0]?.lasts ?? 0) - 27.44 / 1.25) < 0.01, `${all[0]?.lasts} s`);
+  assert.deepEqual(moves(run({ ...state, others: [{ ...grows, memFree: 700 * MiB }] })), [], "it would be full as soon as this one");
+});
+
 test("swap traffic and pressure mean that it is high time, but only where memory is short", () => {
   const state = { self: small(150 * MiB), processes: [aProcess(12, { rss: 90 * MiB })], growth: 0 };
   assert.deepEqual(run(state), []);

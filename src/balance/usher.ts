@@ -55,11 +55,20 @@ export function usher(state: UsherState, k: UsherKnobs, random: Random): Decisio
   }
   if (goes.size === 0 && left > k.marginMs / 1000) return [];
   const kept = subjects.filter((s) => !goes.has(s));
-  const moves = [...goes].map(([s, fit]) => decision(state, s, others, left, k, fit.node.id, whyGoes(s, fit, start, left)));
+  const moves = [...goes].map(([s, fit]) => ({
+    ...decision(state, s, others, left, k, fit.node.id, whyGoes(s, fit, start, left)),
+    lasts: hopedFor(fit, k),
+  }));
   return [
     ...moves,
     ...kept.map((s) => decision(state, s, others, left, k, null, whyStays(s, others, state, start, left, goes.size > 0, k))),
   ];
+}
+
+/** Seconds for which memory has to last there: nearly as long as it looks from here, or another node is better. */
+function hopedFor(fit: Fit, k: UsherKnobs): number {
+  const least = (fit.comfortable ? k.aheadMs : k.marginMs) / 1000;
+  return Number.isFinite(fit.lasts) ? Math.max(least, fit.lasts / k.worthwhile) : least;
 }
 
 /** Seconds to carry the largest over the slowest link; while memory lasts longer than that no fit has to be looked for. */

@@ -15,6 +15,8 @@ export interface NodeView {
   readonly memTotal: number;
   /** Bytes that programs can still get without swapping. */
   readonly memFree: number;
+  /** Bytes a second by which that shrinks, those on their way there included; 0 when left out. */
+  readonly memGrowth?: number;
   /** Milliseconds since this was so; 0 for the deciding node. */
   readonly ageMs: number;
   /** Up, and takes the processes of others: not block, quiet or expelling. */
@@ -88,6 +90,8 @@ export interface Decision {
   readonly why: string;
   readonly considered: readonly Considered[];
   readonly atMs: number;
+  /** Seconds for which there has to be memory for it there; the usual when left out. */
+  readonly lasts?: number;
 }
 
 /** What balance() looks at. */

@@ -1,7 +1,7 @@
 import type { NodeId } from "../base/mod.ts";
 import { carrySeconds, demand, elapsed, guarded, marginalCost, rate, STANDARD } from "./cost.ts";
 import type { BalanceKnobs, CostKnobs } from "./knobs.ts";
-import { barred, disturbsOwner, loadAfter, roomAfter, soonBytes } from "./target.ts";
+import { barred, disturbsOwner, loadAfter, roomSoon } from "./target.ts";
 import type { Considered, NodeView, ProcessView } from "./views.ts";
 import { type Bar, barText, load, seconds } from "./words.ts";
 
@@ -70,7 +70,7 @@ export function weigh(s: Subject, n: NodeView, scale: Scale, inFlight: ReadonlyS
   const { after, gain, cost } = times(s, n, k);
   let bar = barred(p, n, inFlight, k);
   if (bar === null && disturbsOwner(n, s.tasks, k) && n.id !== p.home) bar = "owner";
-  if (bar === null && roomAfter(n, soonBytes(p, k), k) < 0) bar = "memory";
+  if (bar === null && roomSoon(n, p, k) < 0) bar = "memory";
   return {
     node: n,
     bar,

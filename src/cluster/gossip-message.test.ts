@@ -29,6 +29,7 @@ const entry = record({
   guests: u16,
   away: u16,
   flags: fc.subarray([...LOAD_FLAGS]),
+  memGrowth: u32,
   cpu: u32,
   own: fc.integer({ min: 0, max: 100_000 }).map((n) => n / 1000),
   util: fc.integer({ min: 0, max: 255 }).map((n) => n / 255),

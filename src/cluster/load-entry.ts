@@ -10,7 +10,10 @@ export interface LoadEntry {
   readonly load: number;
   /** Bytes. */
   readonly memTotal: number;
+  /** What is on its way there is taken off. */
   readonly memFree: number;
+  /** Bytes a second by which that shrinks. */
+  readonly memGrowth?: number | undefined;
   readonly guests: number;
   readonly away: number;
   /** Words of LOAD_FLAGS; others are not passed on. */
@@ -28,11 +31,12 @@ export const LOAD_FLAGS = ["noengine", "stay", "lstay", "block", "quiet", "expel
 
 /**
  * An entry as bytes, big endian: f32 cpus, f32 load, u32 speed, u48 memTotal, u48 memFree, u16 guests, u16 away, u16 flags, u32 cpu, u8 known
- * (1: cpu, 2: util, 4: own, 8: got), u8 util in 1/255, f32 own, f32 got.
+ * (1: cpu, 2: util, 4: own, 8: got, 16: memGrowth), u8 util in 1/255, f32 own, f32 got, u32 memGrowth.
  */
-export const ENTRY_BYTES = 44;
-const KNOWN = { cpu: 1, util: 2, own: 4, got: 8 } as const;
+export const ENTRY_BYTES = 48;
+const KNOWN = { cpu: 1, util: 2, own: 4, got: 8, memGrowth: 16 } as const;
 const MAX_U48 = 2 ** 48 - 1;
+const MAX_U32 = 2 ** 32 - 1;
 
 const clamp = (n: number, most: number): number => Math.min(most, Math.max(0, Math.round(n) || 0));
 /** Three decimals survive in a float of 32 bits, up to some thousands. */
@@ -41,7 +45,7 @@ const thousandths = (n: number): number => Math.round(n * 1000) / 1000;
 export function writeEntry(to: Buffer, at: number, e: LoadEntry): void {
   to.writeFloatBE(e.cpus, at);
   to.writeFloatBE(e.load, at + 4);
-  to.writeUInt32BE(clamp(e.speed, 0xffff_ffff), at + 8);
+  to.writeUInt32BE(clamp(e.speed, MAX_U32), at + 8);
   to.writeUIntBE(clamp(e.memTotal, MAX_U48), at + 12, 6);
   to.writeUIntBE(clamp(e.memFree, MAX_U48), at + 18, 6);
   to.writeUInt16BE(clamp(e.guests, 0xffff), at + 24);
@@ -51,10 +55,14 @@ export function writeEntry(to: Buffer, at: number, e: LoadEntry): void {
     at + 28,
   );
   to.writeUInt32BE((e.cpu ?? 0) >>> 0, at + 30);
-  to[at + 34] = (["cpu", "util", "own", "got"] as const).reduce((bits, name) => bits | (e[name] === undefined ? 0 : KNOWN[name]), 0);
+  to[at + 34] = (["cpu", "util", "own", "got", "memGrowth"] as const).reduce(
+    (bits, name) => bits | (e[name] === undefined ? 0 : KNOWN[name]),
+    0,
+  );
   to[at + 35] = clamp((e.util ?? 0) * 255, 255);
   to.writeFloatBE(e.own ?? 0, at + 36);
   to.writeFloatBE(e.got ?? 0, at + 40);
+  to.writeUInt32BE(clamp(e.memGrowth ?? 0, MAX_U32), at + 44);
 }
 
 /** Null for numbers that make no sense. */
@@ -78,5 +86,6 @@ export function readEntry(from: Buffer, at: number): LoadEntry | null {
     ...((known & KNOWN.util) !== 0 && { util: (from[at + 35] ?? 0) / 255 }),
     ...((known & KNOWN.own) !== 0 && { own }),
     ...((known & KNOWN.got) !== 0 && { got }),
+    ...((known & KNOWN.memGrowth) !== 0 && { memGrowth: from.readUInt32BE(at + 44) }),
   };
 }

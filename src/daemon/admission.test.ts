@@ -8,7 +8,7 @@ const self: NodeView = {
   ...{ id: nodeId(2), cpus: 1, speed: 10_000, load: 0, memTotal: 4 * GiB, memFree: 2 * GiB, ageMs: 0 },
   ...{ accepts: true, bandwidth: 100e6, rttMs: 0.3 },
 };
-const offer: Offer = { motive: "load", comesHome: false, tasks: 1, rss: 100 * MiB, load: 3 };
+const offer: Offer = { motive: "load", comesHome: false, tasks: 1, rss: 100 * MiB, load: 3, growth: 0, lasts: 5 };
 
 test("several that look at the same news do not all come", () => {
   const admission = new Admission(() => BALANCE_KNOBS);
@@ -35,4 +35,16 @@ test("programs that are to begin here have to find room, those counted that are 
   assert.match(admission.room({ ...self, cpus: 8 }, { ...needs, rss: 1500 * MiB }, 2).refusal ?? "", /node 2 lacks/);
   assert.match(admission.answer(self, offer, 3) ?? "", /^$/, "one that is offered from a crowded node comes all the same");
   assert.equal(admission.room(self, needs, 2 * UNHEARD_MS).refusal, null);
+});
+
+test("of what is carried here the bytes count that are not here yet, one after the other as a link takes them", () => {
+  const admission = new Admission(() => BALANCE_KNOBS);
+  const large = { ...offer, motive: "memory" as const, rss: 500e6, growth: 1e6 };
+  assert.deepEqual(admission.arriving(0), { tasks: 0, rss: 0, growth: 0, rate: 0 });
+  for (let i = 0; i < 2; i++) assert.equal(admission.answer(self, large, 0), null);
+  assert.deepEqual(admission.arriving(0), { tasks: 2, rss: 1000e6, growth: 2e6, rate: 100e6 });
+  // A second later than they are here, for samples are as old; what follows has begun when the first is being told of.
+  assert.deepEqual(admission.arriving(3500), { tasks: 2, rss: 750e6, growth: 2e6, rate: 100e6 });
+  assert.deepEqual(admission.arriving(8500), { tasks: 1, rss: 250e6, growth: 1e6, rate: 100e6 });
+  assert.deepEqual(admission.arriving(11_000), { tasks: 0, rss: 0, growth: 0, rate: 0 });
 });

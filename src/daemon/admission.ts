@@ -1,11 +1,26 @@
-import { type BalanceKnobs, lacking, type Needs, type NodeView, type Offer, promised, refusal, UNHEARD_MS } from "../balance/mod.ts";
+import {
+  type Arriving,
+  type BalanceKnobs,
+  lacking,
+  type Needs,
+  type NodeView,
+  type Offer,
+  promised,
+  refusal,
+  UNHEARD_MS,
+} from "../balance/mod.ts";
 import type { RoomHere } from "./shapes.ts";
 
-interface Coming {
-  readonly tasks: number;
-  readonly rss: number;
-  readonly at: number;
+interface Coming extends Arriving {
+  /** When its bytes begin to come and when all are here, as far as the link is as fast as it is taken for. */
+  readonly begin: number;
+  readonly end: number;
+  /** Until when it may not show yet in what runs here. */
+  readonly until: number;
 }
+
+/** What comes shows in what this node knows of itself after so long: a sample. */
+const SEEN_MS = 1000;
 
 /** What this node lets come: others ask before they send, since only it knows what it is at that moment (src/balance/admit.ts). */
 export class Admission {
@@ -20,7 +35,7 @@ export class Admission {
   answer(self: NodeView, offer: Offer, now: number): string | null {
     const arriving = this.arriving(now);
     const why = refusal(self, arriving, offer, this.knobs());
-    if (why === null) this.coming.push({ tasks: offer.tasks, rss: offer.rss, at: now });
+    if (why === null) this.carried(self, offer, now);
     return why;
   }
 
@@ -28,12 +43,29 @@ export class Admission {
   room(self: NodeView, needs: Needs, now: number): RoomHere {
     const here = promised(self, this.arriving(now));
     const why = lacking(here, needs, false, this.knobs());
-    if (why === null) this.coming.push({ ...needs, at: now });
+    const until = now + UNHEARD_MS;
+    if (why === null) this.coming.push({ ...needs, growth: 0, begin: until, end: until, until });
     return { refusal: why, load: here.load, memFree: here.memFree };
   }
 
-  private arriving(now: number): Needs {
-    this.coming = this.coming.filter((c) => now - c.at < UNHEARD_MS);
-    return this.coming.reduce((sum, c) => ({ tasks: sum.tasks + c.tasks, rss: sum.rss + c.rss }), { tasks: 0, rss: 0 });
+  /** What is on its way here, and how many bytes a second come now. */
+  arriving(now: number): Arriving & { readonly rate: number } {
+    this.coming = this.coming.filter((c) => now < c.until);
+    const sum = { tasks: 0, rss: 0, growth: 0, rate: 0 };
+    for (const c of this.coming) {
+      const here = c.end > c.begin ? Math.min(1, Math.max(0, (now - SEEN_MS - c.begin) / (c.end - c.begin))) : 0;
+      sum.tasks += c.tasks;
+      sum.rss += c.rss * (1 - here);
+      sum.growth += c.growth;
+      if (c.begin <= now && here < 1) sum.rate += (c.rss * 1000) / (c.end - c.begin);
+    }
+    return sum;
+  }
+
+  /** Carries share a link by following one another. */
+  private carried({ bandwidth }: NodeView, { tasks, rss, growth }: Offer, now: number): void {
+    const begin = this.coming.reduce((last, c) => (c.end > c.begin ? Math.max(last, c.end) : last), now);
+    const end = begin + (Math.max(1, rss) / bandwidth) * 1000;
+    this.coming.push({ tasks, rss, growth, begin, end, until: Math.max(now + UNHEARD_MS, end + SEEN_MS) });
   }
 }

@@ -74,9 +74,13 @@ export function needsAsk(body: unknown): Needs {
 const MOTIVES: readonly string[] = ["load", "memory", "owner", "home", "expel"];
 
 export function offerAsk(body: unknown): Offer {
-  const { motive, comesHome, tasks, rss, load } = (body ?? {}) as Record<string, unknown>;
-  const numbers = [tasks, rss, load].every((n) => typeof n === "number" && Number.isFinite(n) && n >= 0);
+  const { motive, comesHome, tasks, rss, load, growth, lasts } = (body ?? {}) as Record<string, unknown>;
+  const numbers = [tasks, rss, load, growth, lasts].every((n) => typeof n === "number" && Number.isFinite(n) && n >= 0);
   if (typeof motive !== "string" || !MOTIVES.includes(motive) || typeof comesHome !== "boolean" || !numbers)
-    throw new TeselaError("E_USAGE", 'POST /offer: want {"motive":"load","comesHome":false,"tasks":1,"rss":0,"load":2}');
-  return { motive: motive as Offer["motive"], comesHome, tasks: tasks as number, rss: rss as number, load: load as number };
+    throw new TeselaError(
+      "E_USAGE",
+      'POST /offer: want {"motive":"load","comesHome":false,"tasks":1,"rss":0,"load":2,"growth":0,"lasts":5}',
+    );
+  const [a, b, c, d, e] = [tasks, rss, load, growth, lasts] as [number, number, number, number, number];
+  return { motive: motive as Offer["motive"], comesHome, tasks: a, rss: b, load: c, growth: d, lasts: e };
 }

@@ -4,13 +4,17 @@ import {
   type BalanceKnobs,
   type Decision,
   DecisionLog,
+  forecast,
+  Leaving,
   type NodeView,
   type Offer,
   pauseMs,
   type ProcessView,
   Sent,
+  Shrinkage,
   usher,
   type UsherKnobs,
+  type UsherState,
 } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
 import type { Figure } from "./figures.ts";
@@ -30,21 +34,11 @@ export interface Scene {
   readonly fixed: (row: EngineRow) => readonly string[];
   readonly allowed: (row: EngineRow, node: NodeId) => boolean;
   readonly job: (row: EngineRow) => "cpu" | "io" | undefined;
-  /** Bytes a second by which free memory shrinks. */
-  readonly memoryGrowth: number;
+  /** What is on its way here: bytes that are still to come, and bytes a second that come now. */
+  readonly arriving: { readonly bytes: number; readonly rate: number };
   /** Whether processes may be moved for load; for memory they may always. */
   readonly level: boolean;
 }
-
-interface Leaving {
-  readonly to: NodeId;
-  readonly rss: number;
-  readonly growth: number;
-  readonly since: number;
-}
-
-/** So long the growth of a process that leaves is still part of what is measured of the node. */
-const GROWTH_MS = 2000;
 
 /** Carries a decision out, if its target takes what is offered. @throws TeselaError; the process then runs where it was */
 export type Carry = (row: EngineRow, to: NodeId, offer: Offer) => Promise<void>;
@@ -72,7 +66,10 @@ export class Balancer {
   isStuck = false;
   private lastDeparture = Number.NEGATIVE_INFINITY;
   /** Moves under way, by process. */
-  private readonly moving = new Map<string, Leaving>();
+  private readonly moving = new Leaving<string>();
+  private readonly shrinkage = new Shrinkage();
+  /** Bytes a second by which free memory shrinks, what comes and goes not counted. */
+  growth = 0;
 
   constructor(options: BalancerOptions) {
     this.o = options;
@@ -95,10 +92,12 @@ export class Balancer {
     const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
     const others = scene.others.map((node) => this.sent.added(node, now));
     const common = { self: scene.self, others, processes, nowMs: now };
-    const inFlight = new Set([...this.moving.values()].map(({ to }) => to));
+    const inFlight = this.moving.targets;
     const { random } = this.o;
     const knobs = this.o.knobs();
-    const forMemory = usher({ ...common, growth: scene.memoryGrowth, departing: this.departing(now), inFlight }, knobs.usher, random);
+    const memory = { ...common, ...this.memory(scene, processes, now), inFlight };
+    this.growth = forecast(memory, knobs.usher).growth;
+    const forMemory = usher(memory, knobs.usher, random);
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
     for (const d of urgent) this.begin(scene, d, now);
@@ -111,15 +110,13 @@ export class Balancer {
     return leaving.length > 0 ? pauseMs(scene.self, knobs.balance) : null;
   }
 
-  /** What will be free, and grows no more, when the moves under way are done. */
-  private departing(now: number): { bytes: number; growth: number } {
-    let [bytes, growth] = [0, 0];
-    for (const m of this.moving.values()) {
-      bytes += m.rss;
-      // It stands still soon, and then its growth is no part any more of what is measured.
-      if (now - m.since < GROWTH_MS) growth += m.growth;
-    }
-    return { bytes, growth };
+  private memory(
+    { self, arriving }: Scene,
+    processes: readonly ProcessView[],
+    now: number,
+  ): Pick<UsherState, "growth" | "departing" | "arriving"> {
+    const known = processes.reduce((sum, p) => sum + Math.max(0, p.growth), arriving.rate);
+    return { growth: this.shrinkage.look(self.memFree, now, known), departing: this.moving.departing(now), arriving };
   }
 
   private view(scene: Scene, row: EngineRow, now: number): ProcessView {
@@ -149,15 +146,17 @@ export class Balancer {
     if (!row || to === null) return;
     this.lastDeparture = now;
     const figure = scene.figures.get(row.cpid);
-    this.moving.set(row.cpid, { to, rss: row.rss, growth: Math.max(0, figure?.growth ?? 0), since: now });
+    const growth = Math.max(0, figure?.growth ?? 0);
+    this.moving.add(row.cpid, { to, rss: row.rss, growth, since: now });
     // Among many it got but a part of a CPU; where it goes it will want all of one.
     const cpu = Math.max(row.state === "R" ? 1 : 0, figure?.cpu ?? row.cpu);
     this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
-    const offer = { motive: decision.motive, comesHome: to === row.home, tasks: cpu, rss: row.rss, load: scene.self.load };
+    const { motive, lasts = this.o.knobs().balance.aheadMs / 1000 } = decision;
+    const offer = { motive, comesHome: to === row.home, tasks: cpu, rss: row.rss, load: scene.self.load, growth, lasts };
     this.o
       .carry(row, to, offer)
       .then(() => {
-        this.sent.add(to, { tasks: cpu, rss: row.rss }, performance.now());
+        this.sent.add(to, { tasks: cpu, rss: row.rss, growth }, performance.now());
         this.setbacks.forget(row.cpid);
       })
       .catch((e: unknown) => {

@@ -116,6 +116,7 @@ export class Daemon implements AsyncDisposable {
     this.own = new OwnState({
       ...{ engine: o.engine, log: o.log, flags: () => this.policies.list(), movable: (pid) => this.levelled.has(pid) },
       speed: () => this.speed,
+      memory: (free) => this.levelling.toldMemory(free),
       rivals: () => o.rivals ?? o.settings.now.policy.rivals,
       greet: () => this.controls.tellEngine(),
       found: () => this.beat(FIRST_SAMPLE_MS),

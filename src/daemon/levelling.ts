@@ -27,8 +27,6 @@ const RTT_MS = 0.3;
 export const MOVE_COSTS = { bandwidth: BANDWIDTH, callMs: RTT_MS };
 /** Memory that asks to be looked at sooner than this does not wait for the round of each second. */
 const PRESSING_MS = 1000;
-/** Bytes a second, smoothed as MOSIX does its figures. */
-const smooth = (old: number, now: number): number => (5 * old + 3 * now) / 8;
 
 /** Who does not answer so soon is not sent anything. */
 const OFFER_MS = 3000;
@@ -73,7 +71,6 @@ export class Levelling {
   private own: OwnFigures | null = null;
   /** At home here, wherever they run; of the last round. */
   private mine: readonly EngineRow[] = [];
-  private memory: { at: number; free: number; growth: number } | null = null;
 
   constructor(parts: LevellingParts) {
     this.p = parts;
@@ -129,6 +126,7 @@ export class Levelling {
     );
     const terms = new Map(here.map((r) => [r.cpid, this.terms(r)]));
     const of = (row: EngineRow): Terms => terms.get(row.cpid) ?? this.terms(row);
+    const coming = this.admission.arriving(now);
     const scene: Scene = {
       self: { ...viewOf(self.id, own), load: own.local },
       others: this.others(),
@@ -137,7 +135,7 @@ export class Levelling {
       fixed: (row) => this.fixed(row, enginePid, of(row)),
       allowed: (row, node) => node === row.home || allows(of(row).hints.mask, node),
       job: (row) => of(row).hints.job,
-      memoryGrowth: this.grows(own.memFree, now),
+      arriving: { bytes: coming.rss, rate: coming.rate },
       level: policies.level && !policies.has("quiet"),
     };
     const next = this.balancer.round(scene, now);
@@ -159,7 +157,8 @@ export class Levelling {
   refusal(offer: Offer, now: number): string | null {
     const { own } = this;
     if (!own) return `node ${this.p.self.id} does not know itself yet`;
-    return this.admission.answer({ ...viewOf(this.p.self.id, own), load: own.present }, offer, now);
+    const self = { ...viewOf(this.p.self.id, own), load: own.present, memGrowth: this.balancer.growth };
+    return this.admission.answer(self, offer, now);
   }
 
   /** Whether this node has room for a program of another one, by what it is now: that counts as on its way for a while when it has. */
@@ -177,6 +176,12 @@ export class Levelling {
   /** Whether something would go, if there were a place for it. */
   isCrowded(own: OwnFigures): boolean {
     return isOverloaded({ ...viewOf(this.p.self.id, own), load: own.local }, this.p.settings.now.balance);
+  }
+
+  /** What others are told of this node's memory: as it will be when all is here that is on its way. */
+  toldMemory(memFree: number): { memFree: number; memGrowth: number } {
+    const { rss, growth } = this.admission.arriving(performance.now());
+    return { memFree: Math.max(0, Math.round(memFree - rss)), memGrowth: Math.round(this.balancer.growth + growth) };
   }
 
   /** Bytes that one of this node's own processes has, wherever it runs; 0 of one that is not known. */
@@ -220,15 +225,6 @@ export class Levelling {
     return reasons;
   }
 
-  private grows(free: number, at: number): number {
-    const before = this.memory;
-    const now = before && at > before.at ? ((before.free - free) * 1000) / (at - before.at) : 0;
-    // A rise is believed at once: whoever waits for the average to follow comes too late.
-    const growth = before ? Math.max(now, smooth(before.growth, now)) : 0;
-    this.memory = { at, free, growth };
-    return growth;
-  }
-
   /** A guest is moved by its home, which alone decides (docs/decisions/0033). */
   private async carry(row: EngineRow, to: NodeId, offer: Offer): Promise<void> {
     const { self, engine, members } = this.p;
@@ -241,7 +237,7 @@ export class Levelling {
 }
 
 function viewOf(id: number, s: NodeStatus): NodeView {
-  const { cpus, speed, load, memTotal, memFree, cpu, got } = s;
+  const { cpus, speed, load, memTotal, memFree, memGrowth = 0, cpu, got } = s;
   // Where only a flag says that the owner works there, all that is known of may be the owner's.
   const ownLoad = s.own ?? (s.flags.includes("owner") ? load : 0);
   const up = !s.flags.includes("noengine");
@@ -259,6 +255,7 @@ function viewOf(id: number, s: NodeStatus): NodeView {
     load,
     memTotal,
     memFree,
+    memGrowth,
     ageMs: 0,
     accepts: closed === undefined,
     ...(closed !== undefined && { closed }),

@@ -15,6 +15,7 @@ class Own {
     flags: () => ["stay"],
     speed: () => 10_000,
     movable: () => false,
+    memory: (memFree) => ({ memFree: memFree / 2, memGrowth: 7 }),
     rivals: () => false,
     greet: () => this.greeting(),
     found: () => void this.events.push("found"),
@@ -46,6 +47,12 @@ test("a node says nothing of itself before it has measured, and takes nobody bef
   assert.equal(o.it.sample(), true, "they wait to hear that it takes guests");
   assert.deepEqual([o.it.isOpen, o.flags, o.it.told()?.guests], [true, ["stay"], 2]);
   assert.equal(o.it.sample(), false);
+  const [own, told] = [o.it.figures(), o.it.told()];
+  assert.deepEqual(
+    [told?.memFree, told?.memGrowth, own.memGrowth],
+    [own.memFree / 2, 7, undefined],
+    "others are told what is on its way, too",
+  );
   await o.it.ask();
   assert.deepEqual(o.events, ["found"]);
 });

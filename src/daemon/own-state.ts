@@ -15,6 +15,8 @@ export interface OwnStateParts {
   readonly speed: () => number;
   /** Whether a process of this node may move by itself. */
   readonly movable: (pid: number) => boolean;
+  /** What others are told of its memory, of which so much is free. */
+  readonly memory: (memFree: number) => { readonly memFree: number; readonly memGrowth: number };
   /** Whether tasks count that this node does not see. */
   readonly rivals: () => boolean;
   /** An engine answers, and did not before, or was another one: what it must know it is told. Where that fails it is not there yet. */
@@ -113,15 +115,15 @@ export class OwnState {
 
   /** For its own decisions. */
   figures(): OwnFigures {
-    const { local, present } = this.sampled;
-    return { ...this.facts(), local, present };
+    const { local, present, memFree } = this.sampled;
+    return { ...this.facts(), memFree, memGrowth: undefined, local, present };
   }
 
   facts(): NodeStatus {
     const { guests = 0, away = 0 } = this.status ?? {};
     const { cpus, got, speed, cpu, load, memTotal, memFree, own } = this.sampled;
     const flags = [...this.p.flags(), ...(this.isReady ? [] : ["noengine"])];
-    return { cpus, got, speed, cpu, load, memTotal, memFree, own, guests, away, flags };
+    return { cpus, got, speed, cpu, load, memTotal, ...this.p.memory(memFree), own, guests, away, flags };
   }
 
   /** The same, and what gossip alone says. */

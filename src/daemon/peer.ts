@@ -4,7 +4,7 @@ import type { Peer } from "./config.ts";
 import type { EngineRow, MigrateAsk, Migrated, NodeRow, WhyNot } from "./shapes.ts";
 
 /** What a node can offer, and how busy it is: the changing part of a row of `tesela nodes`, whose fields it has. */
-export type NodeFacts = Pick<NodeRow, "cpus" | "got" | "speed" | "load" | "memTotal" | "memFree" | "cpu" | "own">;
+export type NodeFacts = Pick<NodeRow, "cpus" | "got" | "speed" | "load" | "memTotal" | "memFree" | "memGrowth" | "cpu" | "own">;
 
 /** What a node tells the others each second. */
 export interface NodeStatus extends NodeFacts {

@@ -112,6 +112,8 @@ export interface NodeRow {
   readonly memTotal: number;
   /** Bytes that programs could still get without swapping. */
   readonly memFree: number;
+  /** Bytes a second by which that shrinks; missing where it is not told. */
+  readonly memGrowth?: number | undefined;
   /** Processes of others that run here. */
   readonly guests: number;
   /** Own processes that run elsewhere. */

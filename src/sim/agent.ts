@@ -1,10 +1,11 @@
 import {
   balance,
+  forecast,
   type Decision,
+  Leaving,
   lookAgainMs,
   lowMark,
   pauseMs,
-  type Motive,
   type NodeView,
   type Offer,
   Ours,
@@ -12,6 +13,7 @@ import {
   type ProcessView,
   refusal,
   Sent,
+  Shrinkage,
   usher,
   type UsherState,
 } from "../balance/mod.ts";
@@ -50,7 +52,7 @@ export class Agent {
   private readonly placed = new Placed();
   private readonly ours = new Ours((id) => this.placed.count(id));
   private readonly closed = new Map<NodeId, number>();
-  private readonly moving = new Map<NodeId, number>();
+  private readonly leaving = new Leaving<number>();
   private told = 0;
   private local = 0;
   private demanded = 0;
@@ -62,7 +64,9 @@ export class Agent {
   /** Part of its CPUs that was used since the last sample. */
   private util = 0;
   private lastDeparture = Number.NEGATIVE_INFINITY;
-  private memory = { at: 0, free: 0, growth: 0 };
+  /** By how much free memory shrinks, with and without what comes and goes. */
+  private readonly shrinkage = new Shrinkage();
+  private steady = 0;
   private again: Timer | null = null;
   private next: Timer | null = null;
   /** Processes that have left since the last sample. */
@@ -71,7 +75,6 @@ export class Agent {
   constructor(machine: Machine, parts: AgentParts) {
     this.m = machine;
     this.p = parts;
-    this.memory.free = machine.memory;
     this.share = alone(machine.cpus);
     const { clock } = parts.world;
     clock.after(parts.random.float() * ROUND_MS, () => {
@@ -87,7 +90,8 @@ export class Agent {
     const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
     const { got } = this.share;
     const load = this.told + this.crowding();
-    return { cpus, got, speed, load, memTotal: memory, memFree: this.free(), guests, away: 0, flags: [], util: this.util };
+    const [memFree, memGrowth] = [Math.max(0, this.free() - this.m.arriving.rss), this.steady + this.m.arriving.growth];
+    return { cpus, got, speed, load, memTotal: memory, memFree, memGrowth, guests, away: 0, flags: [], util: this.util };
   }
 
   /** Where a process that is about to begin here is placed best. */
@@ -184,32 +188,24 @@ export class Agent {
     this.again = null;
     this.m.advance(this.now());
     const { usher: knobs } = this.p.world.scenario.knobs;
-    const growth = this.grows();
     const free = this.free();
-    if (this.m.tasks.length === 0 || (growth <= knobs.noise && free > 2 * lowMark(this.m.memory, knobs))) return false;
-    const state: UsherState = {
-      self: this.self(),
-      others: this.others(),
-      processes: this.processes(),
-      nowMs: this.now(),
-      growth,
-      inFlight: this.inFlight(),
+    const processes = this.processes();
+    const { rss: bytes, rate } = this.m.arriving;
+    const known = processes.reduce((sum, p) => sum + p.growth, rate);
+    const memory = {
+      self: { memTotal: this.m.memory, memFree: free },
+      processes,
+      growth: this.shrinkage.look(free, this.now(), known),
+      arriving: { bytes, rate },
+      departing: this.leaving.departing(this.now()),
     };
+    this.steady = forecast(memory, knobs).growth;
+    if (this.m.tasks.length === 0 || (memory.growth <= knobs.noise && free > 2 * lowMark(this.m.memory, knobs))) return false;
+    const state: UsherState = { ...memory, self: this.self(), others: this.others(), nowMs: this.now(), inFlight: this.inFlight() };
     const sent = this.carryOut(usher(state, knobs, this.p.random)) === "sent";
     const next = lookAgainMs(state, knobs);
     if (next < ROUND_MS) this.again = this.p.world.clock.after(next, () => void this.forMemory());
     return sent;
-  }
-
-  private grows(): number {
-    const { at, free: before, growth: old } = this.memory;
-    const now = this.now();
-    const free = this.free();
-    const rate = now > at ? ((before - free) * 1000) / (now - at) : 0;
-    // As the daemon: a rise is believed at once.
-    const growth = Math.max(rate, smoothShare(old, rate));
-    this.memory = { at: now, free, growth };
-    return growth;
   }
 
   /** What came of it: `refused` when some target refused. */
@@ -218,7 +214,7 @@ export class Agent {
     for (const d of decisions) {
       const task = d.to === null ? undefined : this.m.tasks.find((t) => t.job.pid === d.pid);
       if (task === undefined || d.to === null) continue;
-      if (!this.send(task, d.to, d.motive)) outcome = "refused";
+      if (!this.send(task, d.to, d)) outcome = "refused";
       else if (outcome === "nothing") outcome = "sent";
     }
     return outcome;
@@ -229,18 +225,20 @@ export class Agent {
     return refusal({ ...this.self(), load: this.m.load + this.crowding() }, this.m.arriving, offer, this.p.world.scenario.knobs.balance);
   }
 
-  private send(task: Task, to: NodeId, motive: Motive): boolean {
+  private send(task: Task, to: NodeId, { motive, lasts }: Decision): boolean {
     const { world } = this.p;
     const rss = task.rss();
-    const offer = { motive, comesHome: task.job.home === to - 1, tasks: 1, rss, load: this.local + this.crowding() };
+    const growth = task.growth() * task.cpu;
+    const [comesHome, load] = [task.job.home === to - 1, this.local + this.crowding()];
+    const offer = { motive, comesHome, tasks: 1, rss, load, growth, lasts: lasts ?? this.p.world.scenario.knobs.balance.aheadMs / 1000 };
     if (this.p.agent(to - 1).refusal(offer) !== null) {
       this.closed.set(to, this.now() + CLOSED_MS);
       return false;
     }
     const carried = world.carry(task, to - 1, () => {
       this.p.agent(task.job.home).moved(task.job, to);
-      this.moving.set(to, (this.moving.get(to) ?? 1) - 1);
-      this.sent.add(to, { tasks: 1, rss }, this.now());
+      this.leaving.delete(task.job.pid);
+      this.sent.add(to, { tasks: 1, rss, growth }, this.now());
       const before = task.departures.findLast((d) => d.node === to - 1);
       const soon = before !== undefined && this.now() - before.at < QUICK_MS;
       task.bounces = soon ? before.bounces + 1 : 0;
@@ -252,12 +250,12 @@ export class Agent {
     }
     this.lastDeparture = this.now();
     this.departed++;
-    this.moving.set(to, (this.moving.get(to) ?? 0) + 1);
+    this.leaving.add(task.job.pid, { to, rss, growth, since: this.now() });
     return true;
   }
 
   private inFlight(): ReadonlySet<NodeId> {
-    return new Set([...this.moving].filter(([, n]) => n > 0).map(([id]) => id));
+    return this.leaving.targets;
   }
 
   private self(): NodeView {
@@ -272,6 +270,7 @@ export class Agent {
       load,
       memTotal: memory,
       memFree: this.free(),
+      memGrowth: this.steady,
       ageMs: 0,
       accepts: true,
       bandwidth,
@@ -299,9 +298,9 @@ export class Agent {
   }
 
   private view({ node, entry, ageMs }: Known): NodeView {
-    const { cpus, got = entry.cpus, speed, load, memTotal, memFree, util = 1 } = entry;
+    const { cpus, got = entry.cpus, speed, load, memTotal, memFree, memGrowth = 0, util = 1 } = entry;
     const { bandwidth, rttMs } = this.p.world;
-    return { id: idOf(node), cpus, got, speed, load, util, memTotal, memFree, ageMs, accepts: true, bandwidth, rttMs };
+    return { id: idOf(node), cpus, got, speed, load, util, memTotal, memFree, memGrowth, ageMs, accepts: true, bandwidth, rttMs };
   }
 
   private processes(): ProcessView[] {
@@ -313,7 +312,7 @@ export class Agent {
       cpu: t.cpu,
       cpuMs: t.cpuSeconds() * 1000,
       rss: t.rss(),
-      growth: t.rss() < t.job.peak ? t.job.growth * t.cpu : 0,
+      growth: t.growth() * t.cpu,
       calls: t.job.calls * t.cpu,
       sinceMoveMs: now - t.since,
       bounces: t.bounces,

@@ -8,6 +8,14 @@ const SWAPPING = 0.1;
 /** CPU seconds by which sums of doubles may miss. */
 const SLACK = 1e-9;
 
+/** A process that is carried here: its bytes come evenly. */
+export interface Arrival {
+  readonly bytes: number;
+  readonly growth: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
 /** A node: its runnable processes share its CPUs equally, none getting more than one. Event driven: between two changes all goes on evenly. */
 export class Machine {
   readonly index: number;
@@ -26,9 +34,9 @@ export class Machine {
   gotByOthers = 0;
   /** Process seconds so far: their difference over a time is how many wanted a CPU. */
   demanded = 0;
-  /** Bytes that are kept for what leaves or comes; processes and bytes that are on their way here. */
+  /** Bytes of what leaves and has not been sent whole, and what is on its way here. */
   reserved = 0;
-  readonly arriving = { tasks: 0, rss: 0 };
+  readonly arrivals = new Set<Arrival>();
   /** Its memory does not hold what runs here. */
   swaps = false;
   /** Until when its link is busy, sending and receiving, milliseconds. */
@@ -102,10 +110,28 @@ export class Machine {
     return this.tasks.filter((t) => t.left() <= SLACK).sort((a, b) => a.job.pid - b.job.pid);
   }
 
-  /** Bytes in use, those on their way here included. */
+  /** Bytes in use, those included that have come of what is on its way here. */
   used(): number {
     let bytes = this.reserved;
     for (const t of this.tasks) bytes += t.rss();
+    for (const a of this.arrivals) bytes += a.bytes * this.part(a);
     return bytes;
+  }
+
+  /** What is on its way here: processes, bytes that are not here yet, bytes a second that they will grow by and that come now. */
+  get arriving(): { tasks: number; rss: number; growth: number; rate: number } {
+    const sum = { tasks: 0, rss: 0, growth: 0, rate: 0 };
+    for (const a of this.arrivals) {
+      const part = this.part(a);
+      sum.tasks++;
+      sum.rss += a.bytes * (1 - part);
+      sum.growth += a.growth;
+      if (part > 0) sum.rate += (a.bytes * 1000) / (a.end - a.begin);
+    }
+    return sum;
+  }
+
+  private part({ begin, end }: Arrival): number {
+    return Math.min(1, Math.max(0, (this.at - begin) / (end - begin)));
   }
 }

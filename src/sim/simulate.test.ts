@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Ranking } from "./ranking.ts";
 import { reportText } from "./report.ts";
 import { readScenario, type Scenario } from "./scenario.ts";
+import { loadScenario } from "./scenarios.ts";
 import { simulate } from "./simulate.ts";
 
 const scenario = (o: object): Scenario => readScenario(JSON.stringify({ nodes: [{ count: 20 }], ...o }), "test");
@@ -43,6 +44,15 @@ test("programs that outgrow a node are moved before it swaps", () => {
   const [tesela, home] = simulate(s, { policies: ["tesela", "home"] }).report.outcomes;
   assert.equal(tesela?.swapSeconds, 0);
   assert.ok((home?.swapSeconds ?? 0) > 0);
+});
+
+test("programs of which no node holds two spread one by one, and none comes back", () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    const [tesela, best] = simulate({ ...loadScenario("memory-hogs"), seed }).report.outcomes;
+    assert.ok(tesela !== undefined && best !== undefined);
+    assert.ok(tesela.makespan < 1.3 * best.makespan, `${tesela.makespan} s`);
+    assert.ok(tesela.pingPongs <= 0.02 * tesela.moves, `${tesela.pingPongs} of ${tesela.moves} moves`);
+  }
 });
 
 test("a ranking has the largest on top through all changes", () => {

@@ -53,6 +53,11 @@ export class Task {
     return growth === 0 ? memory : Math.min(peak, memory + growth * this.cpuSeconds());
   }
 
+  /** Bytes that it grows by with each CPU second. */
+  growth(): number {
+    return this.rss() < this.job.peak ? this.job.growth : 0;
+  }
+
   /** Takes down what it has got here, for it leaves. */
   settle(): void {
     const { machine } = this;

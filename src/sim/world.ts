@@ -88,7 +88,7 @@ export class World {
     from.advance(now);
     target.advance(now);
     const bytes = task.rss();
-    if (!this.reach(from.index, to) || target.used() + bytes > target.memory) return false;
+    if (!this.reach(from.index, to) || target.used() + target.arriving.rss + bytes > target.memory) return false;
     const begin = Math.max(now, from.sendsUntil, target.receivesUntil);
     const end = begin + (bytes / this.bandwidth) * 1000 + this.scenario.network.freezeMs;
     from.sendsUntil = end;
@@ -97,14 +97,11 @@ export class World {
     task.departures.push({ node: from.index, at: now, bounces: task.bounces });
     // Its memory is given back when it has been sent.
     from.reserved += bytes;
-    target.reserved += bytes;
-    target.arriving.tasks++;
-    target.arriving.rss += bytes;
+    const arrival = { bytes, growth: task.growth(), begin, end };
+    target.arrivals.add(arrival);
     this.clock.after(end - now, () => {
       from.reserved -= bytes;
-      target.reserved -= bytes;
-      target.arriving.tasks--;
-      target.arriving.rss -= bytes;
+      target.arrivals.delete(arrival);
       this.look(from);
       this.enter(task, target);
       arrived();
