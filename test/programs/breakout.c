@@ -22,8 +22,8 @@
 
 /* Where the engine keeps code of its own in a guest (src/image/skeleton.ts, stub.ts). */
 #define OWN_CODE 0x10000ul
-#define OWN_LIST (OWN_CODE + 0x100)
-#define OWN_CALL (OWN_CODE + 0x180)
+#define OWN_LIST (OWN_CODE + 0x140)
+#define OWN_CALL (OWN_CODE + 0x1c0)
 #define OWN_DATA (OWN_CODE + 0x1000)
 #define OWN_SIZE 0x9000ul
 #define MEGABYTE (1ul << 20)
