@@ -45,7 +45,7 @@ async function run(n: TestNodes, where: "home" | "away" | "about"): Promise<{ di
     await sleep(2 + random.float() * 12);
     if (where !== "about") continue;
     const to = 1 + random.int(3);
-    moves += (await moved(n, p.pid, to, [])) === null ? 1 : 0;
+    moves += (await moved(n, p.pid, to, ["own_view"])) === null ? 1 : 0;
   }
   const said = await p.end();
   assert.match(said, /status 0\n$/, `seed ${SEED}: ${said.slice(-500)} ${n.logged.slice(-2000)}`);
