@@ -61,7 +61,7 @@ export function readLayout(
 }
 
 /**
- * The same of a process that runs: mappings that it takes away meanwhile are left out.
+ * The same of a process that runs, without advice: mappings that it takes away meanwhile are left out.
  * @throws TeselaError E_BUSY: whenever it is looked at it is about to be another program
  */
 export function readChangingLayout(pid: number, hashes: FileHashes, shows: Shows = NOTHING): Layout {
@@ -110,7 +110,8 @@ function layoutOf(
     const where = refused.map((a) => a.line.name || a.line.start.toString(16)).join(", ");
     throw new TeselaError("E_CANTMOVE", `process ${pid} has mappings that cannot leave home: ${where}`, { reasons });
   }
-  const flags = proc.readVmFlags(pid);
+  // One that runs may take other advice until it stands: then it is asked for.
+  const flags = changing ? NO_FLAGS : proc.readVmFlags(pid);
   const files = new Map<string, CarriedFile>();
   const objects = new Map<string, SharedObject>();
   const vmas: Vma[] = [];
@@ -132,6 +133,8 @@ function layoutOf(
   return { vmas, vdso: vdsoOf(pid, areas, files), files, objects: [...objects.values()] };
 }
 
+const NO_FLAGS: ReturnType<typeof proc.readVmFlags> = new Map();
+
 function sharedVma({ line, writable }: Area & { kind: "shared" }, object: string): Vma {
   const { start, end, prot, offset } = line;
   return { start, end, prot, growsDown: false, backing: { kind: "shared", object, offset, writable } };
@@ -141,7 +144,7 @@ function toVma(pid: number, area: Area & { kind: "anon" | "file" }, hashes: File
   const { line } = area;
   const common = { start: line.start, end: line.end, prot: line.prot };
   if (area.kind === "anon") return { ...common, growsDown: area.stack, backing: { kind: "anon" } };
-  const content = hashes.hash(pid, line);
+  const content = hashes.hash(pid, area);
   if (content === null) {
     throw new TeselaError("E_CANTMOVE", `process ${pid} maps a file that is too big to carry: ${line.name}`, { reasons: ["big_mapping"] });
   }

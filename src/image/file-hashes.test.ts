@@ -6,7 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { FileHashes } from "./areas.ts";
+import { readAreas } from "./areas.ts";
+import { FileHashes } from "./file-hashes.ts";
+import { openMapped, seeFile } from "./mapped-files.ts";
 
 test("files are hashed in pieces as they are at once, and others go on meanwhile", async () => {
   const dir = mkdtempSync(join(tmpdir(), "tesela-hashes-"));
@@ -51,5 +53,20 @@ test("what a process has mapped is learnt ahead", async () => {
     await turn;
   } finally {
     closeSync(fd);
+  }
+});
+
+test("a mapped file is seen without opening it as it is when it is open", () => {
+  const files = readAreas(process.pid).flatMap((a) => (a.kind === "file" ? [a] : []));
+  assert.ok(files.some((a) => a.line.name === process.execPath));
+  const hashes = new FileHashes();
+  for (const { line, seen } of files) {
+    const fd = openMapped(process.pid, line);
+    try {
+      assert.deepEqual(seen, seeFile(fd), line.name);
+      assert.equal(hashes.hash(process.pid, { line, seen })?.hash, hashes.hashFd(fd));
+    } finally {
+      closeSync(fd);
+    }
   }
 });

@@ -1,5 +1,6 @@
 export * from "./advice.ts";
 export * from "./areas.ts";
+export * from "./file-hashes.ts";
 export type { Range } from "./huge.ts";
 export * from "./image.ts";
 export * from "./rseq.ts";
@@ -7,6 +8,7 @@ export * from "./sigframe.ts";
 export * from "./skeleton.ts";
 export * from "./stub.ts";
 export * from "./layout.ts";
+export { mayBeWritten, openMapped } from "./mapped-files.ts";
 export * from "./pages.ts";
 export * from "./codec.ts";
 export { MAX_VDSO_BYTES, parseVdso, type VdsoElf } from "./vdso-elf.ts";

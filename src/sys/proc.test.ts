@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exists, parseMaps, readLimits, readMaps, readStatus, Stat, statusField } from "./proc.ts";
+import { exists, parseMaps, readLimits, readMaps, readStatus, readVmFlags, Stat, statusField } from "./proc.ts";
 import { decodeWait, isEnd } from "./wait-status.ts";
 
 test("mappings with awkward names", () => {
@@ -74,5 +74,17 @@ test("wait statuses are decoded", () => {
     const got = decodeWait(status);
     assert.deepEqual(got, want, status.toString(16));
     assert.equal(isEnd(got), end);
+  }
+});
+
+test("each area has its flags, whatever its file is called", () => {
+  const flags = readVmFlags(process.pid);
+  const writable = readMaps(process.pid).filter((l) => flags.has(l.start));
+  assert.ok(writable.length > 20);
+  for (const { start, prot, name } of writable) {
+    const its = flags.get(start) ?? [];
+    // What is mapped anew between the two readings may differ: not what has a name.
+    if (!name.startsWith("/")) continue;
+    assert.deepEqual([its.includes("rd"), its.includes("wr"), its.includes("ex")], [(prot & 1) !== 0, (prot & 2) !== 0, (prot & 4) !== 0]);
   }
 });
