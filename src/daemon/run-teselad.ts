@@ -1,6 +1,6 @@
 /** teselad: the control plane of a node. Started by its launcher, stopped by SIGTERM or SIGINT; tells on stderr what it does. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
+import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { answerArguments, Log, nodeId, nodePaths, type Paths, TeselaError, toTeselaError } from "../base/mod.ts";
 import { loadIdentity } from "../cluster/mod.ts";
 import { ALPN, TlsTransport } from "../io/mod.ts";
 import { keptYardstick } from "../load/mod.ts";
@@ -79,9 +79,10 @@ async function run(log: Log): Promise<void> {
   rmSync(paths.teseladPid, { force: true });
 }
 
-if (process.argv[2] === "--version") {
-  process.stdout.write(`teselad ${VERSION}\n`);
-  process.exit(0);
+const said = answerArguments("teselad", "knows the cluster and balances it", VERSION, process.argv.slice(2));
+if (said) {
+  writeSync(said.fd, said.text);
+  process.exit(said.status);
 }
 const log = new Log({ base: { program: "teselad" } });
 try {

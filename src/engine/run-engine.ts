@@ -1,14 +1,15 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { Log, nodePaths, toTeselaError } from "../base/mod.ts";
+import { readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { answerArguments, Log, nodePaths, toTeselaError } from "../base/mod.ts";
 import { Engine } from "./engine.ts";
 
 /** The data plane's process. It outlives teselad; its end is the end of the guests it runs. */
 const log = new Log({ level: process.env.TESELA_DEBUG === "1" ? "debug" : "info" });
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 
-if (process.argv[2] === "--version") {
-  process.stdout.write(`tesela-engine ${version}\n`);
-  process.exit(0);
+const said = answerArguments("tesela-engine", "carries processes between machines", version, process.argv.slice(2));
+if (said) {
+  writeSync(said.fd, said.text);
+  process.exit(said.status);
 }
 
 process.on("uncaughtException", (e) => log.error("an error that nobody caught", { error: e }));
