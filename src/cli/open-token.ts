@@ -1,6 +1,21 @@
 import { accessSync, constants } from "node:fs";
 import { nodeId, type Paths, TeselaError } from "../base/mod.ts";
-import { caFingerprint, encodeToken, holdsCa, loadCa, newToken, readNodeConfig, TokenStore } from "../cluster/mod.ts";
+import {
+  admit,
+  type ClusterCa,
+  caFingerprint,
+  encodeToken,
+  holdsCa,
+  loadCa,
+  type MemberRecord,
+  mustBelong,
+  newToken,
+  type NodeConfig,
+  readNodeConfig,
+  readPeers,
+  readRecord,
+  TokenStore,
+} from "../cluster/mod.ts";
 import { systemRandom } from "../io/mod.ts";
 
 export interface TokenWish {
@@ -31,13 +46,25 @@ function mustRead(dir: string): void {
   }
 }
 
-/** Makes a token and opens the door for it. @throws E_MISSING on a node that does not hold the CA's key, E_CONFIG on none */
-export function openToken(paths: Paths, { ttl, address, node, name }: TokenWish): OpenedToken {
+/** What letting a machine in takes. @throws E_MISSING on a node that does not hold the CA's key, E_REFUSED on one that is out, E_CONFIG on none */
+export function mayLetIn(paths: Paths): { own: NodeConfig; ca: ClusterCa; record: MemberRecord } {
   const own = readNodeConfig(paths);
   mustRead(paths.identity);
   if (!holdsCa(paths.identity))
     throw new TeselaError("E_MISSING", `node ${own.id} does not hold the cluster's CA key: machines are let in where 'tesela init' ran`);
   const ca = loadCa(paths.identity);
+  const record = readRecord(paths, own.cluster, ca.cert);
+  mustBelong(paths, record);
+  return { own, ca, record };
+}
+
+/** Makes a token and opens the door for it. @throws as {@link mayLetIn}; E_EXISTS for a number or a name that another node has */
+export function openToken(paths: Paths, { ttl, address, node, name }: TokenWish): OpenedToken {
+  const { own, ca, record } = mayLetIn(paths);
+  const meant = { ...(node !== undefined && { node }), ...(name !== undefined && { name }) };
+  // One that nobody could ever join with is not made.
+  if (node !== undefined || name !== undefined)
+    admit({ csr: "", host: "", address: own.address, port: own.port }, meant, record, readPeers(paths));
   const token = newToken(systemRandom, {
     cluster: ca.cluster,
     fingerprint: caFingerprint(ca.cert),
@@ -48,6 +75,6 @@ export function openToken(paths: Paths, { ttl, address, node, name }: TokenWish)
   });
   const id = token.id.toString("hex");
   const { secret, expires } = token;
-  new TokenStore(paths.identity).add({ id, secret, expires, ...(node !== undefined && { node }), ...(name !== undefined && { name }) });
+  new TokenStore(paths.identity).add({ id, secret, expires, ...meant });
   return { token: encodeToken(token), id, address: token.address, port: token.port, expires };
 }

@@ -57,7 +57,7 @@ export function readRequest(bytes: Buffer): JoinRequest {
  * again only by who names them.
  * @throws E_EXISTS, E_REFUSED
  */
-export function admit(wish: JoinRequest, token: OpenToken, members: MemberRecord, peers: readonly Peer[]): Peer {
+export function admit(wish: JoinRequest, token: Pick<OpenToken, "node" | "name">, members: MemberRecord, peers: readonly Peer[]): Peer {
   const known = new Map<number, string>();
   for (const p of peers) known.set(p.id, p.name);
   for (const e of members.all()) known.set(e.id, e.name);

@@ -28,7 +28,7 @@ export { admit, type JoinRequest, readRequest, readWelcome, type Welcome } from 
 export { checkIdentity, holdsCa, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveCertificate, saveIdentity } from "./files.ts";
 export { formatMap, type MapLine, type MappedNode, nodesOfMap, parseMap, readMap } from "./map.ts";
 export { checkEntry, type Entry, type FormerStanding, MemberRecord, signEntry, type Standing, type Unsigned } from "./record.ts";
-export { readRecord, writeRecord } from "./record-file.ts";
+export { mustBelong, readRecord, writeRecord } from "./record-file.ts";
 export { makeRequest, newKey, requestedKey } from "./request.ts";
 export { decodeToken, encodeToken, newToken, proofOf, proves, type Token } from "./token.ts";
 export { type OpenToken, type TokenState, TokenStore } from "./token-store.ts";

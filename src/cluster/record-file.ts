@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Paths, TeselaError } from "../base/mod.ts";
 import { checkEntry, type Entry, MemberRecord } from "./record.ts";
-import { writeWhole } from "./config.ts";
+import { readNodeConfig, writeWhole } from "./config.ts";
 
 /**
  * `membership.json`, as this node wrote it: verified then, and believed now. A node without the file has an empty record.
@@ -24,6 +24,18 @@ export function readRecord(paths: Paths, cluster: string, ca: string): MemberRec
     cluster,
     ca,
     entries.map((e: unknown) => checkEntry(e, file)),
+  );
+}
+
+/** A node that has left or was removed may have kept the CA's key. @throws E_REFUSED */
+export function mustBelong(paths: Paths, record: MemberRecord): void {
+  const { id, cluster } = readNodeConfig(paths);
+  const standing = record.get(id)?.standing ?? "member";
+  if (standing === "member") return;
+  const how = standing === "left" ? "has left" : "was removed from";
+  throw new TeselaError(
+    "E_REFUSED",
+    `node ${id} ${how} cluster '${cluster}': it says nothing of who belongs to that; ask one of its nodes`,
   );
 }
 

@@ -4,6 +4,7 @@ import {
   type Entry,
   loadCa,
   type MemberRecord,
+  mustBelong,
   readRecord,
   signEntry,
   type Standing,
@@ -68,8 +69,9 @@ export class Roster {
     return found;
   }
 
-  /** @throws E_MISSING, E_CONFIG, E_IDENTITY */
+  /** Of a node that is out the key says nothing any more: not by this program. @throws E_MISSING, E_REFUSED, E_CONFIG, E_IDENTITY */
   ca(): ClusterCa {
+    mustBelong(this.paths, this.record);
     try {
       return loadCa(this.paths.identity);
     } catch (e) {

@@ -4,7 +4,7 @@ import { nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
 import { bringUp, type Brought } from "../../provision/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { addressValue } from "../membership.ts";
-import { openToken } from "../open-token.ts";
+import { mayLetIn, openToken } from "../open-token.ts";
 import { print, printError, printJson, write } from "../out.ts";
 import { usage } from "../parse.ts";
 
@@ -20,6 +20,8 @@ export async function run(call: Invocation): Promise<number> {
   const { version } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as { version: string };
   const address = addressValue(call);
   const ssh = (lastValue(call, "ssh") ?? "ssh").split(/\s+/);
+  // Before anything is copied anywhere.
+  mayLetIn(paths);
   const done: Brought[] = [];
   const failed: { host: string; error: string; message: string }[] = [];
   for (const host of call.operands) {
@@ -30,8 +32,6 @@ export async function run(call: Invocation): Promise<number> {
       if (!call.json) print(`${host} is node ${node.id} (${node.name}) at ${node.address} now`);
     } catch (e) {
       const error = toTeselaError(e);
-      // Nothing will be better with the next one.
-      if (error.code === "E_MISSING" && done.length + failed.length === 0 && call.operands.length === 1) throw error;
       failed.push({ host, error: error.code, message: error.message });
       if (!call.json) printError(new TeselaError(error.code, error.message), false);
     }
