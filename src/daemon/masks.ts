@@ -3,7 +3,7 @@ import { authorize, type Caller } from "./authorize.ts";
 import type { Levelled } from "./levelled.ts";
 import type { Members } from "./members.ts";
 import { type Moves, readPid } from "./moves.ts";
-import { parseMask } from "./node-mask.ts";
+import { mustKnow, parseMask } from "./node-mask.ts";
 import type { EngineRow, MaskAsk, Masked } from "./shapes.ts";
 
 export interface MaskParts {
@@ -26,6 +26,7 @@ export async function setMask(p: MaskParts, ask: MaskAsk, caller: Caller): Promi
     return (await p.members.control(home).question("POST /mask", ask, caller)) as Masked;
   }
   authorize(caller, pid);
+  if (ask.mask !== null) mustKnow(ask.mask, p.members.numbers());
   if (!p.levelled.discover(pid)) {
     const hint = "start it with 'tesela run', or from 'tesela shell'";
     throw new TeselaError("E_USAGE", `process ${pid} is not under load levelling, and has no mask`, { pid, hint });

@@ -61,6 +61,11 @@ export class Members implements AsyncDisposable {
     return all.map(({ peer }) => ({ ...this.watcher.seen(peer.id), peer }));
   }
 
+  /** All numbers, this node's too. */
+  numbers(): number[] {
+    return [this.self, ...this.peers.keys()];
+  }
+
   /** By number, name or address. */
   find(text: string): Member | undefined {
     return this.list().find(({ peer }) => String(peer.id) === text || peer.name === text || peer.address === text);

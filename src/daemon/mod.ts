@@ -5,6 +5,6 @@ export { DaemonClient } from "./daemon-client.ts";
 export type { HeardRow } from "./discovery.ts";
 export { type DiscoverySettings, readDiscovery, writeDiscovery } from "./discovery-settings.ts";
 export { enrolWith, type JoinWish, type Joined, settle } from "./joiner.ts";
-export { maskText, parseMask, parseNodeList } from "./node-mask.ts";
+export { maskText, mustKnow, parseMask, parseNodeList } from "./node-mask.ts";
 export * from "./shapes.ts";
 export { CONTROL_VERBS, closedBy, closedText } from "./verbs.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { maskText, parseMask, parseNodeList } from "./node-mask.ts";
+import { maskText, mustKnow, parseMask, parseNodeList } from "./node-mask.ts";
 
 test("a mask allows those that it lists, or all but those", () => {
   const allowed = (text: string): number[] => [1, 2, 3, 4, 7, 65535].filter((n) => parseMask(text).allows(n));
@@ -16,4 +16,13 @@ test("what is no list of nodes is refused", () => {
   assert.deepEqual(parseNodeList("1-3,2,7"), [1, 2, 3, 7]);
   for (const bad of ["", "!", "0", "3-1", "1-", "x", "1,,2", "70000", "!!1", "1,".repeat(1000)])
     assert.throws(() => parseMask(bad), RangeError, bad);
+});
+
+test("a list has to be of nodes that there are; those that there are not are named", () => {
+  const known = [3, 1, 2, 7];
+  for (const good of ["1-3,7", "!2", "7"]) mustKnow(good, known);
+  const error = (message: string) => ({ code: "E_NONODE", message });
+  assert.throws(() => mustKnow("2,9", known), error("there is no node 9 in this cluster: its nodes are 1-3,7"));
+  assert.throws(() => mustKnow("!4-9", known), error("there are no nodes 4-6,8-9 in this cluster: its nodes are 1-3,7"));
+  assert.throws(() => mustKnow("9,4", known), error("there are no nodes 4,9 in this cluster: its nodes are 1-3,7"));
 });

@@ -1,4 +1,4 @@
-import { MAX_NODE_ID } from "../base/mod.ts";
+import { MAX_NODE_ID, TeselaError } from "../base/mod.ts";
 
 /** Which nodes a process may be sent to. Home is not asked about: a process may always come back to it. */
 export interface NodeMask {
@@ -36,6 +36,30 @@ export function parseNodeList(text: string): number[] {
   const nodes = new Set<number>();
   for (const { first, last } of parseRanges(text)) for (let n = first; n <= last; n++) nodes.add(n);
   return [...nodes];
+}
+
+/** Numbers as a list that people write: `1-4,7`. @param numbers rising */
+function rangesText(numbers: readonly number[]): string {
+  const ranges: { first: number; last: number }[] = [];
+  for (const n of numbers) {
+    const range = ranges.at(-1);
+    if (range && range.last === n - 1) range.last = n;
+    else ranges.push({ first: n, last: n });
+  }
+  return ranges.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`)).join(",");
+}
+
+/**
+ * A list, or a mask, has to be of nodes of the cluster, up or down: a slip would otherwise keep a process away from all nodes, or from none.
+ * @throws TeselaError E_NONODE that names those that are not
+ */
+export function mustKnow(list: string, nodes: readonly number[]): void {
+  const named = parseNodeList(list.startsWith(ALL_BUT) ? list.slice(ALL_BUT.length) : list);
+  const strange = named.filter((n) => !nodes.includes(n)).sort((a, b) => a - b);
+  if (strange.length === 0) return;
+  const which = strange.length === 1 ? `is no node ${strange[0]}` : `are no nodes ${rangesText(strange)}`;
+  const message = `there ${which} in this cluster: its nodes are ${rangesText([...nodes].sort((a, b) => a - b))}`;
+  throw new TeselaError("E_NONODE", message, { nodes: list });
 }
 
 /** @throws RangeError */

@@ -63,7 +63,8 @@ test("a node whose numbers do not tell why it refuses is not asked for ever", { 
 test("where it may begin: by name, list and mask; whose it is", async () => {
   await using w = new World();
   await assert.rejects(w.rooms.answer({ ...ASK, node: "9" }, ROOT), refusedWith("E_NONODE", /no node '9'/));
-  await assert.rejects(w.rooms.answer({ ...ASK, list: "7-9" }, ROOT), refusedWith("E_NONODE", /no such nodes/));
+  await assert.rejects(w.rooms.answer({ ...ASK, list: "7-9" }, ROOT), refusedWith("E_NONODE", /no nodes 7-9 in this cluster/));
+  await assert.rejects(w.rooms.answer({ ...ASK, mask: "!2,9" }, ROOT), refusedWith("E_NONODE", /no node 9 in this cluster/));
   const now = { ...ASK, queue: false, memory: GiB };
   await assert.rejects(w.rooms.answer({ ...now, node: "4" }, ROOT), refusedWith("E_NODE_DOWN", /node 4/));
   await assert.rejects(

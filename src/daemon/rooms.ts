@@ -4,7 +4,7 @@ import { TeselaError } from "../base/mod.ts";
 import { authorize, type Caller, ROOT } from "./authorize.ts";
 import { type Members, nodeDown } from "./members.ts";
 import { readPid } from "./moves.ts";
-import { type NodeMask, parseMask } from "./node-mask.ts";
+import { mustKnow, parseMask } from "./node-mask.ts";
 import { Queue, type Want } from "./queue.ts";
 import type { RoomAnswer, RoomAsk, RoomHere } from "./shapes.ts";
 
@@ -54,7 +54,8 @@ export class Rooms {
     const { pid } = readPid(String(ask.pid));
     authorize(caller, pid);
     const node = ask.node === undefined ? null : this.named(ask.node, ask.queue);
-    const list = ask.list === undefined ? null : this.listed(ask.list);
+    for (const listed of [ask.list, ask.mask]) if (listed !== undefined) mustKnow(listed, this.p.members.numbers());
+    const list = ask.list === undefined ? null : parseMask(ask.list);
     const mask = ask.mask === undefined ? null : parseMask(ask.mask);
     const { id: self } = this.p.self;
     return {
@@ -100,12 +101,5 @@ export class Rooms {
     if (!member) throw new TeselaError("E_NONODE", `there is no node '${text}'`, { node: text });
     if (!waits && member.state === "down") throw nodeDown(member.peer);
     return member.peer.id;
-  }
-
-  private listed(text: string): NodeMask {
-    const list = parseMask(text);
-    const all = [this.p.self.id, ...this.p.members.list().map((m) => m.peer.id)];
-    if (!all.some((n) => list.allows(n))) throw new TeselaError("E_NONODE", "there are no such nodes", { nodes: text });
-    return list;
   }
 }

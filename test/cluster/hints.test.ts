@@ -115,30 +115,31 @@ test("by hand a mask takes force; it is changed while it runs; why tells of move
   await levelling("off");
   try {
     await using jobs = new Jobs();
-    const [p] = await jobs.start(1, "tesela", "run", "--not", "2,9");
+    const [p] = await jobs.start(1, "tesela", "run", "--not", "1-2");
     assert.ok(p);
     const pid = String(p.pid);
     const migrate = (node: number, ...args: string[]): Promise<Migrated> => cluster.tesela<Migrated>(node, "migrate", ...args);
-    await assert.rejects(migrate(1, pid, "2"), refused("E_CANTMOVE", /all nodes but 2,9, not to node 2/));
-    assert.match((await cluster.exec(1, ["tesela", "migrate", "--why", pid, "2"])).stderr, /all nodes but 2,9, not to node 2/);
+    await assert.rejects(migrate(1, pid, "2"), refused("E_CANTMOVE", /all nodes but 1-2, not to node 2/));
+    assert.match((await cluster.exec(1, ["tesela", "migrate", "--why", pid, "2"])).stderr, /all nodes but 1-2, not to node 2/);
     assert.equal((await migrate(3, `1:${pid}`, "2", "--force")).to, 2);
-    assert.equal((await rowOf(p)).mask, "!2,9");
+    assert.equal((await rowOf(p)).mask, "!1-2");
     const about = await cluster.tesela<WhyMoved>(3, "why", `1:${pid}`);
-    assert.deepEqual([about.node, about.mask, about.levelled], [2, "!2,9", true]);
+    assert.deepEqual([about.node, about.mask, about.levelled], [2, "!1-2", true]);
     const command = about.decisions.find((d) => d.motive === "command");
     assert.match(command?.why ?? JSON.stringify(about), /^moves to node 2: told to by user 0 of node 3$/);
     const set = (node: number, ...args: string[]): Promise<Masked> => cluster.tesela<Masked>(node, "ctl", "mask", ...args);
     assert.deepEqual(await set(1, pid, "all"), { pid: p.pid, mask: null, node: 2, cameHome: false });
     assert.equal((await rowOf(p)).mask, undefined);
-    assert.deepEqual(await set(3, `1:${pid}`, "3-7"), { pid: p.pid, mask: "3-7", node: 1, cameHome: true });
+    assert.deepEqual(await set(3, `1:${pid}`, "3"), { pid: p.pid, mask: "3", node: 1, cameHome: true });
     assert.equal((await rowOf(p)).node, 1);
     await migrate(1, pid, "3");
     await cluster.kill(1, "teselad", "KILL");
     await until(
       "known after a restart of teselad",
       () => rowOf(p).catch(() => null),
-      (row) => row?.mask === "3-7",
+      (row) => row?.mask === "3",
     );
+    await assert.rejects(set(3, `1:${pid}`, "3-7"), refused("E_NONODE", /no nodes 4-7 in this cluster: its nodes are 1-3/));
     await assert.rejects(set(1, "1", "2"), refused("E_USAGE", /not under load levelling/));
     const stranger = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] as const;
     const other = await cluster.exec(1, [...stranger, "tesela", "ctl", "mask", pid, "all"]);
@@ -231,7 +232,16 @@ test("a program begins only where the memory that it asks for is free", { skip, 
   assert.equal(await cluster.output(1, ["mosrun", "-m", "10", "echo", "x"]), "x\n");
   assert.equal(await cluster.output(1, ["mosrun", "-m", "10", "-j", "2-3", "echo", "x"]), "x\n");
   assert.match((await cluster.exec(1, ["mosrun", "-m", "10", "-N", "9", "echo", "x"])).stderr, /there is no node '9'/);
-  assert.match((await cluster.exec(1, ["mosrun", "-q", "-j", "7-9", "echo", "x"])).stderr, /there are no such nodes/);
+  for (const [args, which] of [
+    [["-q", "-j", "7-9"], "are no nodes 7-9"],
+    [["-j", "2,9"], "is no node 9"],
+    [["--nodes", "9"], "is no node 9"],
+    [["-b", "--not", "2-12"], "are no nodes 4-12"],
+  ] as const) {
+    const { status, stderr } = await cluster.exec(1, ["mosrun", ...args, "echo", "x"]);
+    assert.deepEqual([status, stderr], [1, `tesela: there ${which} in this cluster: its nodes are 1-3\n`], args.join(" "));
+  }
+  assert.equal(await cluster.output(1, ["mosrun", "-F", "-j", "2,9", "echo", "x"]), "x\n");
 });
 
 test("ctl: yard and decay, and what takes expel back", { skip, timeout: 120_000 }, async () => {

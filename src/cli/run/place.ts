@@ -1,5 +1,16 @@
 import { type ErrorCode, nodePaths, TeselaError, toTeselaError } from "../../base/mod.ts";
-import { closedBy, DaemonClient, type Hints, type NodeRow, parseMask, parseNodeList, type RoomAsk, type RunAsk } from "../../daemon/mod.ts";
+import {
+  closedBy,
+  closedText,
+  DaemonClient,
+  type Hints,
+  mustKnow,
+  type NodeRow,
+  parseMask,
+  parseNodeList,
+  type RoomAsk,
+  type RunAsk,
+} from "../../daemon/mod.ts";
 import { type Invocation, lastValue } from "../command.ts";
 import { usage } from "../parse.ts";
 import type { Room } from "./room.ts";
@@ -25,7 +36,7 @@ export async function place(call: Invocation, { wanted, hints, room }: Said, pid
   const program = { pid, execs, lock: call.switches.has("lock"), hints };
   if (wanted === null && room === null) return await register(client, { ...program, target: null });
   try {
-    if (room === null) await client.run({ ...program, target: await one(client, wanted ?? "home", hints) });
+    if (room === null) await client.run({ ...program, target: await one(call, client, wanted ?? "home", hints) });
     else await inRoom(client, room, among(call, wanted), program);
   } catch (e) {
     const mayStay = call.switches.has("force") || (wanted === BEST && room === null);
@@ -66,7 +77,8 @@ async function register(client: DaemonClient, ask: RunAsk): Promise<void> {
   try {
     await client.run(ask);
   } catch (e) {
-    if (!(e instanceof TeselaError)) throw e;
+    // What it said wrong is one anywhere.
+    if (!(e instanceof TeselaError) || e.code === "E_NONODE") throw e;
   }
 }
 
@@ -74,9 +86,9 @@ const BEST = Symbol("the best node");
 /** One node, some of which one is to be chosen, the best, or home. */
 export type Wanted = string | readonly number[] | typeof BEST | null;
 
-async function one(client: DaemonClient, wanted: NonNullable<Wanted>, { mask }: Hints): Promise<string> {
+async function one(call: Invocation, client: DaemonClient, wanted: NonNullable<Wanted>, { mask }: Hints): Promise<string> {
   if (wanted === BEST) return String((await client.best(mask === undefined ? {} : { mask })).node);
-  return typeof wanted === "string" ? wanted : await choose(client, wanted as readonly number[], mask);
+  return typeof wanted === "string" ? wanted : await choose(call, client, wanted as readonly number[], mask);
 }
 
 /** @throws TeselaError E_USAGE */
@@ -97,17 +109,27 @@ export function readWanted(call: Invocation): Wanted {
   }
 }
 
+function noneOf(nodes: readonly NodeRow[]): string {
+  if (nodes.length === 0) return "none of these nodes is one that it may go to";
+  const why = nodes.map((n) => (n.state === "up" ? closedText(n.id, closedBy(n.flags) ?? "") : `node ${n.id} is ${n.state}`));
+  return `none of these nodes is up and takes guests: ${why.slice(0, MOST_TOLD).join("; ")}`;
+}
+/** Nodes of which it is told why they do not take it. */
+const MOST_TOLD = 4;
+
 /** Any of them that is up. */
-async function choose(client: DaemonClient, list: readonly number[], mask: string | undefined): Promise<string> {
+async function choose(call: Invocation, client: DaemonClient, list: readonly number[], mask: string | undefined): Promise<string> {
   const among = mask === undefined ? list : list.filter((n) => parseMask(mask).allows(n));
   const nodes = await client.nodes();
+  // By force it begins somewhere, whatever was said.
+  if (!call.switches.has("force"))
+    mustKnow(
+      list.join(","),
+      nodes.map((n) => n.id),
+    );
   const takes = (n: NodeRow): boolean => closedBy(n.flags) === undefined;
   const up = nodes.filter((n) => n.state === "up" && among.includes(n.id) && takes(n));
   const one = up[Math.floor(Math.random() * up.length)];
   if (one) return String(one.id);
-  const known = nodes.some((n) => among.includes(n.id));
-  throw new TeselaError(
-    known ? "E_NODE_DOWN" : "E_NONODE",
-    known ? "none of these nodes is up and takes guests" : "there are no such nodes",
-  );
+  throw new TeselaError("E_NODE_DOWN", noneOf(nodes.filter((n) => among.includes(n.id))));
 }
