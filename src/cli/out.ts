@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import type { TeselaError } from "../base/mod.ts";
+import { explained } from "./reasons.ts";
 
 /**
  * Writes all of a text to stdout or stderr, now; false when nobody reads it. A reader that is gone (EPIPE: `tesela ps | head -1`) is not an error.
@@ -27,7 +28,8 @@ export const printJson = (value: unknown): void => void write(1, `${JSON.stringi
 /** One clear line on stderr, and for scripts the same as JSON on stdout. */
 export function printError(e: TeselaError, json: boolean): void {
   if (json) printJson(e);
-  const hint = typeof e.details["hint"] === "string" ? ` (${e.details["hint"]})` : "";
+  const said = e.details["hint"] ?? explained(e.message, e.details["reasons"]);
+  const hint = typeof said === "string" ? ` (${said})` : "";
   const cause = e.code === "E_INTERNAL" && process.env["TESELA_DEBUG"] ? `\n${e.stack}\n${String((e.cause as Error)?.stack ?? "")}` : "";
   write(2, `tesela: ${e.message.replaceAll("\n", " ")}${hint}${cause}\n`);
 }

@@ -22,6 +22,7 @@ export interface Far {
   readonly name: string;
 }
 
+const TO_DO = "tesela doctor says what is missing, and what to do about it";
 const ABSENT = new Set(["ENOENT", "ECONNREFUSED"]);
 
 /**
@@ -87,7 +88,7 @@ export function isErrorShape(value: unknown): value is ErrorShape {
 function connectError(far: Far, e: NodeJS.ErrnoException): Error {
   if (e instanceof TeselaError || e.name === "AbortError") return e;
   if (ABSENT.has(e.code ?? ""))
-    return new TeselaError(far.absent, `${far.name} does not run on this node (${far.socket})`, {}, { cause: e });
+    return new TeselaError(far.absent, `${far.name} does not run on this node`, { socket: far.socket, hint: TO_DO }, { cause: e });
   if (e.code === "EACCES") return new TeselaError("E_PERM", `${far.socket}: this user may not connect`, {}, { cause: e });
   return new TeselaError("E_LINK", `${far.name} went away in mid-answer: ${e.message}`, {}, { cause: e });
 }

@@ -18,6 +18,8 @@ const nothing = (): Promise<never> => Promise.reject(new TeselaError("E_NOENGINE
 class World implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), "tesela-"));
   readonly asked: unknown[] = [];
+  readonly underWay = new Set<string>();
+  answer: unknown = undefined;
   policies = this.fresh();
   readonly members: Members;
   readonly controls: Controls;
@@ -28,13 +30,25 @@ class World implements AsyncDisposable {
       processes: () => Promise.resolve([]),
       accept: () => Promise.resolve(),
     };
-    const question = (what: string, body: unknown): Promise<unknown> => Promise.resolve(this.asked.push(what, body));
+    const question = (what: string, body: unknown): Promise<unknown> => {
+      this.asked.push(what, body);
+      return Promise.resolve(this.answer ?? {});
+    };
     const watcher = new FakeWatcher();
     watcher.states.set(2, "up");
     this.members = new Members(1, () => Promise.resolve({ ...fakePeer, question }), watcher);
     this.members.set([1, 2].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
     const { policies, members } = this;
-    this.controls = new Controls({ self: 1, policies, engine, members, leaving: () => false, speed: () => 12_345 });
+    this.controls = new Controls({
+      underWay: this.underWay,
+      self: 1,
+      policies,
+      engine,
+      members,
+      leaving: () => false,
+      speed: () => 12_345,
+      changed: () => Promise.resolve(),
+    });
   }
   fresh(): Policies {
     return new Policies(join(this.dir, "policies.json"), () => true);
@@ -78,4 +92,24 @@ test("only root tells a node, only what makes sense; another one is told by its 
   await refused({ verb: "block", node: "9" }, "E_NONODE");
   await w.controls.tell({ verb: "setdecay", values: [1, 3, 2], node: "h2" }, ROOT);
   assert.deepEqual(w.asked, ["POST /ctl", { verb: "setdecay", values: [1, 3, 2], node: undefined }]);
+});
+
+test("a node that was told is known to be as it answered, until it is heard of again", async () => {
+  await using w = new World();
+  const status = { cpus: 1, speed: 1, load: 0, memTotal: 1, memFree: 1, guests: 0, away: 0, flags: ["noengine", "stay"] };
+  const peer = { id: 2, name: "h2", address: "10.88.0.2", port: 4660 };
+  const flags = (heard: number | null) => w.controls.known({ peer, status, heard })?.flags;
+  assert.deepEqual(flags(performance.now()), ["noengine", "stay"]);
+  w.answer = { flags: ["block"] };
+  const before = performance.now();
+  await w.controls.tell({ verb: "block", node: "2" }, ROOT);
+  assert.deepEqual(
+    [flags(before), flags(null)],
+    [
+      ["block", "noengine"],
+      ["block", "noengine"],
+    ],
+  );
+  assert.deepEqual(flags(performance.now() + 1), ["noengine", "stay"]);
+  assert.equal(w.controls.known({ peer, status: null, heard: null }), null);
 });

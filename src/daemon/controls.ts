@@ -3,7 +3,8 @@ import { TeselaError } from "../base/mod.ts";
 import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type DecayRates, isRates } from "./hints.ts";
-import type { Members } from "./members.ts";
+import type { Member, Members } from "./members.ts";
+import type { NodeStatus } from "./peer.ts";
 import { isSpeed, type Policies } from "./policies.ts";
 import type { ControlAsk, Controlled, EngineRow } from "./shapes.ts";
 import { CONTROL_VERBS, FLAGS, type Flag, NUMBER_VERBS } from "./verbs.ts";
@@ -20,11 +21,22 @@ export interface ControlParts {
   readonly leaving: () => boolean;
   /** Of its processor, now. */
   readonly speed: () => number;
+  /** What is being done now and takes its time, for the flags of `tesela nodes`. */
+  readonly underWay: Set<string>;
+  /** Something is another way than it was told to the others. */
+  readonly changed: () => Promise<void>;
+}
+
+/** What another node has said of its flags, and when, by this process's own clock. */
+interface Heard {
+  readonly flags: readonly string[];
+  readonly at: number;
 }
 
 /** What the owner of a node tells it: mosctl(1) of openMosix. */
 export class Controls {
   private readonly p: ControlParts;
+  private readonly heard = new Map<number, Heard>();
 
   constructor(parts: ControlParts) {
     this.p = parts;
@@ -36,17 +48,43 @@ export class Controls {
     const verb = BACK[ask.verb] ?? ask.verb;
     const other = node === undefined ? undefined : this.p.members.find(node);
     if (other && caller.via === null) {
-      return (await this.p.members.control(other.peer.id).question("POST /ctl", { ...ask, node: undefined }, caller)) as Controlled;
+      const { id } = other.peer;
+      const done = (await this.p.members.control(id).question("POST /ctl", { ...ask, node: undefined }, caller)) as Controlled;
+      this.heard.set(id, { flags: done.flags, at: performance.now() });
+      return done;
     }
     if (node !== undefined && node !== String(this.p.self)) throw new TeselaError("E_NONODE", `there is no node '${node}'`, { node });
     if (!CONTROL_VERBS.includes(verb)) throw new TeselaError("E_USAGE", `'${verb}': want one of ${CONTROL_VERBS.join(" ")}`);
-    if (caller.uid !== ROOT) throw new TeselaError("E_PERM", `only root may tell a node to '${verb}'`);
-    if (verb === "expel") return await this.expel();
-    if (verb === "bring") return await this.bring();
+    if (caller.uid !== ROOT)
+      throw new TeselaError("E_PERM", `only root may ${verb.endsWith("level") ? "switch load levelling" : `tell a node to '${verb}'`}`);
+    const done = await this.obey(verb, ask);
+    await this.p.changed();
+    return done;
+  }
+
+  /** What is known of another node, with its flags as it has answered since it was last heard of. */
+  known({ peer, status, heard }: Pick<Member, "peer" | "status" | "heard">): NodeStatus | null {
+    const said = this.heard.get(peer.id);
+    if (!status || !said || (heard ?? 0) > said.at) return status;
+    return { ...status, flags: [...said.flags, ...status.flags.filter((f) => !OWN_FLAGS.includes(f))] };
+  }
+
+  private async obey(verb: string, ask: ControlAsk): Promise<Controlled> {
+    if (verb === "expel") return await this.during(verb, () => this.expel());
+    if (verb === "bring") return await this.during(verb, () => this.bring());
     if (NUMBER_VERBS.includes(verb)) return this.setNumber(ask);
     if (verb.endsWith("level")) this.p.policies.level = verb === "level";
     else await this.flag(verb);
     return this.answer([], []);
+  }
+
+  private async during(verb: "expel" | "bring", work: () => Promise<Controlled>): Promise<Controlled> {
+    this.p.underWay.add(verb);
+    try {
+      return await work();
+    } finally {
+      this.p.underWay.delete(verb);
+    }
   }
 
   /** What the engine must know it is told again after a restart of either. */
@@ -71,6 +109,7 @@ export class Controls {
     const on = FLAGS.includes(verb as Flag);
     this.p.policies.set((on ? verb : verb.slice(2)) as Flag, on);
     await this.tellEngine();
+    await this.p.changed();
   }
 
   /** All guests leave, and no more arrive. */
@@ -128,6 +167,8 @@ function decayOf([seconds = -1, slow = -1, fast = -1, ...more]: readonly number[
   );
 }
 
+/** Those that its answers tell of. */
+const OWN_FLAGS: readonly string[] = [...FLAGS, "expel", "bring"];
 const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_THERE"]);
 /** A move of it may be under way already. */
 const TRIES = 20;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, type NodeId, nodeId, type Paths, TeselaError } from "../base/mod.ts";
 import type { FormerStanding, Keyring } from "../cluster/mod.ts";
 import { type Channel, type Credentials, type Datagrams, shuffle, systemRandom } from "../io/mod.ts";
@@ -25,9 +26,10 @@ import { listenUnix } from "./listen.ts";
 import { type MaskParts, setMask } from "./masks.ts";
 import { freshKeys } from "./key-exchange.ts";
 import type { LiveKeys } from "./live-keys.ts";
-import { type Member, Members } from "./members.ts";
+import { Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
+import { mustKnow } from "./node-mask.ts";
 import { inYards, nodeRow } from "./node-rows.ts";
 import { OwnState } from "./own-state.ts";
 import { Policies } from "./policies.ts";
@@ -48,6 +50,8 @@ const FIRST_SAMPLE_MS = 250;
 const PROMPT_MS = 50;
 /** `ps` does not wait longer for a node that is about to be found dead. */
 const ROWS_MS = 2000;
+/** Nor does `nodes` for an engine that hangs: then it tells what was last known of it. */
+const FRESH_MS = 500;
 /** A node that was found is asked for its certificate. */
 const PROVE_MS = 3000;
 const SOCKET_MODE_ALL = 0o666;
@@ -96,6 +100,7 @@ export class Daemon implements AsyncDisposable {
   private readonly rooms: Rooms;
   private readonly whys: Whys;
   private readonly own: OwnState;
+  private readonly underWay = new Set<string>();
   private readonly peersFile: Watched;
   private readonly channels = new Set<Channel>();
   private readonly open = new AsyncDisposableStack();
@@ -114,7 +119,12 @@ export class Daemon implements AsyncDisposable {
       scopeOf(o.settings, () => this.own.engine?.pid ?? null),
     );
     this.own = new OwnState({
-      ...{ engine: o.engine, log: o.log, flags: () => this.policies.list(), movable: (pid) => this.levelled.has(pid) },
+      ...{
+        engine: o.engine,
+        log: o.log,
+        flags: () => [...this.policies.list(), ...this.underWay],
+        movable: (pid) => this.levelled.has(pid),
+      },
       speed: () => this.speed,
       memory: (free) => this.levelling.toldMemory(free),
       rivals: () => o.rivals ?? o.settings.now.policy.rivals,
@@ -155,11 +165,17 @@ export class Daemon implements AsyncDisposable {
       self: o.config.id,
       leaving: () => this.levelling.balancer.isMoving,
       speed: () => this.speed,
+      underWay: this.underWay,
+      changed: async () => {
+        await this.own.ask();
+        this.gossip.tell();
+      },
     });
     this.whys = new Whys({
       ...{ self: o.config.id, levelled: this.levelled, members: this.members },
       decisions: this.levelling.balancer.decisions,
       level: () => this.policies.level,
+      quiet: () => this.policies.has("quiet"),
       ps: () => this.ps(),
     });
     this.rooms = new Rooms({
@@ -406,12 +422,13 @@ export class Daemon implements AsyncDisposable {
   }
 
   private async nodes(): Promise<NodeRow[]> {
-    // It may have come up since the last look, and whoever asks wants to know of now.
-    if (this.own.engine === null) await this.own.ask();
+    // Whoever asks wants to know of now, and of what he has done himself.
+    await Promise.race([this.own.ask(), sleep(FRESH_MS, undefined, { ref: false })]);
+    if (this.belonging.standing === null) this.readMembership();
     const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.own.shown());
     const { standing } = this.belonging;
     if (standing !== null) return [{ ...own, state: standing }];
-    const rows = [own, ...this.members.list().map((m: Member) => nodeRow(m.peer, m.state, m.status))];
+    const rows = [own, ...this.members.list().map((m) => nodeRow(m.peer, m.state, this.controls.known(m)))];
     return rows.map((r) => inYards(r, this.policies.yard)).sort((a, b) => a.id - b.id);
   }
 
@@ -437,6 +454,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   private async run(ask: RunAsk, caller: Caller): Promise<RunAnswer> {
+    if (ask.hints?.mask !== undefined) mustKnow(ask.hints.mask, this.members.numbers());
     const answer = await this.moves.run(ask, caller);
     const inherited = this.levelled.discover(answer.pid) ? this.levelled.hints(answer.pid) : {};
     this.levelled.add(answer.pid, ask.lock ?? false, { ...inherited, ...ask.hints });
@@ -459,6 +477,7 @@ export class Daemon implements AsyncDisposable {
     const { id } = this.o.config;
     const own = readHints({ mask });
     if (own === null) throw new TeselaError("E_USAGE", 'POST /best: mask: want "1-4,7"');
+    if (own.mask !== undefined) mustKnow(own.mask, this.members.numbers());
     const cpid = pid === undefined ? null : whyAsk(body);
     const row = cpid === null ? null : ((await this.ps()).find((r) => r.cpid === (cpid.includes(":") ? cpid : `${id}:${cpid}`)) ?? null);
     if (cpid !== null && !row)

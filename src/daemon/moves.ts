@@ -79,12 +79,19 @@ export class Moves {
       throw new TeselaError("E_THERE", `process ${pid} is ${place} already`, { pid, node: to });
     }
     const masked = ask.force ? null : this.masked(pid, to);
-    if (masked && ask.why) return { pid, reasons: [MASKED], message: masked.message };
+    if (masked && ask.why) return { pid, reasons: [MASKED], message: `${masked.message}; --force moves it there all the same` };
     if (masked) throw masked;
     const closed = to === this.self ? null : this.closed(to);
     if (closed && ask.why) return { pid, reasons: [BLOCKED], message: closed.message };
     const what = { pid, target: to === this.self ? ("home" as const) : to, uid };
-    return ask.why ? await this.engine.why(what) : await this.engine.migrate(what);
+    if (ask.why) return await this.engine.why(what);
+    try {
+      return await this.engine.migrate(what);
+    } catch (e) {
+      // The node's own word counts, for it may have been told otherwise since; by which flag it refuses, its engine does not know.
+      if (closed && toTeselaError(e).code === "E_REFUSED") throw closed;
+      throw e;
+    }
   }
 
   /** @throws TeselaError */

@@ -288,6 +288,8 @@ export interface WhyMoved {
   readonly lock?: boolean;
   /** Whether processes move by themselves from the node where it runs. */
   readonly level?: boolean;
+  /** Whether that node is told to be quiet (`tesela ctl quiet`): then none do, either. */
+  readonly quiet?: boolean;
   /** What was said of it, as in {@link ProcessRow}. */
   readonly mask?: string;
   readonly job?: "cpu" | "io";

@@ -190,7 +190,10 @@ test("two nodes know each other, list processes, relay moves; one may die and co
   assert.deepEqual(b.engine.asked, [{ pid, target: "home", uid: 0, why: false }]);
   assert.equal((await b.cli("migrate", String(pid), "home")).stdout, `${pid}: node 2 -> node 2, 4.0 KiB, stood still 1.5 ms\n`);
   const why = await a.cli("migrate", "--why", `2:${pid}`, "2");
-  assert.deepEqual([why.status, why.stderr], [1, `tesela: process 2:${pid} cannot move to 2: sysv_shm\n`]);
+  assert.deepEqual(
+    [why.status, why.stderr],
+    [1, `tesela: process 2:${pid} cannot move to 2: sysv_shm (it has System V shared memory that others could attach)\n`],
+  );
   const there = await a.cli("migrate", `2:${pid}`, "1", "--json");
   assert.deepEqual([there.status, JSON.parse(there.stdout).error], [1, "E_THERE"]);
   for (const [args, text] of [

@@ -16,6 +16,7 @@ export interface WhyParts {
   readonly decisions: DecisionLog;
   /** Whether processes move by themselves from here. */
   readonly level: () => boolean;
+  readonly quiet: () => boolean;
   readonly ps: () => Promise<ProcessRow[]>;
 }
 
@@ -38,7 +39,7 @@ export class Whys {
    * run before. @throws TeselaError
    */
   async of(pid: string, caller: Caller): Promise<WhyMoved> {
-    const { self, levelled, level } = this.p;
+    const { self, levelled, level, quiet } = this.p;
     const cpid = pid.includes(":") ? pid : `${self}:${pid}`;
     const row = (await this.p.ps()).find((r) => r.cpid === cpid);
     const [home = self, number = 0] = cpid.split(":").map(Number);
@@ -46,17 +47,19 @@ export class Whys {
       throw new TeselaError("E_NOENT_PID", `there is no process ${cpid} that this node knows`, { pid: cpid });
     const others = caller.via !== null ? [] : [...new Set([row?.node ?? self, home])].filter((n) => n !== self);
     const answers = await Promise.all(others.map((n) => this.ask(n, cpid, caller, n === row?.node)));
-    const there = answers.flatMap((a) => a?.decisions ?? []);
+    const elsewhere = answers.flatMap((a) => a?.decisions ?? []);
+    const isHere = row === undefined || row.node === self;
+    const there = answers.find((a) => a?.node === row?.node);
     const agoMs = (at: number): number => Math.max(0, Math.round(performance.now() - at));
     const here = this.p.decisions.of(home, number).map((l) => ({ ...l.decision, times: l.times, agoMs: agoMs(l.decision.atMs) }));
     return {
       ...{ cpid, node: row?.node ?? self },
       levelled: (home === self && levelled.has(number)) || answers.some((a) => a?.levelled),
       lock: (home === self && levelled.isLocked(number)) || answers.some((a) => a?.lock),
-      level: row === undefined || row.node === self ? level() : (answers.find((a) => a?.node === row.node)?.level ?? true),
+      ...(isHere ? { level: level(), quiet: quiet() } : { level: there?.level ?? true, quiet: there?.quiet ?? false }),
       ...(row?.mask !== undefined && { mask: row.mask }),
       ...(row?.job !== undefined && { job: row.job }),
-      decisions: [...there, ...here].sort((a, b) => a.agoMs - b.agoMs),
+      decisions: [...elsewhere, ...here].sort((a, b) => a.agoMs - b.agoMs),
     };
   }
 
