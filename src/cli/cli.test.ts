@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { cutTo, nearest, TeselaError, textTable, textWidth } from "../base/mod.ts";
+import { loadCa, signEntry, writeRecord } from "../cluster/mod.ts";
+import { cutTo, nearest, nodePaths, TeselaError, textTable, textWidth } from "../base/mod.ts";
 import { otherName } from "./commands/join.ts";
 import { nodesTable } from "./commands/nodes.ts";
 import { psTable } from "./commands/ps.ts";
@@ -14,6 +15,7 @@ import { commandHelp, overview } from "./help.ts";
 import { parse } from "./parse.ts";
 import { quote, repairEnvironment } from "./run/environ.ts";
 import { parseNodeList } from "../daemon/mod.ts";
+import { explained, REASONS } from "./reasons.ts";
 import { COMMANDS, findCommand } from "./table.ts";
 
 const TESELA = fileURLToPath(new URL("../../bin/tesela", import.meta.url));
@@ -148,7 +150,10 @@ test("sim: a scenario that is not there, or none, is told with what it is and wh
   const file = join(dir.path, "bad.toml");
   writeFileSync(file, "x = [\n");
   for (const [name, text] of [
-    ["nosuch", /^1 tesela: scenario 'nosuch': there is none of that name, and no such file \(scenarios are .*heavy-tail.*docs\/sim\.md/],
+    [
+      "nosuch",
+      /^1 tesela: scenario 'nosuch': there is none of that name, and there is no such file \(scenarios are .*heavy-tail.*docs\/sim\.md/,
+    ],
     [dir.path, /^1 tesela: scenario '.*': that is a directory \(/],
     [file, /^1 tesela: scenario \/.*\/bad\.toml: no JSON: Unexpected .* \(a scenario is an object in JSON: docs\/sim\.md\)\n$/],
   ] as const) {
@@ -177,9 +182,39 @@ test("why: what was said of a process, and who moved it by hand", () => {
     whyText({ ...about, mask: "!3", job: "io" }),
     /node 2; it is an I\/O job; by itself it goes home and to all nodes but 3; nothing/,
   );
+  const held = (more: object): string => whyText({ ...about, ...more });
+  assert.match(held({ levelled: false }), /node 2; it is not under load levelling: start it/);
+  assert.match(held({ lock: true }), /; it is locked, .*tesela migrate\)$/);
+  assert.match(held({ level: false }), /; load levelling is off on node 2: .*tesela loadlevel on --node 2 lets it$/);
+  assert.match(held({ quiet: true }), /; node 2 is quiet: .*tesela ctl noquiet --node 2 lets it$/);
+  const stays = { pid: 7, home: 1, from: 2, to: null, motive: "load", considered: [], agoMs: 0, times: 1 };
+  assert.match(
+    held({ decisions: [{ ...stays, why: "stays: it may not move by itself (stay, mem_lock, odd)" }] }),
+    /\(stay, mem_lock, odd\)\n {4}stay: it is where no process moves out by itself: tesela ctl nostay .*\n {4}mem_lock: it has locked memory$/,
+  );
   const move = { pid: 7, home: 1, from: 1, to: 2, why: "moves to node 2: told to by user 0", considered: [], agoMs: 1500, times: 1 };
   const text = whyText({ ...about, decisions: [{ ...move, motive: "command" }] });
   assert.equal(text, "1:7 runs on node 2\n1.5 s ago, by command: moves to node 2: told to by user 0");
+});
+
+test("each reason not to leave is explained, in the page and in what is said", () => {
+  const page =
+    readFileSync(new URL("../../docs/compat.md", import.meta.url), "utf8")
+      .split("\n## Reasons not to leave\n")[1]
+      ?.split("\n## ")[0] ?? "";
+  const rows = page.split("\n").filter((line) => line.startsWith("| `") && !line.startsWith("| `clone`"));
+  const words = rows.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(\w+)`/g)].map(([, word]) => word));
+  assert.deepEqual(words.sort(), Object.keys(REASONS).sort());
+  const all = "process 7 cannot leave home now: ";
+  assert.equal(explained(`${all}seccomp`, ["seccomp"]), "it has a system call filter of its own");
+  assert.equal(
+    explained(`${all}odd, ended, traced`, ["odd", "ended", "traced"]),
+    "ended: it has ended; traced: it is being traced: end the debugger first",
+  );
+  assert.deepEqual(
+    [explained(`${all}odd`, ["odd"]), explained("process 7 is stopped; continue it first", ["stopped"])],
+    [undefined, undefined],
+  );
 });
 
 test("nodes: a dead one has no figures", () => {
@@ -229,11 +264,14 @@ test("main: statuses, one clear line, suggestions, JSON errors", () => {
   const slip = run("nodse");
   assert.deepEqual([slip.status, slip.stderr], [2, "tesela: unknown command 'nodse' (did you mean 'nodes'?)\n"]);
   assert.equal(run("cluster", "pu").stderr, "tesela: unknown command 'cluster pu' (did you mean 'cluster up'?)\n");
+  assert.equal(run("node", "xyz").stderr, "tesela: unknown command 'node xyz' (tesela node --help lists them)\n");
+  assert.deepEqual([run("help", "-h").status, run("shell", "-h").stdout.slice(0, 14)], [0, "tesela shell -"]);
   assert.equal(run("migrate", "x", "2").status, 2);
   const none = run("nodes", "--json");
   assert.equal(none.status, 1);
   assert.equal(JSON.parse(none.stdout).error, "E_NODAEMON");
-  assert.match(none.stderr, /^tesela: teselad does not run on this node \(.*\)\n$/);
+  assert.match(none.stderr, /^tesela: teselad does not run on this node \(tesela doctor says .*\)\n$/);
+  assert.equal(JSON.parse(none.stdout).socket, join(dir.path, "run/teselad.sock"));
 });
 
 test("init makes a node, token a token, and join says what is wrong", () => {
@@ -253,6 +291,9 @@ test("init makes a node, token a token, and join says what is wrong", () => {
   );
   for (const ttl of ["0", "x", "31d", "-5s"]) assert.equal(cli(first, ["token", "--ttl", ttl]).status, 2, ttl);
   assert.match(cli(second, ["join"]).stderr, /^tesela: join: want --token/);
+  assert.match(cli(second, ["up", "h2"]).stderr, /node\.json is missing: run `tesela init` or `tesela join` first/);
+  assert.match(cli(first, ["token", "--id", "1"]).stderr, /^tesela: node 1 \(one\) is a member/);
+  assert.match(cli(first, ["token", "--node-name", "one"]).stderr, /^tesela: another node is called one/);
   for (const [at, ...command] of [
     [first, "token"],
     [first, "up", "h2"],
@@ -265,6 +306,11 @@ test("init makes a node, token a token, and join says what is wrong", () => {
   const down = cli(second, ["join", "--token", "-", "--json"], token);
   assert.equal(JSON.parse(down.stdout).error, "E_NODE_DOWN");
   assert.equal(existsSync(join(second, "state/node.json")), false);
+  const ca = loadCa(identity);
+  const own = { id: 1, name: "one", address: "127.0.0.1", port: 1, key: "A".repeat(43) };
+  const removed = signEntry(ca, { ...own, epoch: 2, standing: "removed" });
+  writeRecord(nodePaths({ TESELA_STATE: join(first, "state") }), { cluster: "test", all: () => [removed] });
+  assert.match(cli(first, ["token"]).stderr, /^tesela: node 1 was removed from cluster 'test': it says nothing of who belongs/);
   rmSync(join(identity, "ca.key"));
   assert.equal(JSON.parse(cli(first, ["token", "--json"]).stdout).error, "E_MISSING");
 });
@@ -283,6 +329,8 @@ test("a static map is written, printed and taken away again", () => {
   assert.equal(cli(dir.path, ["map", "-r"]).stdout, "1 10.1.0.1 3\n2 192.168.7.2 ALIAS\n");
   assert.match(cli(dir.path, ["showmap"]).stdout, /^This is node 2\nBASE +ADDRESS +COUNT\n +1 +10.1.0.1 +3\n +2 +192.168.7.2 +ALIAS\n$/);
   assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "7 10.1.0.1 3\n").stderr, /this node, 2 \(two\), is not in the map/);
+  assert.match(cli(dir.path, ["map", "-w", "-f", "/nosuch"]).stderr, /^tesela: \/nosuch: there is no such file\n$/);
+  assert.match(cli(dir.path, ["map", "-w", "-f", "/etc"]).stderr, /^tesela: \/etc: that is a directory\n$/);
   assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "x\n").stderr, /stdin:1: want ID ADDRESS RANGE/);
   assert.equal(cli(dir.path, ["map", "-p7", "-r"]).status, 1);
   assert.deepEqual([cli(dir.path, ["map", "-w"]).status, cli(dir.path, ["map", "-w", "-r"]).status], [2, 2]);

@@ -1,5 +1,5 @@
 /** The commands' one program: finds the command, parses, loads its file, and turns what it throws into an exit status. */
-import { nearest, TeselaError, toTeselaError } from "../base/mod.ts";
+import { fileTrouble, nearest, TeselaError, toTeselaError } from "../base/mod.ts";
 import { type Command, DONE, FAILED, USAGE } from "./command.ts";
 import { printError, write } from "./out.ts";
 import { parse } from "./parse.ts";
@@ -15,10 +15,20 @@ export async function main(args: readonly string[]): Promise<number> {
     if (args[0] === PLAN) return await plan(args.slice(1));
     return await dispatch(args);
   } catch (e) {
-    const error = toTeselaError(e);
+    const error = readable(e);
     printError(error, json);
     return error.code === "E_USAGE" ? USAGE : FAILED;
   }
+}
+
+/** A file of the system's, or of the node's, that cannot be read or written is no bug: who asks has to be another, mostly root. */
+function readable(e: unknown): TeselaError {
+  const { code, path } = e as NodeJS.ErrnoException;
+  if (e instanceof TeselaError || code === undefined || path === undefined) return toTeselaError(e);
+  const isDenied = code === "EACCES" || code === "EPERM";
+  return new TeselaError(isDenied ? "E_PERM" : "E_CONFIG", `${path}: ${fileTrouble(e)}`, isDenied ? { hint: "root may" } : {}, {
+    cause: e,
+  });
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {
@@ -27,7 +37,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
     await printHelp(2, []);
     return USAGE;
   }
-  if (HELP_WORDS.has(name)) return await printHelp(1, rest);
+  if (HELP_WORDS.has(name)) return await printHelp(1, HELP_WORDS.has(rest[0] ?? "") ? [] : rest);
   if (VERSION_WORDS.has(name)) return await dispatch(["version", ...rest]);
   const { command, after } = await find(name, rest);
   if (command === null) return await printHelp(1, [name]);
@@ -45,17 +55,19 @@ async function find(name: string, rest: readonly string[]): Promise<{ command: C
   const single = findCommand(name);
   if (single) return { command: single, after: rest };
   const group = commandGroup(name);
-  if (group.length === 0) throw await unknown(name, COMMANDS);
+  if (group.length === 0) throw unknown(name, COMMANDS);
   const [second, ...after] = rest;
   if (second !== undefined && HELP_WORDS.has(second)) return { command: null, after };
   if (second === undefined) throw new TeselaError("E_USAGE", `${name}: want a word after it`, { hint: `tesela ${name} --help` });
-  throw await unknown(`${name} ${second}`, group);
+  throw unknown(`${name} ${second}`, group, `tesela ${name} --help lists them`);
 }
 
-async function unknown(name: string, among: readonly Command[]): Promise<TeselaError> {
-  const words = among.filter((c) => !c.hidden).flatMap((c) => [c.name, ...c.classic, c.name.split(" ")[0] ?? c.name]);
+function unknown(name: string, among: readonly Command[], list = "tesela --help lists them"): TeselaError {
+  const words = among
+    .filter((c) => !c.hidden)
+    .flatMap((c) => [c.name, ...c.classic, ...(among === COMMANDS ? [c.name.split(" ")[0] ?? ""] : [])]);
   const near = nearest(name, words);
-  return new TeselaError("E_USAGE", `unknown command '${name}'`, { hint: near ? `did you mean '${near}'?` : "tesela --help lists them" });
+  return new TeselaError("E_USAGE", `unknown command '${name}'`, { hint: near ? `did you mean '${near}'?` : list });
 }
 
 async function printHelp(fd: 1 | 2, words: readonly string[]): Promise<number> {
@@ -63,7 +75,7 @@ async function printHelp(fd: 1 | 2, words: readonly string[]): Promise<number> {
   const name = words.slice(0, 2).join(" ");
   const command = findCommand(name) ?? findCommand(words[0] ?? "");
   const group = commandGroup(words[0] ?? "");
-  if (words.length > 0 && !command && group.length === 0) throw await unknown(words[0] ?? "", COMMANDS);
+  if (words.length > 0 && !command && group.length === 0) throw unknown(words[0] ?? "", COMMANDS);
   if (command) write(fd, commandHelp(command));
   else write(fd, overview(group.length > 0 ? group : COMMANDS));
   return DONE;

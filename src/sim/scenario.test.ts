@@ -38,7 +38,7 @@ test("every scenario that comes along can be read, has its own name, and is resi
     assert.ok(s.about.length > 0);
     for (const n of [1, 7, 1000]) assert.equal(nodeCount(resized(s, n)), n);
   }
-  assert.throws(() => loadScenario("nowhere"), wrong(/scenario 'nowhere': there is none/));
+  assert.throws(() => loadScenario("nowhere"), wrong(/scenario 'nowhere': there is none of that name, and there is no such file/));
   const two = readScenario(small({ nodes: [{ count: 30 }, { count: 10, cpus: 2 }] }), "x");
   assert.deepEqual(
     resized(two, 400).nodes.map((g) => g.count),

@@ -1,5 +1,5 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { DEFAULT_PORT, MAX_NODE_ID, nodePaths, type Paths, textTable, TeselaError } from "../../base/mod.ts";
+import { DEFAULT_PORT, fileTrouble, MAX_NODE_ID, nodePaths, type Paths, textTable, TeselaError } from "../../base/mod.ts";
 import {
   formatMap,
   type MapLine,
@@ -43,7 +43,7 @@ export async function run(call: Invocation): Promise<number> {
 function write(call: Invocation, paths: Paths): number {
   const file = lastValue(call, "file");
   if (file === undefined) throw usage(call.command, "map -w: want -f MAP, or -f - and the map on stdin");
-  const text = readFileSync(file === "-" ? 0 : file, "utf8");
+  const text = readGiven(file);
   if (text.length > MAX_MAP) throw new TeselaError("E_CONFIG", `${file}: longer than any map`);
   const lines = parseMap(text, file === "-" ? "stdin" : file);
   const { id, name } = readNodeConfig(paths);
@@ -63,6 +63,14 @@ function write(call: Invocation, paths: Paths): number {
   if (call.json) printJson({ id, map: lines });
   else print(`${nodes.length} nodes are in the map`);
   return DONE;
+}
+
+function readGiven(file: string): string {
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (cause) {
+    throw new TeselaError("E_CONFIG", `${file}: ${fileTrouble(cause)}`, {}, { cause });
+  }
 }
 
 /** Nodes that only the map knows go with it. */
