@@ -54,10 +54,16 @@ test("what a process brings depends on the target's speed", () => {
 test("a move that does not pay is not made, and says by how much", () => {
   const all = run({ processes: [aProcess(11, { cpuMs: 1100, rss: 110 * MiB }), aProcess(12, { fixed: ["lock"] })] });
   assert.equal(moved(all), null);
-  assert.equal(whyOf(all), "stays: node 2 would be at 1.00, here it is 2.00: moving would gain 1.1 s of 2.2 s, and cost 1.2 s");
+  assert.equal(
+    whyOf(all),
+    "stays: node 2 would be at 1.00, here it is 2.00: moving would gain 1.1 s of the 2.2 s that it is taken to run on, and cost 1.2 s",
+  );
   assert.equal(whyOf(all, 12), "stays: it may not move by itself (lock)");
   const scarcely = run({ processes: [aProcess(11, { cpuMs: 1300, rss: 110 * MiB })] });
-  assert.match(whyOf(scarcely), /would gain 1\.3 s of 2\.6 s, and cost 1\.2 s; the gain has to be 1\.25 times the cost$/);
+  assert.match(
+    whyOf(scarcely),
+    /would gain 1\.3 s of the 2\.6 s that it is taken to run on, and cost 1\.2 s; the gain has to be 1\.25 times the cost$/,
+  );
 });
 
 test("a process that calls home all the time stays", () => {

@@ -85,13 +85,17 @@ export function weigh(s: Subject, n: NodeView, scale: Scale, inFlight: ReadonlyS
 
 export const pays = (w: Weighed): boolean => w.bar === null && w.guarded && w.net > 0;
 
-/** `node 2 would be at 1.93, here it is 2.00: moving would gain 0.4 s of 3.1 s, and cost 0.9 s`. */
+/** Less shows as no seconds at all. */
+const NO_GAIN = 0.005;
+
+/** `node 2 would be at 1.93, here it is 2.00: moving would gain 0.4 s of the 3.1 s that it is taken to run on, and cost 0.9 s`. */
 export function reason(w: Weighed, s: Subject, self: NodeView, k: BalanceKnobs): string {
   if (w.bar !== null) return barText(w.node, w.bar);
   const loads = `node ${w.node.id} would be at ${load(w.after)}, here it is ${load(self.load)}`;
   if (!w.guarded) return `${loads}: too little between them`;
+  if (w.gain < NO_GAIN && w.net <= 0) return `${loads}: it computes too little for a move to gain anything`;
   const unpaid = w.net <= 0 && w.gain > w.cost ? `; the gain has to be ${k.payback} times the cost` : "";
-  return `${loads}: moving would gain ${seconds(w.gain)} of ${seconds(s.life)}, and cost ${seconds(w.cost)}${unpaid}`;
+  return `${loads}: moving would gain ${seconds(w.gain)} of the ${seconds(s.life)} that it is taken to run on, and cost ${seconds(w.cost)}${unpaid}`;
 }
 
 export const considered = (w: Weighed, s: Subject, self: NodeView, k: BalanceKnobs): Considered => ({
