@@ -20,6 +20,7 @@ class World implements AsyncDisposable {
   readonly asked: unknown[] = [];
   readonly underWay = new Set<string>();
   answer: unknown = undefined;
+  engineRuns = true;
   policies = this.fresh();
   readonly members: Members;
   readonly controls: Controls;
@@ -28,7 +29,7 @@ class World implements AsyncDisposable {
     const engine: EngineClient = {
       ...{ status: nothing, links: nothing, migrate: nothing, why: nothing, run: nothing, trace: nothing },
       processes: () => Promise.resolve([]),
-      accept: () => Promise.resolve(),
+      accept: () => (this.engineRuns ? Promise.resolve() : nothing()),
     };
     const question = (what: string, body: unknown): Promise<unknown> => {
       this.asked.push(what, body);
@@ -66,6 +67,13 @@ test("what expel and bring set is taken back by their opposites", async () => {
   assert.deepEqual(both.flags, ["lstay", "block"]);
   assert.deepEqual((await w.controls.tell({ verb: "noexpel" }, ROOT)).flags, ["lstay"]);
   assert.deepEqual((await w.controls.tell({ verb: "nobring" }, ROOT)).flags, []);
+});
+
+test("flags hold also while no engine runs: one that starts is told", async () => {
+  await using w = new World();
+  w.engineRuns = false;
+  assert.deepEqual((await w.controls.tell({ verb: "block" }, ROOT)).flags, ["block"]);
+  assert.equal(w.fresh().has("block"), true);
 });
 
 test("yard and decay are kept over a restart; the yard may be the node's own speed", async () => {

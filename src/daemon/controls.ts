@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { TeselaError } from "../base/mod.ts";
+import { TeselaError, toTeselaError } from "../base/mod.ts";
 import { type Caller, ROOT } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { type DecayRates, isRates } from "./hints.ts";
@@ -108,7 +108,10 @@ export class Controls {
   private async flag(verb: string): Promise<void> {
     const on = FLAGS.includes(verb as Flag);
     this.p.policies.set((on ? verb : verb.slice(2)) as Flag, on);
-    await this.tellEngine();
+    await this.tellEngine().catch((e: unknown) => {
+      // One that starts is told.
+      if (toTeselaError(e).code !== "E_NOENGINE") throw e;
+    });
     await this.p.changed();
   }
 
