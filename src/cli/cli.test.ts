@@ -51,7 +51,7 @@ test("options in all their forms, operands, the end of options", () => {
       parse(command("migrate"), args);
   assert.throws(migrate("1"), misused(/want \[options\] PID NODE\|home/));
   assert.throws(migrate("1", "2", "3"), misused(/unexpected '3'/));
-  assert.throws(migrate("--wyh", "1", "2"), misused(/unknown option --wyh/));
+  assert.throws(migrate("--wyh", "1", "2"), misused(/unknown option --wyh: did you mean --why\?/));
   assert.throws(migrate("--why=no", "1", "2"), misused(/--why takes no value/));
   assert.throws(() => parse(command("run"), ["-N"]), misused(/-N needs a value: NODE/));
 });

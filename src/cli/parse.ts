@@ -1,4 +1,4 @@
-import { TeselaError } from "../base/mod.ts";
+import { nearest, TeselaError } from "../base/mod.ts";
 import { type Command, type Invocation, lastValue, type Option } from "./command.ts";
 
 export const HELP: Option = { long: "help", help: "print this and exit" };
@@ -60,7 +60,7 @@ export function parse(command: Command, args: readonly string[]): Invocation {
       const equals = arg.indexOf("=");
       const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
       const option = options.find((o) => o.long === name);
-      if (!option) throw usage(command, `unknown option --${name}`);
+      if (!option) throw unknownOption(command, name);
       take(option, `--${name}`, equals < 0 ? undefined : arg.slice(equals + 1));
     } else if (arg.startsWith("-") && arg !== "-") {
       short(arg.slice(1));
@@ -72,6 +72,12 @@ export function parse(command: Command, args: readonly string[]): Invocation {
   const call: Invocation = { command, switches, values, operands, json: switches.has("json") };
   if (!switches.has("help")) checkOperands(command, operands);
   return call;
+}
+
+function unknownOption(command: Command, name: string): TeselaError {
+  const longs = optionsOf(command).map((o) => o.long);
+  const near = nearest(name, longs);
+  return usage(command, `unknown option --${name}${near === null ? "" : `: did you mean --${near}?`}`);
 }
 
 function checkOperands(command: Command, operands: readonly string[]): void {

@@ -1,7 +1,7 @@
 import { nodePaths, TeselaError } from "../../base/mod.ts";
 import { type Controlled, DaemonClient } from "../../daemon/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
-import { print, printJson } from "../out.ts";
+import { print, printJson, write } from "../out.ts";
 import { usage } from "../parse.ts";
 import { toldText } from "./ctl.ts";
 
@@ -13,12 +13,15 @@ export async function run(call: Invocation): Promise<number> {
   const verb = word === "on" ? "level" : "nolevel";
   const client = new DaemonClient(nodePaths());
   const one = lastValue(call, "node");
-  const nodes = call.switches.has("all") ? (await client.nodes()).filter((n) => n.state === "up").map((n) => String(n.id)) : [one];
+  const all = call.switches.has("all") ? await client.nodes() : null;
+  const nodes = all?.filter((n) => n.state === "up").map((n) => String(n.id)) ?? [one];
   const done: Controlled[] = [];
   for (const node of nodes) done.push(await client.ctl({ verb, ...(node !== undefined && { node }) }));
   if (done.length === 0) throw new TeselaError("E_NODE_DOWN", "no node is up");
   if (call.json) printJson(done);
   else print(done.map((d) => toldText(d)).join("\n"));
+  const away = all?.filter((n) => n.state !== "up").map((n) => n.id) ?? [];
+  if (away.length > 0) write(2, `tesela: not told, since they are down: node ${away.join(", ")}\n`);
   return DONE;
 }
 
