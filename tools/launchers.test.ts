@@ -109,6 +109,7 @@ test("classic names mean commands", () => {
     ["fastdecay", ["-f"]],
   ] as const)
     assert.deepEqual(run(join(bin, name), ["2", "a b"]).argv.slice(2), ["run", ...options, "2", "a b"], name);
+  for (const help of ["-h", "--help"]) assert.deepEqual(run(join(bin, "runon"), [help]).argv.slice(2), ["run", "--help"]);
   assert.deepEqual(run(join(bin, "demo-proclb"), ["-m", "1800", "f"]).argv, ["demo", "proclb", "-m", "1800", "f"]);
   const elsewhere = join(pack.base, "mosrun");
   symlinkSync(join(bin, "tesela"), elsewhere);

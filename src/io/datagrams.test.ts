@@ -29,6 +29,15 @@ datagramsConform("UDP", () => ({
   async [Symbol.asyncDispose]() {},
 }));
 
+test("a port that is taken is told with who may have it", async () => {
+  const first = await UdpDatagrams.open({ address: "127.0.0.1", port: 0 });
+  try {
+    await assert.rejects(UdpDatagrams.open(first.address), { code: "E_CONFIG", message: /it is in use: does another teselad run\?$/ });
+  } finally {
+    await first.close();
+  }
+});
+
 /** Numbers sent from one end to the other in that weather, as they arrive. */
 async function through(weather: Partial<Weather>, seed = 7, count = 2000): Promise<number[]> {
   const clock = new VirtualClock();

@@ -58,7 +58,9 @@ export class UdpDatagrams implements Datagrams {
       });
     } catch (cause) {
       socket.close();
-      throw new TeselaError("E_CONFIG", `cannot take datagrams on ${at.address}:${at.port}: ${(cause as Error).message}`, {}, { cause });
+      const { code, message } = cause as NodeJS.ErrnoException;
+      const what = code === "EADDRINUSE" ? "it is in use: does another teselad run?" : message;
+      throw new TeselaError("E_CONFIG", `cannot take datagrams on ${at.address}:${at.port}: ${what}`, {}, { cause });
     }
     socket.setRecvBufferSize(RECEIVE_BUFFER);
     return new UdpDatagrams(socket);
