@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
-import { TeselaError } from "../base/mod.ts";
+import { humanBytes, TeselaError } from "../base/mod.ts";
 import { possibleCpus } from "./cpus.ts";
 import { canShiftClocks, clockName } from "./clocks.ts";
 import { readFeatures } from "./features.ts";
@@ -54,7 +54,10 @@ export function takesGuests({ blocked, node }: NodeFacts): void {
 /** @throws TeselaError E_REFUSED, E_NOMEM, or E_CANTMOVE when just this node cannot run the process */
 export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): void {
   takesGuests(facts);
-  if (!room.process) throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests`, { reasons: ["guest_limit"] });
+  if (!room.process)
+    throw new TeselaError("E_REFUSED", `node ${facts.node} takes no more guests: its tesela.toml, [guests] processes, says how many`, {
+      reasons: ["guest_limit"],
+    });
   if (offer.boot !== facts.boot && !canShiftClocks()) {
     throw new TeselaError("E_CANTMOVE", `node ${facts.node} has other monotonic clocks and no time namespaces`, {
       reasons: ["clocks_differ"],
@@ -68,7 +71,10 @@ export function acceptable(offer: Head<"offer">, facts: NodeFacts, room: Room): 
   }
   // Above the guests' own limit the kernel would make room by ending the largest of those that run here.
   if (offer.bytes > room.memory) {
-    throw new TeselaError("E_NOMEM", `node ${facts.node} has ${room.memory} bytes for guests, the process needs ${offer.bytes}`);
+    throw new TeselaError(
+      "E_NOMEM",
+      `node ${facts.node} has ${humanBytes(Math.max(0, room.memory))} for guests, the process needs ${humanBytes(offer.bytes)}`,
+    );
   }
 }
 
