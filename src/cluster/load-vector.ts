@@ -1,4 +1,4 @@
-import type { Clock, Random } from "../io/mod.ts";
+import { type Clock, type Random, shuffle } from "../io/mod.ts";
 import type { LoadEntry } from "./load-entry.ts";
 
 /** An entry on its way: whose, of which life of that node, the how many-eth of it, and how old. */
@@ -111,6 +111,14 @@ export class LoadVector {
     const fresh: number[] = [];
     for (let i = 0; i < ids.length && fresh.length < count; i++) if ((born[i] as number) >= since) fresh.push(ids[i] as number);
     return fresh;
+  }
+
+  /** Up to so many by chance of those that are like that. */
+  some(like: (id: number, entry: LoadEntry) => boolean, most: number): number[] {
+    const all = [...this.known()].filter(({ id, entry }) => like(id, entry));
+    return shuffle(this.random, all)
+      .slice(0, most)
+      .map(({ id }) => id);
   }
 
   /** It has begun another life, and is not what it was. */

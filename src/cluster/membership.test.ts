@@ -267,6 +267,27 @@ test("members that are new are greeted at once, some of them where there are man
   assert.equal(l.it.get(4)?.entry?.load, 1);
 });
 
+test("a newcomer tells those first that have something to give away, and no more messages than others do", async () => {
+  const n = 60;
+  const g = new TestGossip({ seed: 4 });
+  for (let id = 1; id <= n; id++) g.loads.set(id, id === n ? 3 : 1);
+  for (let id = 1; id <= n; id++) g.start(id, [1, 2, 3]);
+  await g.clock.advance(10_000);
+  g.prefers = (load) => load.load > 2;
+  g.start(n + 1, [1, 2, 3]);
+  await g.clock.advance(1000);
+  const told: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const before = g.network.total.sent;
+    g.of(n + 1).tellLoad();
+    told.push(g.network.total.sent - before);
+  }
+  assert.deepEqual(told, [3, 3, 3, 3, 3]);
+  await g.clock.advance(10);
+  assert.ok(g.of(n).get(n + 1)?.entry, "the one that has too much has heard of it");
+  g.end();
+});
+
 test("a node that leaves says so, and is heard of no more", async () => {
   const g = new TestGossip();
   for (const id of [1, 2, 3]) g.start(id, [1]);

@@ -60,6 +60,8 @@ export interface MembershipOptions {
   readonly send: (to: Contact, message: Buffer) => void;
   /** The node's own load now, called each `knobs.loadMs`; null when it is not to be told. */
   readonly entry: () => LoadEntry | null;
+  /** Whether one of such a load is told sooner than others at this moment: one of those that are known, each time. */
+  readonly prefers?: (load: LoadEntry) => boolean;
   readonly knobs?: GossipKnobs;
 }
 
@@ -378,7 +380,10 @@ export class Membership implements Disposable {
   /** Tells its load now, and some members of it: something has changed that is not to wait. */
   tellLoad(): void {
     this.takeOwn();
-    for (const id of this.live.draw(this.knobs.loadFanout)) this.send(id, "news", 0, 0, [], true);
+    const { prefers } = this.o;
+    const first = prefers === undefined ? [] : this.vector.some((id, load) => this.live.has(id) && prefers(load), 1);
+    const others = this.live.draw(this.knobs.loadFanout - first.length, ...first);
+    for (const id of [...first, ...others]) this.send(id, "news", 0, 0, [], true);
   }
 
   private takeOwn(): void {

@@ -47,6 +47,8 @@ export class TestGossip {
   readonly nodes = new Map<number, Running>();
   readonly changes: string[] = [];
   readonly loads = new Map<number, number>();
+  /** Of nodes that are started from then on. */
+  prefers: ((load: LoadEntry) => boolean) | undefined;
   private readonly random: SeededRandom;
   private readonly o: TestGossipOptions;
 
@@ -77,6 +79,7 @@ export class TestGossip {
       random,
       knobs: o.knobs ?? LAN,
       entry: () => entryOf(id, this.loads.get(id)),
+      ...(this.prefers && { prefers: this.prefers }),
       send: (to, message) => {
         if (link !== null) link.send({ id: nodeId(to.id), address: to.address, port: to.gossip }, message);
         else end.send({ address: to.address, port: to.gossip }, message);

@@ -33,7 +33,7 @@ import { mustKnow } from "./node-mask.ts";
 import { inYards, nodeRow } from "./node-rows.ts";
 import { OwnState } from "./own-state.ts";
 import { Policies } from "./policies.ts";
-import type { DialPeer } from "./peer.ts";
+import type { DialPeer, NodeStatus } from "./peer.ts";
 import type { Roster } from "./roster.ts";
 import { Rooms } from "./rooms.ts";
 import { scopeOf } from "./scope.ts";
@@ -221,6 +221,9 @@ export class Daemon implements AsyncDisposable {
     if (this.o.discover && this.belonging.standing === null) await this.beginDiscovery();
     const { standing } = this.belonging;
     if (standing !== null) await this.goOut(standing);
+    this.o.roster.onPeers = () => {
+      if (this.belonging.standing === null) this.readMembership();
+    };
     this.beat(FIRST_SAMPLE_MS);
     this.open.defer(() => clearInterval(this.beats));
     this.open.defer(() => clearTimeout(this.soon));
@@ -302,8 +305,10 @@ export class Daemon implements AsyncDisposable {
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
     const knobs = this.o.settings.now.gossip;
     const lost = (id: number): void => this.members.lost(id);
-    const opened = (): void => this.newcomer();
-    return new Gossip({ self, keys, unknownKey, datagrams, status: () => this.own.told(), admits, lost, opened, log, knobs });
+    const hear = { admits, lost, opened: () => this.newcomer(), unknownKey };
+    // Where many are, few of whom have something to give away, it would be long before one of those heard of a newcomer.
+    const prefers = (other: NodeStatus): boolean => this.own.isNew && this.levelling.isCrowded(other);
+    return new Gossip({ ...{ self, keys, datagrams, log, knobs }, ...hear, status: () => this.own.told(), prefers });
   }
 
   /**
@@ -363,7 +368,8 @@ export class Daemon implements AsyncDisposable {
 
   /** Another node takes guests from now on: who is crowded does not wait for the next tick. Of many that come at once, one round. */
   private newcomer(): void {
-    if (this.prompt !== undefined || !this.levelling.isCrowded(this.own.figures())) return;
+    const own = this.own.figures();
+    if (this.prompt !== undefined || !this.levelling.isCrowded(own, own.local)) return;
     this.prompt = setTimeout(() => {
       this.prompt = undefined;
       if (this.inRound) this.newcomer();

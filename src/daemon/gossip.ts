@@ -27,6 +27,8 @@ export interface GossipOptions {
   readonly datagrams: Datagrams;
   /** What this node tells of itself; null: nothing now. */
   readonly status: () => NodeStatus | null;
+  /** Whether those that are like this are told first. */
+  readonly prefers?: (status: NodeStatus) => boolean;
   /** Whether a node may belong: those that left or were removed may not, though they hold the key. */
   readonly admits: (id: number) => boolean;
   /** A node is down, or was in between. */
@@ -69,6 +71,7 @@ export class Gossip implements Watcher, AsyncDisposable {
       random,
       knobs: o.knobs,
       entry: o.status,
+      ...(o.prefers && { prefers: o.prefers }),
       send: ({ id, address, gossip: port }, message) => this.link.send({ id: nodeId(id), address, port }, message),
     });
     this.link.onMessage((message, id, from) => this.membership.receive(message, { id, ...from }));

@@ -173,9 +173,9 @@ export class Levelling {
     return lookAgainMs({ self: memory, growth: memory.memGrowth }, this.p.settings.now.usher) < PRESSING_MS;
   }
 
-  /** Whether something would go, if there were a place for it. */
-  isCrowded(own: OwnFigures): boolean {
-    return isOverloaded({ ...viewOf(this.p.self.id, own), load: own.local }, this.p.settings.now.balance);
+  /** Whether something would leave a node that is so, if there were a place for it. */
+  isCrowded(status: NodeStatus, load = status.load): boolean {
+    return isOverloaded({ ...viewOf(this.p.self.id, status), load }, this.p.settings.now.balance);
   }
 
   /** What others are told of this node's memory: as it will be when all is here that is on its way. */

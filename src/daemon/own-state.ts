@@ -8,6 +8,9 @@ import type { EngineStatus } from "./shapes.ts";
 /** The others hear at once when so much of the memory has become free, or is no more. */
 const TELLING = 1 / 16;
 
+/** For so long a node that takes guests counts as new. */
+const NEW_MS = 5000;
+
 export interface OwnStateParts {
   readonly engine: Pick<EngineClient, "status">;
   /** What was said of this node: words of its policies. */
@@ -40,6 +43,7 @@ export class OwnState {
   private isMeasured = false;
   /** Since its engine has been there. */
   private isReady = false;
+  private openedAt = Number.NEGATIVE_INFINITY;
   private asking: Promise<void> | null = null;
   private status: EngineStatus | null = null;
   /** Bytes of free memory that the others have been told of. */
@@ -60,6 +64,11 @@ export class OwnState {
     return this.isReady;
   }
 
+  /** It takes guests, and did not a moment ago. */
+  get isNew(): boolean {
+    return this.isReady && performance.now() - this.openedAt < NEW_MS;
+  }
+
   /** All processes as they were at the last sample. */
   get everybody(): ReadonlyMap<number, ProcessStat> {
     return this.sampler.everybody;
@@ -73,6 +82,7 @@ export class OwnState {
   sample(): boolean {
     this.sampled = this.sampler.sample(this.parts());
     const isNews = !this.isMeasured || (this.status !== null && !this.isReady);
+    if (this.status !== null && !this.isReady) this.openedAt = performance.now();
     this.isMeasured = true;
     this.isReady = this.status !== null;
     return isNews;

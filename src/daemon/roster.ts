@@ -25,6 +25,8 @@ export class Roster {
   private rows: readonly Peer[] = [];
   /** Called with what is new, when it is written down. */
   onNews: (news: readonly Entry[]) => void = () => undefined;
+  /** Called when there is somebody in `peers.json` who was not, or not there. */
+  onPeers: () => void = () => undefined;
 
   /** @throws E_CONFIG */
   constructor(paths: Paths, cluster: string, ca: string, log: Log) {
@@ -98,6 +100,7 @@ export class Roster {
     const rows = new Map(this.readPeers().map((p) => [p.id, p]));
     rows.set(at.id, { ...at, name: this.freeName(rows.get(at.id)?.name ?? at.name, at.id, rows) });
     this.writePeers(rows);
+    this.onPeers();
   }
 
   /** This node has another address. */
@@ -126,6 +129,8 @@ export class Roster {
       this.log.info(`node ${node} is a ${standing === "member" ? "member" : "former member"} now`, { node, name, standing });
     this.apply(news, known);
     this.onNews(news);
+    // Who is out is told so first, over the streams that there still are.
+    if (news.every((e) => e.standing === "member")) this.onPeers();
   }
 
   /**

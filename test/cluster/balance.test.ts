@@ -90,7 +90,8 @@ test("a node that expels its guests is empty, and takes none; one that brings it
     "none has come since",
   );
   const there = await cluster.exec(1, ["tesela", "run", "-N", "2", "true"]);
-  assert.deepEqual([there.status, there.stderr], [1, "tesela: node 2 takes no guests\n"]);
+  const closed = "tesela: node 2 takes no guests: 'block' is set there; tesela ctl noblock --node 2 takes that back\n";
+  assert.deepEqual([there.status, there.stderr], [1, closed]);
   assert.equal((await cluster.exec(1, ["tesela", "run", "-F", "-N", "2", "true"])).status, 0);
   const [one] = await rows();
   const why = await cluster.exec(1, ["tesela", "migrate", "--why", "--json", String(one?.pid), "2"]);

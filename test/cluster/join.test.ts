@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { NodeRow } from "../../src/daemon/mod.ts";
+import type { NodeRow, ProcessRow } from "../../src/daemon/mod.ts";
 import { cannot, type HostProcess, startCluster, type TestCluster } from "./harness.ts";
 
 const skip = await cannot();
 /** Everybody knows of who came or went within this. */
 const SOON_MS = 5000;
+/** A machine that joins has work after five seconds at most; a busy machine that runs them all gets some more. */
+const WORK_MS = 15_000;
 /** Services that ended are started again by the hosts' init, later and later. */
 const START_MS = 30_000;
 let cluster: TestCluster | null = null;
@@ -134,6 +136,33 @@ test("init, token, join, leave, remove: whoever belongs is known to all, whoever
   // And back, as itself.
   assert.deepEqual((await join(c, 3, await token(c), "--id", "3")).name, "other");
   await see(c, [1, 2, 3], "1:h1:up 2:h2:up 3:other:up", START_MS);
+});
+
+test("a machine that joins while jobs run gets some of them as soon as it is switched on", { skip, timeout: 400_000 }, async (t) => {
+  const c = await bare();
+  await c.tesela(1, "init", "--name", "growing", "--address", "10.88.0.1");
+  await begin(c, 1);
+  await see(c, [1], "1:h1:up", START_MS);
+  await join(c, 2, await token(c));
+  await begin(c, 2);
+  await see(c, [1, 2], "1:h1:up 2:h2:up", START_MS);
+  for (const h of [1, 2]) await c.tesela(h, "loadlevel", "on");
+  const awk = ["awk", "BEGIN { while (1) i++ }"] as const;
+  const all = await Promise.all(
+    Array.from({ length: 8 }, () => c.spawn(1, ["tesela", "run", ...awk], { stdio: ["ignore", "ignore", "inherit"] })),
+  );
+  const on = async (node: number): Promise<number> => (await c.tesela<ProcessRow[]>(1, "ps")).filter((r) => r.node === node).length;
+  const has = async (node: number, ms: number): Promise<void> => {
+    for (const end = performance.now() + ms; (await on(node)) === 0; await sleep(100)) assert.ok(performance.now() < end, c.log(1));
+  };
+  await has(2, START_MS);
+  await join(c, 3, await token(c));
+  const start = performance.now();
+  await begin(c, 3);
+  await has(3, WORK_MS);
+  t.diagnostic(`after ${((performance.now() - start) / 1000).toFixed(1)} s, the start of its daemons included`);
+  for (const p of all) process.kill(p.outerPid, "SIGKILL");
+  await Promise.all(all.map((p) => p.ended));
 });
 
 test("a node that is removed by force is cut off at once: processes of others are lost there, its own here", { skip }, async () => {
