@@ -2,13 +2,18 @@ import { readFileSync } from "node:fs";
 import { type Log, type NodeId, nodeId, PAGE } from "../base/mod.ts";
 import { type NodeView, Ours, place, type PlaceKnobs } from "../balance/mod.ts";
 import type { Random } from "../io/mod.ts";
-import { ExecWatch, proc } from "../sys/mod.ts";
+import { type Beginning, ExecPoll, ExecWatch, POLL_MS, proc } from "../sys/mod.ts";
 import { localLoad, STANDARD_SPEED, toldLoad } from "../load/mod.ts";
 import { Habits } from "./habits.ts";
 import type { Levelled } from "./levelled.ts";
 import { parseMask } from "./node-mask.ts";
 import { type Look, Programs } from "./programs.ts";
 import type { EngineRow } from "./shapes.ts";
+
+/** Who tells which programs have begun. */
+interface Execs extends Disposable {
+  take(): Beginning[];
+}
 
 /** How often it is asked which programs have begun: a program waits for nobody, so later is only less gain. */
 const TAKE_MS = 15;
@@ -38,13 +43,13 @@ export interface PlacementParts {
 
 /**
  * Sends programs to other nodes as they begin, where their habit says that it pays: so `make -j` uses all nodes though each compiler lives
- * a second only. The kernel tells of every exec (src/sys/exec-watch.ts); nobody waits for an answer.
+ * a second only. The kernel tells root of every exec (src/sys/exec-watch.ts); others look (src/sys/exec-poll.ts). Nobody waits for an answer.
  */
 export class ExecPlacement implements Disposable {
   private readonly p: PlacementParts;
   private readonly habits: Habits;
   private readonly programs: Programs;
-  private watch: ExecWatch | null = null;
+  private watch: Execs | null = null;
   /** While there is a watch: an idle node is not woken. */
   private timer: NodeJS.Timeout | undefined = undefined;
   /** Of /proc/self/mountinfo, what is watched. */
@@ -82,15 +87,26 @@ export class ExecPlacement implements Disposable {
       this.close();
       return;
     }
-    this.watch = new ExecWatch();
+    this.watch = this.begin();
     this.watchMounts();
-    this.timer = setInterval(() => this.guarded(() => this.take()), TAKE_MS);
+    this.timer = setInterval(() => this.guarded(() => this.take()), this.watch instanceof ExecWatch ? TAKE_MS : POLL_MS);
+  }
+
+  private begin(): Execs {
+    const { levelled, log } = this.p;
+    try {
+      return new ExecWatch();
+    } catch (e) {
+      // Without the right, or on a kernel that cannot.
+      log.info("programs that begin are looked for: the kernel does not tell of them", { error: String(e) });
+      return new ExecPoll(() => levelled.pids);
+    }
   }
 
   /** Those that have come since the last look, too. */
   private watchMounts(): void {
     const text = readFileSync("/proc/self/mountinfo", "utf8");
-    if (!this.watch || text === this.mounts) return;
+    if (!(this.watch instanceof ExecWatch) || text === this.mounts) return;
     for (const path of mountsWithPrograms(newLines(this.mounts, text))) {
       try {
         this.watch.addMount(path);
@@ -112,7 +128,7 @@ export class ExecPlacement implements Disposable {
     try {
       work();
     } catch (e) {
-      // Without the right, or on a kernel that cannot: programs then begin at home, and may move later.
+      // Programs then begin at home, and may move later.
       if (!this.lame) this.p.log.info("programs are not placed as they begin", { error: String(e) });
       this.lame = true;
       this.close();

@@ -66,6 +66,9 @@ export class Levelled {
   has(pid: number): boolean {
     return this.entries.has(pid);
   }
+  get pids(): Iterable<number> {
+    return this.entries.keys();
+  }
   get size(): number {
     return this.entries.size;
   }

@@ -37,7 +37,7 @@ export function fanotify(tried: () => void = tryWatch): Finding {
     tried();
     return ok("fanotify", "programs are placed as they begin");
   } catch (e) {
-    const todo = `${runOn("CONFIG_FANOTIFY")}: without, short programs all begin at home`;
+    const todo = `${runOn("CONFIG_FANOTIFY")}: without, programs that begin are looked for, and the shortest not seen in time`;
     return degraded("fanotify", (e as Error).message, todo);
   }
 }

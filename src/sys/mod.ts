@@ -1,4 +1,5 @@
 export * from "./error.ts";
+export { ExecPoll, POLL_MS } from "./exec-poll.ts";
 export * from "./exec-watch.ts";
 export * from "./fanotify.ts";
 export * from "./fd.ts";

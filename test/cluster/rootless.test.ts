@@ -76,6 +76,11 @@ test("an ordinary user has clusters too", async (t) => {
     assert.equal(sh(2, "cat /sys/class/net/eth0/carrier"), "0\n");
     assert.equal(user.cluster("heal", "--name", "mine", "2").status, 0);
     assert.equal(sh(2, "cat /sys/class/net/eth0/carrier"), "1\n");
+    // Nobody tells an ordinary user of programs that begin: they are looked for, and what they take is learnt all the same.
+    sh(1, "tesela run sh -c 'for i in 1 2 3 4 5 6; do dd if=/dev/zero of=/dev/null bs=64k count=100000 2>/dev/null; done; sleep 3'");
+    const learnt = sh(1, "for i in $(seq 60); do grep -o '[a-z/]*/dd\"' /var/lib/tesela/habits.json 2>/dev/null && break; sleep 0.5; done");
+    assert.match(learnt, /\/dd"/);
+    assert.match(sh(1, "cat /var/log/tesela/teselad.log"), /programs that begin are looked for/);
     if (isRoot) assert.doesNotMatch(spawnSync(user.tesela, ["cluster", "ls"], { encoding: "utf8" }).stdout, /mine/);
   } finally {
     assert.equal(user.cluster("down", "--name", "mine").status, 0);
