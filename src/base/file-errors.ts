@@ -1,7 +1,7 @@
 /** What the common errors of open(2), read(2) and the like mean, for people. */
 const MEANINGS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  ENOTDIR: "there is no such file",
+  ENOENT: "there is no such file or directory",
+  ENOTDIR: "there is no such file or directory",
   EISDIR: "that is a directory",
   EACCES: "this user may not",
   EPERM: "this user may not",

@@ -152,7 +152,7 @@ test("sim: a scenario that is not there, or none, is told with what it is and wh
   for (const [name, text] of [
     [
       "nosuch",
-      /^1 tesela: scenario 'nosuch': there is none of that name, and there is no such file \(scenarios are .*heavy-tail.*docs\/sim\.md/,
+      /^1 tesela: scenario 'nosuch': there is none of that name, and there is no such file or directory \(scenarios are .*heavy-tail.*docs\/sim\.md/,
     ],
     [dir.path, /^1 tesela: scenario '.*': that is a directory \(/],
     [file, /^1 tesela: scenario \/.*\/bad\.toml: no JSON: Unexpected .* \(a scenario is an object in JSON: docs\/sim\.md\)\n$/],
@@ -329,7 +329,7 @@ test("a static map is written, printed and taken away again", () => {
   assert.equal(cli(dir.path, ["map", "-r"]).stdout, "1 10.1.0.1 3\n2 192.168.7.2 ALIAS\n");
   assert.match(cli(dir.path, ["showmap"]).stdout, /^This is node 2\nBASE +ADDRESS +COUNT\n +1 +10.1.0.1 +3\n +2 +192.168.7.2 +ALIAS\n$/);
   assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "7 10.1.0.1 3\n").stderr, /this node, 2 \(two\), is not in the map/);
-  assert.match(cli(dir.path, ["map", "-w", "-f", "/nosuch"]).stderr, /^tesela: \/nosuch: there is no such file\n$/);
+  assert.match(cli(dir.path, ["map", "-w", "-f", "/nosuch"]).stderr, /^tesela: \/nosuch: there is no such file or directory\n$/);
   assert.match(cli(dir.path, ["map", "-w", "-f", "/etc"]).stderr, /^tesela: \/etc: that is a directory\n$/);
   assert.match(cli(dir.path, ["map", "-w", "-f", "-"], "x\n").stderr, /stdin:1: want ID ADDRESS RANGE/);
   assert.equal(cli(dir.path, ["map", "-p7", "-r"]).status, 1);

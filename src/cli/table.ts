@@ -393,7 +393,7 @@ export const COMMANDS: readonly Command[] = [
       { long: "nodes", short: "n", value: "N", help: "how many hosts: h1 to hN at 10.88.0.1 and so on" },
       CLUSTER_NAME,
       { long: "pin", help: "one CPU core for each host, in turn" },
-      { long: "memory", value: "MB", help: "memory limit of each host" },
+      { long: "memory", value: "MB", help: "memory limit of each host, 64 at least" },
     ],
     examples: ["tesela cluster up -n 3 --pin", "tesela cluster exec h1 -- bash"],
     load: () => import("./commands/cluster.ts"),

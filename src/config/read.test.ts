@@ -95,7 +95,10 @@ test("a file that is not there means defaults, one that cannot be read does not"
   const dir = mkdtempSync(join(tmpdir(), "tesela-"));
   try {
     assert.deepEqual(settingsOf(readValues(join(dir, "absent.toml"), false)).balance, BALANCE_KNOBS);
-    assert.throws(() => readSettings(join(dir, "absent.toml")), /absent\.toml: there is no such file: make it, or unset TESELA_CONFIG/);
+    assert.throws(
+      () => readSettings(join(dir, "absent.toml")),
+      /absent\.toml: there is no such file or directory: make it, or unset TESELA_CONFIG/,
+    );
     writeFileSync(join(dir, "some.toml"), "[balance]\nguard = 3\n");
     assert.equal(readSettings(join(dir, "some.toml")).balance.guard, 3);
     mkdirSync(join(dir, "dir.toml"));

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { BALANCE_KNOBS, type BalanceKnobs, PLACE_KNOBS, type PlaceKnobs, USHER_KNOBS, type UsherKnobs } from "../balance/mod.ts";
-import { nearest, TeselaError } from "../base/mod.ts";
+import { fileTrouble, nearest, TeselaError } from "../base/mod.ts";
 import { type GossipKnobs, LAN } from "../cluster/mod.ts";
 import { fits, type Row, type Section, type Value, wanted } from "./row.ts";
 import { GUEST_DEFAULTS, SECTIONS, type SectionName, sectionNames } from "./sections.ts";
@@ -49,9 +49,9 @@ export function readValues(file: string = configFile(), named: boolean = file !=
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
+    const { code } = cause as NodeJS.ErrnoException;
     const absent = code === "ENOENT" || code === "ENOTDIR";
-    const why = absent ? "there is no such file: make it, or unset TESELA_CONFIG" : message;
+    const why = fileTrouble(cause) + (absent ? ": make it, or unset TESELA_CONFIG" : "");
     if (named || !absent) throw new TeselaError("E_CONFIG", `${file}: ${why}`, {}, { cause });
   }
   return valuesOf(text, file);

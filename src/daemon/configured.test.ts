@@ -67,7 +67,7 @@ test("SIGHUP: the file is read again, and a wrong one is refused while the daemo
   execFileSync(join(BIN, "tesela"), ["init", ...options], { env: place.env });
   const absent = place.start("teselad");
   assert.deepEqual(await once(absent.child, "close"), [1, null]);
-  assert.match(absent.said(), /tesela\.toml: there is no such file: make it, or unset TESELA_CONFIG/);
+  assert.match(absent.said(), /tesela\.toml: there is no such file or directory: make it, or unset TESELA_CONFIG/);
   writeFileSync(place.file, "");
   const { child, said } = place.start("teselad");
   const until = async (text: string): Promise<void> => {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { nodePaths, TeselaError } from "../base/mod.ts";
+import { fileTrouble, nodePaths, TeselaError } from "../base/mod.ts";
 import { DaemonClient } from "../daemon/mod.ts";
 import { PACKAGE } from "../testbed/mod.ts";
 import { type Outcome, type Plan, proclb } from "./proclb.ts";
@@ -61,7 +61,7 @@ function given(name: string): Records {
     if (stat.size === 0) throw new TeselaError("E_USAGE", `${name}: it has no records`);
   } catch (e) {
     if (e instanceof TeselaError) throw e;
-    throw new TeselaError("E_USAGE", `${name}: ${(e as Error).message}`, {}, { cause: e });
+    throw new TeselaError("E_USAGE", `${name}: ${fileTrouble(e)}`, {}, { cause: e });
   }
   return { path, [Symbol.dispose]: () => undefined };
 }

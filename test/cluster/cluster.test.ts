@@ -71,7 +71,15 @@ test("the commands: up, ls, exec, cut, heal, down, and nothing is left", { skip 
 });
 
 test("bad numbers and names are usage errors", { skip }, () => {
-  for (const args of [["-n", "0"], ["-n", "x"], [], ["-n", "2", "--memory", "0"], ["-n", "2", "--name", "../x"], ["-n", "251"]]) {
+  for (const args of [
+    ["-n", "0"],
+    ["-n", "x"],
+    [],
+    ["-n", "2", "--memory", "0"],
+    ["-n", "1", "--memory", "63"],
+    ["-n", "2", "--name", "../x"],
+    ["-n", "251"],
+  ]) {
     const done = tesela("up", ...args);
     assert.equal(done.status, 2, args.join(" "));
     assert.match(done.stderr, /^tesela: [^\n]+\n$/);

@@ -15,6 +15,7 @@ import {
 } from "../../testbed/mod.ts";
 import { DONE, FAILED, type Invocation, lastValue } from "../command.ts";
 import { print, printJson } from "../out.ts";
+import { usage } from "../parse.ts";
 
 const ACTIONS: Record<string, (call: Invocation) => Promise<number>> = {
   "cluster up": up,
@@ -42,11 +43,16 @@ function numberOf(call: Invocation, option: string): number | null {
   return Number(text);
 }
 
+/** With less a host's own services are ended by the kernel as they start. */
+const LEAST_MB = 64;
+
 async function up(call: Invocation): Promise<number> {
   const name = nameOf(call);
   const hosts = numberOf(call, "nodes");
-  if (hosts === null) throw new TeselaError("E_USAGE", "cluster up: want -n N, the number of hosts");
+  if (hosts === null) throw usage(call.command, "cluster up: want -n N, the number of hosts");
   const memory = numberOf(call, "memory");
+  if (memory !== null && memory < LEAST_MB)
+    throw usage(call.command, `--memory ${memory}: want at least ${LEAST_MB}, in which a host's two daemons fit`);
   // ^C takes the half-made cluster down before the command ends; a second one ends it at once, and the cluster with it.
   const stop = new AbortController();
   let status = DONE;

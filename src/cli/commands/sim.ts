@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { MAX_NODE_ID, TeselaError } from "../../base/mod.ts";
+import { fileTrouble, MAX_NODE_ID, TeselaError } from "../../base/mod.ts";
 import {
   DEFAULT_SCENARIO,
   type Gossip,
@@ -36,7 +36,7 @@ function save(file: string, html: string): void {
   try {
     writeFileSync(file, html);
   } catch (cause) {
-    throw new TeselaError("E_CONFIG", `cannot write the report: ${(cause as Error).message}`, {}, { cause });
+    throw new TeselaError("E_CONFIG", `--report ${file}: ${fileTrouble(cause)}`, {}, { cause });
   }
 }
 
