@@ -123,7 +123,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   // Moved more often than any of its waits lasts: one that began anew each time would never end.
   "ends of waits": { name: "ends", script: "ends 3000", route: [2, 3], gap: [50, 150], least: 5 },
   "writes as a whole": { name: "wholes", script: "wholes 2", route: [2, 3], gap: [20, 80], least: 5 },
-  "its threads' view": { name: "own-threads", script: "own-threads 25 10", gap: [20, 80], least: 5 },
+  "its threads' view": { name: "own-threads", script: "own-threads 25 10", gap: [20, 80], least: 5, stays: ["own_view"] },
   "a pipe's writer": { name: "pipes", script: "pipes pipe 500", least: 5 },
   "a pipe's reader": { name: "pipes", nth: 1, script: "pipes pipe 500", least: 5 },
   "one end of a socket pair": { name: "pipes", script: "pipes pair 500", least: 5 },
