@@ -26,3 +26,10 @@ test("a list has to be of nodes that there are; those that there are not are nam
   assert.throws(() => mustKnow("!4-9", known), error("there are no nodes 4-6,8-9 in this cluster: its nodes are 1-3,7"));
   assert.throws(() => mustKnow("9,4", known), error("there are no nodes 4,9 in this cluster: its nodes are 1-3,7"));
 });
+
+test("a list of any length is looked through once", () => {
+  const known = Array.from({ length: 10_000 }, (_, i) => i + 1);
+  const long = "1-10000,".repeat(5000).slice(0, -1);
+  mustKnow(long, known);
+  assert.throws(() => mustKnow(`${long},10001`, known), /there is no node 10001 in this cluster: its nodes are 1-10000$/);
+});

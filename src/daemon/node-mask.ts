@@ -54,8 +54,12 @@ function rangesText(numbers: readonly number[]): string {
  * @throws TeselaError E_NONODE that names those that are not
  */
 export function mustKnow(list: string, nodes: readonly number[]): void {
-  const named = parseNodeList(list.startsWith(ALL_BUT) ? list.slice(ALL_BUT.length) : list);
-  const strange = named.filter((n) => !nodes.includes(n)).sort((a, b) => a - b);
+  // Ranges may overlap as they like.
+  const named = new Uint8Array(MAX_NODE_ID + 1);
+  for (const { first, last } of parseRanges(list.startsWith(ALL_BUT) ? list.slice(ALL_BUT.length) : list)) named.fill(1, first, last + 1);
+  const known = new Set(nodes);
+  const strange: number[] = [];
+  for (let n = 1; n <= MAX_NODE_ID; n++) if (named[n] === 1 && !known.has(n)) strange.push(n);
   if (strange.length === 0) return;
   const which = strange.length === 1 ? `is no node ${strange[0]}` : `are no nodes ${rangesText(strange)}`;
   const message = `there ${which} in this cluster: its nodes are ${rangesText([...nodes].sort((a, b) => a - b))}`;

@@ -121,12 +121,9 @@ const MOST_TOLD = 4;
 async function choose(call: Invocation, client: DaemonClient, list: readonly number[], mask: string | undefined): Promise<string> {
   const among = mask === undefined ? list : list.filter((n) => parseMask(mask).allows(n));
   const nodes = await client.nodes();
+  const known = nodes.map((n) => n.id);
   // By force it begins somewhere, whatever was said.
-  if (!call.switches.has("force"))
-    mustKnow(
-      list.join(","),
-      nodes.map((n) => n.id),
-    );
+  if (!call.switches.has("force")) mustKnow(lastValue(call, "one-of") ?? "", known);
   const takes = (n: NodeRow): boolean => closedBy(n.flags) === undefined;
   const up = nodes.filter((n) => n.state === "up" && among.includes(n.id) && takes(n));
   const one = up[Math.floor(Math.random() * up.length)];
