@@ -44,8 +44,11 @@ test("a removed node is refused, its live connections end, and both last over a 
   await one.dial(two);
   await three.dial(two);
   const link = await two.dial(three);
+  let came = 0;
+  two.roster.onPeers = () => void came++;
   one.roster.say(one.roster.find("h3"), "removed");
   await until("told", () => two.roster.record.get(3)?.standing === "removed");
+  assert.equal(came, 0, "streams to it are not to end before it is told");
   assert.deepEqual(ids(two), [1, 2]);
   assert.deepEqual([...two.transport.cutRefused()], [3]);
   await until("cut, both ways", () => three.cut === 1 && two.cut === 1);
@@ -61,6 +64,7 @@ test("a removed node is refused, its live connections end, and both last over a 
   const anew = await issueNode(ca, three.id, "h3");
   one.roster.say({ id: 3, name: "h3", address: LOOPBACK, port: three.port, key: certificateKeyHash(anew.cert) }, "member");
   await until("told again", () => two.roster.record.get(3)?.standing === "member");
+  assert.equal(came, 1);
   await assert.rejects(three.dial(two), refused(/does not accept/));
   three.transport.use(anew);
   const back = await three.dial(two);
