@@ -1,4 +1,4 @@
-import { nearest, TeselaError } from "../base/mod.ts";
+import { nearest, parseCpid, TeselaError } from "../base/mod.ts";
 import { type Command, type Invocation, lastValue, type Option } from "./command.ts";
 
 export const HELP: Option = { long: "help", help: "print this and exit" };
@@ -13,6 +13,17 @@ export function optionsOf(command: Command): Option[] {
 
 export const usage = (command: Command, message: string): TeselaError =>
   new TeselaError("E_USAGE", message, { hint: `tesela ${command.name} --help` });
+
+/** A process, as `4711` or `1:4711`. @throws TeselaError E_USAGE */
+export function pidOperand(call: Invocation): string {
+  const [pid = ""] = call.operands;
+  try {
+    parseCpid(pid);
+  } catch (e) {
+    throw usage(call.command, (e as Error).message);
+  }
+  return pid;
+}
 
 /**
  * Reads what comes after the command's name: `--long`, `--long value`, `--long=value`, `-s`, `-svalue`, `-s value`, bundles

@@ -1,28 +1,30 @@
-/** What a node tells of itself each second. */
+/** What a node tells of itself each second, and what a row of `tesela nodes` says of it: append fields, never rename one. */
 export interface LoadEntry {
-  /** CPUs it may use; 1.5 is possible. */
+  /** CPUs it may use, by affinity and quota: 1.5 is possible. */
   readonly cpus: number;
-  /** Those of them that its tasks get; missing where that is not told. */
+  /** Those of `cpus` that its tasks get, where others use the same CPUs or a hypervisor takes them away; missing where that is not told. */
   readonly got?: number | undefined;
   /** 10000 is the standard processor. */
   readonly speed: number;
-  /** Runnable processes for each standard processor, as told. */
+  /** Runnable tasks for each standard processor, as told. */
   readonly load: number;
   /** Bytes. */
   readonly memTotal: number;
-  /** What is on its way there is taken off. */
+  /** Bytes that programs could still get without swapping; what is on its way there is taken off. */
   readonly memFree: number;
-  /** Bytes a second by which that shrinks. */
+  /** Bytes a second by which that shrinks; missing where it is not told. */
   readonly memGrowth?: number | undefined;
+  /** Processes of others that run there. */
   readonly guests: number;
+  /** Its own processes that run elsewhere. */
   readonly away: number;
-  /** Words of LOAD_FLAGS; others are not passed on. */
+  /** By gossip words of LOAD_FLAGS; others are not passed on. */
   readonly flags: readonly string[];
-  /** CPU features that glibc chooses by, as bits; missing where they are not known. */
+  /** CPU features that glibc chooses by, as bits in the order of GLIBC_FEATURES; missing where they are not known. */
   readonly cpu?: number | undefined;
-  /** Share of its CPUs that is in use, 0 to 1. */
+  /** Part of its CPUs that was in use at its last sample, 0 to 1: told by gossip alone. */
   readonly util?: number | undefined;
-  /** The part of `load` that is its owner's own work. */
+  /** The part of `load` that is its owner's own work: what does not move by itself. */
   readonly own?: number | undefined;
 }
 

@@ -11,24 +11,20 @@ import { ChannelPeer, type ControlService, serveControl } from "./control.ts";
 import { peerDoor } from "./door.ts";
 import { listenUnix } from "./listen.ts";
 import { noBelonging } from "./test-peers.ts";
-import type { EngineRow } from "./shapes.ts";
+import { aRow } from "./test-rows.ts";
 
-const status = { cpus: 1.5, speed: 10_000, load: 0.25, memTotal: 2 ** 40, memFree: 7, guests: 2, away: 1, flags: ["noengine"] };
-const row: EngineRow = {
-  pid: 7,
-  cpid: "1:7",
-  home: 1,
-  node: 2,
-  nmigs: 1,
-  state: "S",
-  cpu: 0.5,
-  rss: 4096,
-  user: "ann",
-  lock: false,
-  cantmove: [],
-  command: "bc \u2713",
-  role: "home",
+const status = {
+  cpus: 1.5,
+  speed: 10_000,
+  load: 0.25,
+  memTotal: 2 ** 40,
+  memFree: 7,
+  memGrowth: 5,
+  guests: 2,
+  away: 1,
+  flags: ["noengine"],
 };
+const row = aRow({ cpu: 0.5, command: "bc \u2713" });
 const log = new Log({ level: "error" });
 
 const nobodyJoins = (): void => assert.fail("nobody joins here");

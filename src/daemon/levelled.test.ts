@@ -36,62 +36,64 @@ test("remembers living processes over a restart, and forgets the others", async 
   }
 });
 
-test("children belong to it, found at once or in time, those whose parent has ended too, and inherit the lock", async () => {
-  const dir = mkdtempSync(join(tmpdir(), "tesela-"));
-  // The middle one ends; its child is an orphan of the same group.
-  const shell = spawn("sh", ["-c", "(sleep 1000 & echo $!); sleep 1000 & echo $!; wait"], {
-    detached: true,
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  try {
-    let said = "";
-    shell.stdout.on("data", (part: Buffer) => {
-      said += part.toString();
-    });
-    while (said.split("\n").length < 3) await new Promise((r) => setTimeout(r, 5));
-    const [orphan = 0, child = 0] = said.split("\n").map(Number);
-    const levelled = new Levelled(join(dir, "levelled.json"), 1);
-    assert.equal(levelled.discover(child), false, "nobody is levelled yet");
-    levelled.add(shell.pid ?? 0, true, { job: "cpu", mask: "1-2" });
-    assert.equal(levelled.discover(child), true);
-    assert.ok(levelled.isLocked(child));
-    levelled.sample(readProcesses(), 0);
-    assert.deepEqual(new Set(levelled.rows().map((r) => r.pid)), new Set([shell.pid, child, orphan]));
-    assert.ok(levelled.rows().every((r) => r.lock && r.job === "cpu" && r.mask === "1-2"));
-    levelled.setMask(shell.pid ?? 0, undefined);
-    levelled.setMask(child, "!3");
-    const again = new Levelled(join(dir, "levelled.json"), 1);
-    assert.deepEqual(again.hints(shell.pid ?? 0), { job: "cpu" });
-    assert.deepEqual([again.hints(child).mask, again.hints(orphan).mask], ["!3", "1-2"]);
-    assert.deepEqual(again.hints(process.pid), {});
-    assert.equal(levelled.discover(process.pid), false);
-    assert.equal(levelled.discover(4_000_000), false);
-  } finally {
-    process.kill(-(shell.pid ?? 0), "SIGKILL");
-    rmSync(dir, { recursive: true });
+/** A shell and what it begins, in a group of its own; each number that it says is a line. */
+class Tree implements Disposable {
+  readonly shell: number;
+  readonly said: readonly number[];
+  private readonly dir = mkdtempSync(join(tmpdir(), "tesela-"));
+  readonly file = join(this.dir, "levelled.json");
+  readonly levelled = new Levelled(this.file, 1);
+
+  private constructor(shell: number, said: readonly number[]) {
+    this.shell = shell;
+    this.said = said;
   }
+
+  /** When it has said two. */
+  static async of(script: string): Promise<Tree> {
+    const shell = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+    let said = "";
+    for await (const part of shell.stdout) {
+      said += String(part);
+      if (said.split("\n").length > 2) break;
+    }
+    return new Tree(shell.pid ?? 0, said.trim().split("\n").map(Number));
+  }
+
+  [Symbol.dispose](): void {
+    process.kill(-this.shell, "SIGKILL");
+    rmSync(this.dir, { recursive: true });
+  }
+}
+
+test("children belong to it, found at once or in time, those whose parent has ended too, and inherit the lock", async () => {
+  // The middle one ends; its child is an orphan of the same group.
+  using tree = await Tree.of("(sleep 1000 & echo $!); sleep 1000 & echo $!; wait");
+  const { levelled, shell } = tree;
+  const [orphan = 0, child = 0] = tree.said;
+  assert.equal(levelled.discover(child), false, "nobody is levelled yet");
+  levelled.add(shell, true, { job: "cpu", mask: "1-2" });
+  assert.equal(levelled.discover(child), true);
+  assert.ok(levelled.isLocked(child));
+  levelled.sample(readProcesses(), 0);
+  assert.deepEqual(new Set(levelled.rows().map((r) => r.pid)), new Set([shell, child, orphan]));
+  assert.ok(levelled.rows().every((r) => r.lock && r.job === "cpu" && r.mask === "1-2"));
+  levelled.setMask(shell, undefined);
+  levelled.setMask(child, "!3");
+  const again = new Levelled(tree.file, 1);
+  assert.deepEqual(again.hints(shell), { job: "cpu" });
+  assert.deepEqual([again.hints(child).mask, again.hints(orphan).mask], ["!3", "1-2"]);
+  assert.deepEqual(again.hints(process.pid), {});
+  assert.equal(levelled.discover(process.pid), false);
+  assert.equal(levelled.discover(4_000_000), false);
 });
 
 test("of its nearest forebear it inherits, not of its group", async () => {
-  const dir = mkdtempSync(join(tmpdir(), "tesela-"));
-  const shell = spawn("sh", ["-c", "sh -c 'echo $$; sh -c \"sleep 1000 & echo \\$!; wait\"; :' & wait"], {
-    detached: true,
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  try {
-    let said = "";
-    shell.stdout.on("data", (part: Buffer) => {
-      said += part.toString();
-    });
-    while (said.split("\n").length < 3) await new Promise((r) => setTimeout(r, 5));
-    const [middle = 0, sleeper = 0] = said.split("\n").map(Number);
-    const levelled = new Levelled(join(dir, "levelled.json"), 1);
-    levelled.add(shell.pid ?? 0, true);
-    levelled.add(middle, false, { job: "cpu" });
-    assert.equal(levelled.discover(sleeper), true);
-    assert.deepEqual([levelled.isLocked(sleeper), levelled.hints(sleeper).job], [false, "cpu"]);
-  } finally {
-    process.kill(-(shell.pid ?? 0), "SIGKILL");
-    rmSync(dir, { recursive: true });
-  }
+  using tree = await Tree.of("sh -c 'echo $$; sh -c \"sleep 1000 & echo \\$!; wait\"; :' & wait");
+  const { levelled, shell } = tree;
+  const [middle = 0, sleeper = 0] = tree.said;
+  levelled.add(shell, true);
+  levelled.add(middle, false, { job: "cpu" });
+  assert.equal(levelled.discover(sleeper), true);
+  assert.deepEqual([levelled.isLocked(sleeper), levelled.hints(sleeper).job], [false, "cpu"]);
 });

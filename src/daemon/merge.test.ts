@@ -2,24 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mergeRows } from "./merge.ts";
 import type { EngineRow } from "./shapes.ts";
+import { aRow } from "./test-rows.ts";
 
-const row = (over: Partial<EngineRow>): EngineRow => ({
-  pid: 7,
-  cpid: "1:7",
-  home: 1,
-  node: 2,
-  nmigs: 1,
-  state: "S",
-  cpu: 0,
-  rss: 4096,
-  user: "ann",
-  lock: false,
-  cantmove: [],
-  command: "bc -l",
-  role: "home",
-  since: 1,
-  ...over,
-});
+const row = (over: Partial<EngineRow>): EngineRow => aRow({ since: 1, ...over });
 
 test("home says what it is, the host how it runs", () => {
   const guest = row({ role: "guest", state: "R", cpu: 0.9, rss: 8192, user: "?", command: "?", nmigs: 0 });

@@ -1,19 +1,10 @@
-import type { Entry } from "../cluster/mod.ts";
+import type { Entry, LoadEntry } from "../cluster/mod.ts";
 import type { Caller } from "./authorize.ts";
 import type { Peer } from "./config.ts";
-import type { EngineRow, MigrateAsk, Migrated, NodeRow, WhyNot } from "./shapes.ts";
+import type { EngineRow, MigrateAsk, Migrated, WhyNot } from "./shapes.ts";
 
-/** What a node can offer, and how busy it is: the changing part of a row of `tesela nodes`, whose fields it has. */
-export type NodeFacts = Pick<NodeRow, "cpus" | "got" | "speed" | "load" | "memTotal" | "memFree" | "memGrowth" | "cpu" | "own">;
-
-/** What a node tells the others each second. */
-export interface NodeStatus extends NodeFacts {
-  readonly guests: number;
-  readonly away: number;
-  readonly flags: readonly string[];
-  /** Part of its CPUs that was in use at its last sample, 0 to 1: told by gossip alone. */
-  readonly util?: number | undefined;
-}
+/** What a node can offer, and how busy it is. */
+export type NodeStatus = LoadEntry;
 
 /** The teselad of another node, reached over a control stream. Its errors arrive as they were; E_LINK when the stream breaks. */
 export interface PeerControl {

@@ -1,35 +1,12 @@
+import type { LoadEntry } from "../cluster/mod.ts";
+import type { ProcessFacts } from "../engine/mod.ts";
+
 /**
  * What goes over the local sockets, and what `--json` prints. Scripts rely on these: append fields, never rename one.
  */
 
 /** A row of `tesela ps`. */
-export interface ProcessRow {
-  /** As its home node counts it. */
-  readonly pid: number;
-  /** `home:pid`. */
-  readonly cpid: string;
-  readonly home: number;
-  /** Where it runs now. */
-  readonly node: number;
-  /** Moves so far, those back home included. */
-  readonly nmigs: number;
-  /** One letter, as ps(1) has it. */
-  readonly state: string;
-  /** In CPUs: 0.5 is half of one. */
-  readonly cpu: number;
-  /** Resident bytes, where it runs. */
-  readonly rss: number;
-  readonly user: string;
-  /** Not to be moved by itself. */
-  readonly lock: boolean;
-  /** Named reasons why it may not leave home now. */
-  readonly cantmove: readonly string[];
-  readonly command: string;
-  /** Bytes the last move carried and for how long it stood still, where known. */
-  readonly lastBytes?: number;
-  readonly lastFreezeMs?: number;
-  /** It is away and its link is cut, for so many milliseconds: it goes on when the link does. */
-  readonly cutMs?: number;
+export interface ProcessRow extends ProcessFacts {
   /** Whether it was said to be a CPU job or an I/O job. */
   readonly job?: "cpu" | "io";
   /** The nodes that it may be sent to: `1-4,7`, or `!3` for all but those. */
@@ -97,36 +74,11 @@ export interface Traced {
 export type NodeState = "up" | "down" | "removed" | "left";
 
 /** A row of `tesela nodes`. */
-export interface NodeRow {
+export interface NodeRow extends LoadEntry {
   readonly id: number;
   readonly name: string;
   readonly address: string;
   readonly state: NodeState;
-  /** CPUs it may use, by affinity and quota: 1.5 is possible. */
-  readonly cpus: number;
-  /** 10000 is the reference processor. */
-  readonly speed: number;
-  /** Runnable processes for each standard processor. */
-  readonly load: number;
-  /** Bytes. */
-  readonly memTotal: number;
-  /** Bytes that programs could still get without swapping. */
-  readonly memFree: number;
-  /** Bytes a second by which that shrinks; missing where it is not told. */
-  readonly memGrowth?: number | undefined;
-  /** Processes of others that run here. */
-  readonly guests: number;
-  /** Own processes that run elsewhere. */
-  readonly away: number;
-  readonly flags: readonly string[];
-  /** Part of its CPUs that was in use at its last sample, 0 to 1. */
-  readonly util?: number | undefined;
-  /** CPU features that glibc chooses by, as bits in the order of GLIBC_FEATURES; missing where they are not known. */
-  readonly cpu?: number | undefined;
-  /** The part of `load` that is its owner's own work: what does not move by itself. */
-  readonly own?: number | undefined;
-  /** Those of `cpus` that its tasks get, where others use the same CPUs or a hypervisor takes them away. */
-  readonly got?: number | undefined;
 }
 
 /** GET /status of the engine. */

@@ -5,30 +5,44 @@ import type { Head } from "../wire/mod.ts";
 import type { GuestProcess } from "./guest-process.ts";
 import type { Track } from "./tracks.ts";
 
-/** A row of `tesela ps`, as the engine gives it (COMMANDS.md, shapes). */
-export interface Row {
+/** What an engine says of a process, and `--json` prints of it: append fields, never rename one. */
+export interface ProcessFacts {
+  /** As its home node counts it. */
   readonly pid: number;
+  /** `home:pid`. */
   readonly cpid: string;
   readonly home: number;
+  /** Where it runs now. */
   readonly node: number;
+  /** Moves so far, those back home included. */
   readonly nmigs: number;
+  /** One letter, as ps(1) has it. */
   readonly state: string;
+  /** In CPUs: 0.5 is half of one. */
   readonly cpu: number;
+  /** Resident bytes, where it runs. */
   readonly rss: number;
   readonly user: string;
+  /** Not to be moved by itself. */
   readonly lock: boolean;
+  /** Named reasons why it may not leave home now. */
   readonly cantmove: readonly string[];
   readonly command: string;
-  readonly role: "home" | "guest";
-  readonly since: number;
+  /** Bytes the last move carried and for how long it stood still, where known. */
   readonly lastBytes?: number;
   readonly lastFreezeMs?: number;
+  /** It is away and its link is cut, for so many milliseconds: it goes on when the link does. */
+  readonly cutMs?: number;
+}
+
+/** A row of `tesela ps`, as the engine gives it (COMMANDS.md, shapes). */
+export interface Row extends ProcessFacts {
+  readonly role: "home" | "guest";
+  readonly since: number;
   /** Made at home for it so far. */
   readonly calls?: number;
   /** CPU time used so far, at home and away; of a guest with what it had used before it came. */
   readonly cpuMs: number;
-  /** Away, and out of reach for so long: milliseconds. */
-  readonly cutMs?: number;
 }
 
 /** CPU shares are told over at least this long. */

@@ -102,6 +102,8 @@ export const MESSAGES = defineMessages({
     own: opt(num),
     /** CPUs that its tasks get. */
     got: opt(num),
+    /** Bytes a second by which `memFree` shrinks. */
+    memGrowth: opt(size),
   }),
   ctlProcessesAsk: msg(66, { seq: u32 }),
   /** Payload: JSON, the rows of the node's engine. */

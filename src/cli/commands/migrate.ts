@@ -2,15 +2,11 @@ import { humanBytes, nodePaths, parseCpid, TeselaError, toTeselaError } from "..
 import { DaemonClient, type Migrated } from "../../daemon/mod.ts";
 import { DONE, FAILED, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
-import { usage } from "../parse.ts";
+import { pidOperand } from "../parse.ts";
 
 export async function run(call: Invocation): Promise<number> {
-  const [pid = "", target = ""] = call.operands;
-  try {
-    parseCpid(pid);
-  } catch (e) {
-    throw usage(call.command, (e as Error).message);
-  }
+  const pid = pidOperand(call);
+  const [, target = ""] = call.operands;
   const client = new DaemonClient(nodePaths());
   if (target === "balance") return await balanceNow(call, client, pid);
   if (call.switches.has("why")) return await why(call, client, pid, target);

@@ -1,18 +1,13 @@
-import { nodePaths, parseCpid, printable } from "../../base/mod.ts";
+import { nodePaths, printable } from "../../base/mod.ts";
 import { DaemonClient, type TraceLine } from "../../daemon/mod.ts";
 import { DONE, type Invocation } from "../command.ts";
 import { write } from "../out.ts";
-import { usage } from "../parse.ts";
+import { pidOperand } from "../parse.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export async function run(call: Invocation): Promise<number> {
-  const [pid = ""] = call.operands;
-  try {
-    parseCpid(pid);
-  } catch (e) {
-    throw usage(call.command, (e as Error).message);
-  }
+  const pid = pidOperand(call);
   const client = new DaemonClient(nodePaths());
   const end = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => end.abort());

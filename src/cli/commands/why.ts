@@ -1,18 +1,13 @@
-import { nodePaths, parseCpid } from "../../base/mod.ts";
+import { nodePaths } from "../../base/mod.ts";
 import { DaemonClient, type DecisionRow, maskText, type WhyMoved } from "../../daemon/mod.ts";
 import { DONE, type Invocation } from "../command.ts";
 import { print, printJson } from "../out.ts";
-import { usage } from "../parse.ts";
+import { pidOperand } from "../parse.ts";
 import { explainedHold } from "../reasons.ts";
 
 /** The last decisions about a process, the newest first, with the nodes that were weighed. */
 export async function run(call: Invocation): Promise<number> {
-  const [pid = ""] = call.operands;
-  try {
-    parseCpid(pid);
-  } catch (e) {
-    throw usage(call.command, (e as Error).message);
-  }
+  const pid = pidOperand(call);
   const answer = await new DaemonClient(nodePaths()).whyMoved(pid);
   if (call.json) printJson(answer);
   else print(whyText(answer));
