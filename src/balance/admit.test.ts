@@ -40,3 +40,12 @@ test("who grows is taken as long as memory lasts for what it was told, all count
   assert.match(refusal(grows, NOTHING, flees({ lasts: 10 }), BALANCE_KNOBS) ?? "", /lacks/);
   assert.equal(refusal(grows, NOTHING, flees({ comesHome: true, lasts: 10 }), BALANCE_KNOBS), null);
 });
+
+test("a node whose CPUs others use takes one, and no other before it has shown what one gets there", () => {
+  const self = aNode(N2, { load: 1, got: 0.5, memFree: 512 * MiB, untried: true });
+  assert.equal(refusal(self, NOTHING, offer({ load: 12 }), BALANCE_KNOBS), null);
+  const one = { ...NOTHING, tasks: 1 };
+  assert.match(refusal(self, one, offer({ load: 12 }), BALANCE_KNOBS) ?? "", /shares its CPUs, and what those get is not known yet/);
+  assert.equal(refusal({ ...self, untried: false }, one, offer({ load: 12 }), BALANCE_KNOBS), null);
+  assert.equal(refusal(self, one, offer({ motive: "memory" }), BALANCE_KNOBS), null);
+});

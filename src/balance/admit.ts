@@ -41,6 +41,9 @@ export function refusal(self: NodeView, arriving: Arriving, offer: Offer, k: Bal
     if (lacks > 0) return `node ${self.id} lacks ${bytes(lacks)}`;
   }
   if (offer.motive !== "load") return null;
+  // An idle node knows that its CPUs are used, not by how many: the first that comes shows what one gets.
+  if (self.untried === true && arriving.tasks > 0)
+    return `node ${self.id} shares its CPUs, and what those get is not known yet that have just come`;
   const now = { ...self, load: loadAfter(self, arriving.tasks) };
   if (guarded(now, offer.tasks, k.guard) < offer.load) return null;
   return `node ${self.id} has filled up meanwhile: it would be at ${load(loadAfter(now, offer.tasks))}, there it is ${load(offer.load)}`;

@@ -17,7 +17,7 @@ export const crowding = (n: NodeView): number => runnable(n) / n.cpus;
  * Tasks that a process has ready on the average. Its share of the CPUs is what it gets; where tasks wait for one another it wants more
  * than that, by as much as the node is crowded. Another node has to bear what it wants.
  */
-export function demand(p: ProcessView, self: NodeView): number {
+export function demand(p: Pick<ProcessView, "cpu" | "demand">, self: NodeView): number {
   if (p.demand !== undefined) return p.demand;
   const wants = p.cpu * Math.max(1, crowding(self));
   return Math.min(wants, Math.max(p.cpu, runnable(self)));

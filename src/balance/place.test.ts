@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { GiB, MiB, type NodeId } from "../base/mod.ts";
 import { SeededRandom } from "../io/mod.ts";
 import { PLACE_KNOBS } from "./knobs.ts";
-import { place, type PlaceState } from "./place.ts";
+import { place, placeAgain, type PlaceState } from "./place.ts";
 import { aNode, N1, N2, N3 } from "./test-views.ts";
 
 const wants = { cpu: 1, rss: 50 * MiB, home: N1 };
@@ -60,4 +60,26 @@ test("one that is short, or asks home for much, goes only where it gains more th
   );
   assert.equal(where({ self: aNode(N1, { load: 8 }), others }, { work: 1, calls: 5000 }), N2, "but a ninth of it is not");
   assert.equal(where({ self, others }, { work: 0.01 }), null, "it would be over before it was there");
+});
+
+test("where others use a node's CPUs they are not free, however little was used just now", () => {
+  const self = aNode(N1, { load: 1 });
+  assert.equal(where({ self, others: [aNode(N2, { load: 1, util: 0.1 })] }), N2, "its own load falls slowly");
+  assert.equal(where({ self, others: [aNode(N2, { load: 1, util: 0.1, got: 0.5 })] }), null);
+  // Two CPUs of which others use one: the other one is free.
+  assert.equal(where({ self, others: [aNode(N2, { cpus: 2, load: 1, util: 0.5, got: 1 })] }), N2);
+  assert.equal(where({ self: aNode(N1, { load: 3 }), others: [aNode(N2, { load: 12, util: 0.9, got: 0.08 })] }), null);
+});
+
+test("a process that runs is no reason to leave its own node, and a crowd is, wherever one asks", () => {
+  const again = (at: NodeId, nodes: Parameters<typeof placeAgain>[1], more = {}): NodeId =>
+    placeAgain(at, nodes, { ...wants, ...more }, PLACE_KNOBS, new SeededRandom(1));
+  const idle = aNode(N2);
+  assert.equal(again(N1, [aNode(N1, { load: 1 }), idle]), N1);
+  assert.equal(again(N1, [aNode(N1, { load: 2 }), idle], { cpu: 0.5 }), N2);
+  assert.equal(again(N1, [aNode(N1, { load: 2 }), aNode(N2, { load: 1 })], { cpu: 0.5 }), N1, "there it would be two as well");
+  assert.equal(again(N2, [aNode(N1), aNode(N2, { load: 1, util: 1 })]), N2);
+  assert.equal(again(N2, [aNode(N1), aNode(N2, { load: 3, util: 1 }), aNode(N3, { load: 1 })], { cpu: 0.33 }), N1);
+  assert.equal(again(N1, [aNode(N1, { load: 1, got: 1 }), aNode(N2, { load: 1, got: 0.5, util: 0.9 })]), N1);
+  assert.equal(again(N3, [aNode(N1)]), N3, "nothing is known of where it is");
 });

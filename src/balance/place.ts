@@ -1,9 +1,9 @@
 import type { NodeId } from "../base/mod.ts";
 import type { Random } from "../io/mod.ts";
 import { chooseTarget } from "./choose.ts";
-import { carrySeconds, highestLoad, marginalCost, rate } from "./cost.ts";
+import { carrySeconds, demand, highestLoad, marginalCost, rate } from "./cost.ts";
 import type { PlaceKnobs } from "./knobs.ts";
-import { presentLoad } from "./present.ts";
+import { presentLoad, vacated } from "./present.ts";
 import { barred, disturbsOwner, isUsable, loadAfter, roomAfter } from "./target.ts";
 import type { BalanceState, NodeView } from "./views.ts";
 
@@ -63,4 +63,17 @@ export function place(state: PlaceState, wants: Wants, k: PlaceKnobs, random: Ra
     })
     .filter((n) => !fitsHere || n.net > here * (1 + k.placeGain));
   return good.length === 0 ? null : (chooseTarget(good, k, random)?.id ?? null);
+}
+
+/**
+ * Where a process that runs on node `at` is best placed: there, unless it would run noticeably faster elsewhere. It is in the load of its node, and wants more
+ * than the part of a CPU that it gets in a crowd.
+ * @param nodes all of them
+ */
+export function placeAgain(at: NodeId, nodes: readonly NodeView[], process: Wants, k: PlaceKnobs, random: Random): NodeId {
+  const here = nodes.find((n) => n.id === at);
+  if (here === undefined) return at;
+  const others = nodes.filter((n) => n !== here);
+  const wants = { ...process, cpu: demand(process, here) };
+  return place({ self: vacated(here, process), others, inFlight: new Set() }, wants, k, random) ?? at;
 }

@@ -1,13 +1,25 @@
-import { STANDARD } from "./cost.ts";
-import type { NodeView } from "./views.ts";
+import { capacity, demand, STANDARD } from "./cost.ts";
+import type { NodeView, ProcessView } from "./views.ts";
 
 /** CPUs in use up to here leave tasks nothing to wait for. */
 const FREE = 0.95;
 
 /**
  * Its load as of now. What a node tells falls slowly, and for programs that live for a second most nodes would look busy with those before. Where CPUs
- * are free no more tasks run than CPUs are in use.
+ * are free no more tasks run than CPUs are in use. Behind those that it does not get there are others all the same, as many as leave it that part.
  */
 export function presentLoad(n: NodeView): number {
-  return n.util === undefined || n.util > FREE ? n.load : Math.min(n.load, (n.util * STANDARD) / n.speed);
+  if (n.util === undefined || n.util > FREE) return n.load;
+  const others = (n.cpus / (n.got ?? n.cpus) - 1) / capacity(n);
+  return Math.min(n.load, Math.max(others, (n.util * STANDARD) / n.speed));
+}
+
+/** A node as it would be without a process that runs there: where that is best off is asked as if it ran nowhere yet. */
+export function vacated(n: NodeView, p: Pick<ProcessView, "cpu" | "demand" | "rss">): NodeView {
+  return {
+    ...n,
+    load: Math.max(0, n.load - demand(p, n) / capacity(n)),
+    memFree: n.memFree + p.rss,
+    ...(n.util !== undefined && { util: Math.max(0, n.util - p.cpu / n.cpus) }),
+  };
 }

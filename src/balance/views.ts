@@ -7,6 +7,8 @@ export interface NodeView {
   readonly cpus: number;
   /** Those of them that its tasks get, where others use the same CPUs; all when left out. */
   readonly got?: number;
+  /** Others use its CPUs, and no task of its own has shown yet what one gets there: `got` and the load of others are a guess. */
+  readonly untried?: boolean;
   /** 10000 is the standard processor. */
   readonly speed: number;
   /** Tasks that want its CPUs, of whomever, for each standard processor: the deciding node's own `local`, others' `told`. */

@@ -1,8 +1,7 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { isOverloaded, lookAgainMs, type Needs, type NodeView, type Offer, place } from "../balance/mod.ts";
+import { Admission, isOverloaded, lookAgainMs, type Needs, type NodeView, type Offer, place, placeAgain } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
-import { Admission } from "./admission.ts";
 import { ROOT } from "./authorize.ts";
 import { Balancer, type Scene } from "./balancer.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -57,6 +56,8 @@ export interface OwnFigures extends NodeStatus {
   readonly local: number;
   /** What runs here now. */
   readonly present: number;
+  /** As in a {@link NodeView}. */
+  readonly untried: boolean;
 }
 
 /** Load levelling on this node: each second a look at what runs here, and a round of the balancer. */
@@ -157,7 +158,7 @@ export class Levelling {
   refusal(offer: Offer, now: number): string | null {
     const { own } = this;
     if (!own) return `node ${this.p.self.id} does not know itself yet`;
-    const self = { ...viewOf(this.p.self.id, own), load: own.present, memGrowth: this.balancer.growth };
+    const self = { ...viewOf(this.p.self.id, own), load: own.present, memGrowth: this.balancer.growth, untried: own.untried };
     return this.admission.answer(self, offer, now);
   }
 
@@ -195,13 +196,14 @@ export class Levelling {
   }
 
   /** Where a process is best placed now; without one, a program that computes and is about to begin here. */
-  best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home"> | null, mask?: string): number {
+  best(own: OwnFigures, row: Pick<EngineRow, "cpu" | "rss" | "home" | "node"> | null, mask?: string): number {
     const { self, settings, random = systemRandom } = this.p;
     const home = nodeId(row?.home ?? self.id);
     const allowed = (node: NodeId): boolean => node === home || allows(mask, node);
     const wants = { cpu: row?.cpu ?? 1, rss: row?.rss ?? 0, home, allowed };
-    const state = { self: { ...viewOf(self.id, own), load: own.local }, others: this.others(), inFlight: new Set<NodeId>() };
-    return place(state, wants, settings.now.place, random) ?? self.id;
+    const [here, others] = [{ ...viewOf(self.id, own), load: own.local }, this.others()];
+    if (row !== null) return placeAgain(nodeId(row.node), [here, ...others], wants, settings.now.place, random);
+    return place({ self: here, others, inFlight: new Set<NodeId>() }, wants, settings.now.place, random) ?? self.id;
   }
 
   private others(): NodeView[] {

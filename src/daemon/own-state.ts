@@ -125,8 +125,8 @@ export class OwnState {
 
   /** For its own decisions. */
   figures(): OwnFigures {
-    const { local, present, memFree } = this.sampled;
-    return { ...this.facts(), memFree, memGrowth: undefined, local, present };
+    const { local, present, memFree, untried } = this.sampled;
+    return { ...this.facts(), memFree, memGrowth: undefined, local, present, untried };
   }
 
   facts(): NodeStatus {

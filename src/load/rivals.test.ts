@@ -25,7 +25,7 @@ const crowd = (look: CpuLook, c: Competition): number => (look.wanted + c.suspen
 test("a node that gets all of its CPUs has no rivals, however many tasks wait", () => {
   for (const own of [0, 0.5, 1, 12, 200]) {
     for (const cpus of [1, 2, 64])
-      assert.deepEqual(after(20, shared(own, 0, cpus)), { got: cpus, whole: cpus, unseen: 0, rivals: 0, suspended: 0 });
+      assert.deepEqual(after(20, shared(own, 0, cpus)), { got: cpus, whole: cpus, unseen: 0, rivals: 0, untried: false, suspended: 0 });
   }
 });
 
@@ -51,6 +51,8 @@ test("an idle node whose CPU others use knows that it is in use", () => {
   const many = after(20, { ...shared(0, 8, 8) });
   near(many.rivals, 8);
   near(many.got, 8 / 9);
+  assert.ok(c.untried && many.untried, "by how many it cannot know before something of its own has run there");
+  assert.ok(!after(2, shared(1, 7)).untried && !after(20, shared(0, 0)).untried);
 });
 
 test("it is believed slowly, and gone soon after", () => {

@@ -25,12 +25,14 @@ export interface Competition {
   /** CPUs that are used by tasks which it does not see, and how many tasks those are about. */
   readonly unseen: number;
   readonly rivals: number;
+  /** None of its own tasks has shown lately what one gets: how many rivals there are is a guess. */
+  readonly untried: boolean;
   /** Tasks of its own that waited for a CPU which a hypervisor had taken: they count neither as running nor as waiting. */
   readonly suspended: number;
 }
 
 /** Of a node that has its CPUs to itself, or is to behave as if it had. */
-export const alone = (cpus: number): Competition => ({ got: cpus, whole: cpus, unseen: 0, rivals: 0, suspended: 0 });
+export const alone = (cpus: number): Competition => ({ got: cpus, whole: cpus, unseen: 0, rivals: 0, untried: false, suspended: 0 });
 
 /** Part of a node's CPUs that may be missing without anything being wrong: interrupts, and times that are counted in ticks. */
 const NOISE = 0.08;
@@ -67,7 +69,8 @@ export class RivalMeter {
     const got = Math.max(whole - unseen, whole / (1 + rivals));
     // Where tasks are charged for what was stolen, times add up to more than there are CPUs.
     const isCharged = l.cores !== null && (l.got ?? 0) + l.cores.idle + l.cores.stolen > cpus * (1 + NOISE);
-    return { got, whole, unseen, rivals, suspended: isCharged ? 0 : (ran * stolen) / (1 - stolen) };
+    const untried = rivals > 0 && this.ran <= LEAST;
+    return { got, whole, unseen, rivals, untried, suspended: isCharged ? 0 : (ran * stolen) / (1 - stolen) };
   }
 
   private learn({ cpus, wanted, ran, steady, cores }: CpuLook, got: number): void {

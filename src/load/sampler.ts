@@ -22,6 +22,8 @@ export interface NodeSample extends MemorySample {
   readonly cpus: number;
   /** Those of them that its tasks get, where others use the same CPUs or a hypervisor takes them away: at most `cpus`. */
   readonly got: number;
+  /** Others use its CPUs, and none of its own tasks has shown lately what one gets there: `got` is a guess. */
+  readonly untried: boolean;
   readonly speed: number;
   /** CPU features that glibc chooses by: bits of GLIBC_FEATURES. */
   readonly cpu: number;
@@ -160,6 +162,7 @@ export class LoadSampler {
     return {
       cpus,
       got: round(share.got),
+      untried: share.untried,
       speed,
       cpu: this.cpu,
       runnable: round(runnable),

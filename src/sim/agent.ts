@@ -1,4 +1,5 @@
 import {
+  Admission,
   balance,
   forecast,
   type Decision,
@@ -11,7 +12,6 @@ import {
   Ours,
   place,
   type ProcessView,
-  refusal,
   Sent,
   Shrinkage,
   usher,
@@ -49,12 +49,15 @@ export class Agent {
   private readonly m: Machine;
   private readonly p: AgentParts;
   private readonly sent = new Sent();
+  private readonly admission: Admission;
   private readonly placed = new Placed();
   private readonly ours = new Ours((id) => this.placed.count(id));
   private readonly closed = new Map<NodeId, number>();
   private readonly leaving = new Leaving<number>();
   private told = 0;
   private local = 0;
+  /** The load of the last sample, not averaged. */
+  private present = 0;
   private demanded = 0;
   /** CPU seconds used at the last sample, its own and those of others on its CPUs. */
   private got = 0;
@@ -74,6 +77,7 @@ export class Agent {
 
   constructor(machine: Machine, parts: AgentParts) {
     this.m = machine;
+    this.admission = new Admission(() => parts.world.scenario.knobs.balance);
     this.p = parts;
     this.share = alone(machine.cpus);
     const { clock } = parts.world;
@@ -90,7 +94,8 @@ export class Agent {
     const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
     const { got } = this.share;
     const load = this.told + this.crowding();
-    const [memFree, memGrowth] = [Math.max(0, this.free() - this.m.arriving.rss), this.steady + this.m.arriving.growth];
+    const { rss, growth } = this.admission.arriving(this.now());
+    const [memFree, memGrowth] = [Math.max(0, this.free() - rss), this.steady + growth];
     return { cpus, got, speed, load, memTotal: memory, memFree, memGrowth, guests, away: 0, flags: [], util: this.util };
   }
 
@@ -172,6 +177,7 @@ export class Agent {
     this.share = this.rivals.look({ cpus: m.cpus, got: ran, wanted, ran, steady: 0, cores: { count: m.cpus, idle, stolen: 0 } });
     this.util = Math.min(1, (load * m.factor * m.cpus + this.share.unseen) / m.cpus);
     this.departed = 0;
+    this.present = load;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
     if (this.placed.isUsed) for (const n of this.known()) this.ours.average(n, toldLoad);
@@ -190,7 +196,7 @@ export class Agent {
     const { usher: knobs } = this.p.world.scenario.knobs;
     const free = this.free();
     const processes = this.processes();
-    const { rss: bytes, rate } = this.m.arriving;
+    const { rss: bytes, rate } = this.admission.arriving(this.now());
     const known = processes.reduce((sum, p) => sum + p.growth, rate);
     const memory = {
       self: { memTotal: this.m.memory, memFree: free },
@@ -222,7 +228,7 @@ export class Agent {
 
   /** Why this node does not take what is offered. */
   refusal(offer: Offer): string | null {
-    return refusal({ ...this.self(), load: this.m.load + this.crowding() }, this.m.arriving, offer, this.p.world.scenario.knobs.balance);
+    return this.admission.answer({ ...this.self(), load: this.present + this.crowding() }, offer, this.now());
   }
 
   private send(task: Task, to: NodeId, { motive, lasts }: Decision): boolean {
@@ -266,6 +272,7 @@ export class Agent {
       id: idOf(index),
       cpus,
       got: this.share.got,
+      untried: this.share.untried,
       speed,
       load,
       memTotal: memory,

@@ -165,3 +165,24 @@ test("a host whose core another host's program uses knows it, though it sees nei
     await spin.ended;
   }
 });
+
+test("asked for the best place, a process that is alone stays, and one of two goes", { skip, timeout: 200_000 }, async () => {
+  await using two = await startCluster({ n: 2, pin: true });
+  const spin = () => two.spawn(1, ["tesela", "run", "sh", "-c", "while :; do :; done"], { stdio: ["ignore", "ignore", "ignore"] });
+  const jobs = [await spin()];
+  try {
+    // The question is a program, too, and counts where it is asked.
+    const ask = async (on: number): Promise<number> =>
+      (JSON.parse(await two.output(on, ["tesela", "migrate", `1:${jobs[0]?.pid}`, "balance", "--json"])) as { to: number }).to;
+    const loads = async (): Promise<number[]> =>
+      (JSON.parse(await two.output(1, ["tesela", "nodes", "--json"])) as NodeRow[]).map((n) => n.load);
+    await until("it is told", loads, ([one = 0]) => one > 0.8);
+    assert.equal(await ask(2), 1);
+    jobs.push(await spin());
+    await until("both are told", loads, ([one = 0]) => one > 1.6);
+    assert.equal(await ask(1), 2);
+  } finally {
+    for (const job of jobs) process.kill(job.outerPid, "SIGKILL");
+    for (const job of jobs) await job.ended;
+  }
+});

@@ -1,15 +1,17 @@
-import {
-  type Arriving,
-  type BalanceKnobs,
-  lacking,
-  type Needs,
-  type NodeView,
-  type Offer,
-  promised,
-  refusal,
-  UNHEARD_MS,
-} from "../balance/mod.ts";
-import type { RoomHere } from "./shapes.ts";
+import { type Arriving, type Offer, refusal } from "./admit.ts";
+import type { BalanceKnobs } from "./knobs.ts";
+import { lacking, type Needs, promised } from "./room.ts";
+import { UNHEARD_MS } from "./sent.ts";
+import type { NodeView } from "./views.ts";
+
+/** What a node answers of its room for a program of another one. */
+export interface Room {
+  /** Why it has none; null when it has. */
+  readonly refusal: string | null;
+  /** As it is at this moment, with what is on its way. */
+  readonly load: number;
+  readonly memFree: number;
+}
 
 interface Coming extends Arriving {
   /** When its bytes begin to come and when all are here, as far as the link is as fast as it is taken for. */
@@ -22,7 +24,7 @@ interface Coming extends Arriving {
 /** What comes shows in what this node knows of itself after so long: a sample. */
 const SEEN_MS = 1000;
 
-/** What this node lets come: others ask before they send, since only it knows what it is at that moment (src/balance/admit.ts). */
+/** What this node lets come: others ask before they send, since only it knows what it is at that moment (admit.ts). */
 export class Admission {
   private readonly knobs: () => BalanceKnobs;
   private coming: Coming[] = [];
@@ -40,7 +42,7 @@ export class Admission {
   }
 
   /** Of a program that is to begin here: the same. */
-  room(self: NodeView, needs: Needs, now: number): RoomHere {
+  room(self: NodeView, needs: Needs, now: number): Room {
     const here = promised(self, this.arriving(now));
     const why = lacking(here, needs, false, this.knobs());
     const until = now + UNHEARD_MS;

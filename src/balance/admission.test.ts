@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BALANCE_KNOBS, type NodeView, type Offer, UNHEARD_MS } from "../balance/mod.ts";
 import { GiB, MiB, nodeId } from "../base/mod.ts";
 import { Admission } from "./admission.ts";
+import type { Offer } from "./admit.ts";
+import { BALANCE_KNOBS } from "./knobs.ts";
+import { UNHEARD_MS } from "./sent.ts";
+import type { NodeView } from "./views.ts";
 
 const self: NodeView = {
   ...{ id: nodeId(2), cpus: 1, speed: 10_000, load: 0, memTotal: 4 * GiB, memFree: 2 * GiB, ageMs: 0 },
