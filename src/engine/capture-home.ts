@@ -188,19 +188,20 @@ export async function captureAtHome(
     nr: Sys.rtSigaction,
     args: [i + 1, 0, s + At.sigactions + BigInt(i * SIGACTION_BYTES), SIGSET_BYTES],
   }));
-  const results = await deputy.calls([
-    { nr: Sys.brk, args: [0] },
-    ...CPU_TIMERS.map((which, i) => ({ nr: Sys.getitimer, args: [which, s + At.timers + ITIMERVAL * BigInt(i)] })),
-    ...actions,
+  const all = threadsOf(frozen).map((f) => ({ f, thread: home.threads.get(f.tid) }));
+  // All are asked before the first has answered.
+  const [results, threads, registered] = await Promise.all([
+    deputy.calls([
+      { nr: Sys.brk, args: [0] },
+      ...CPU_TIMERS.map((which, i) => ({ nr: Sys.getitimer, args: [which, s + At.timers + ITIMERVAL * BigInt(i)] })),
+      ...actions,
+    ]),
+    Promise.all(all.map(({ f, thread }) => captureThread(thread?.deputy ?? deputy, f, cpu.threads.get(f.tid) ?? NO_CPU.all))),
+    deputy.call(Sys.membarrier, GET_REGISTRATIONS, 0, 0),
   ]);
   answered(results);
   const armed = deputy.peek(s + At.timers, Number(ITIMERVAL) * CPU_TIMERS.length).some((b) => b !== 0);
   if (armed) throw new TeselaError("E_CANTMOVE", `process ${deputy.pid} has a CPU-time timer running`, { reasons: ["cpu_timer"] });
-  const all = threadsOf(frozen).map((f) => ({ f, thread: home.threads.get(f.tid) }));
-  const threads = await Promise.all(
-    all.map(({ f, thread }) => captureThread(thread?.deputy ?? deputy, f, cpu.threads.get(f.tid) ?? NO_CPU.all)),
-  );
-  const barriers = barriersOf(await deputy.call(Sys.membarrier, GET_REGISTRATIONS, 0, 0));
   return {
     pid: deputy.pid,
     vmas: layout.vmas,
@@ -215,7 +216,7 @@ export async function captureAtHome(
     limits: readMemoryLimits(deputy.pid),
     cpuUsed: cpu.all,
     clocks,
-    barriers,
+    barriers: barriersOf(registered),
     nice: proc.readStat(deputy.pid).nice,
     ids: readIds(deputy.pid),
   };

@@ -94,8 +94,9 @@ export class Deputy {
   static enter(tracees: Tracees, frozen: FrozenThread, log: Log): Deputy {
     const { tid } = frozen;
     ptrace.setSigmask(tid, ALL_SIGNALS);
-    const at = findSyscall(tid);
-    const base = gap(tid, DeputyMap.size);
+    const lines = proc.readMaps(tid);
+    const at = findSyscall(tid, lines);
+    const base = gap(tid, DeputyMap.size, lines);
     const call = (nr: number, ...args: (bigint | number)[]): bigint => injectAt(tracees, frozen, at, frozen.regs, nr, args);
     const mapped = call(Sys.mmap, base, DeputyMap.size, PROT_RWX, MAP_PRIVATE_ANON_NOREPLACE, -1, 0);
     if (mapped !== base) throw new TeselaError("E_NOMEM", `process ${tid}: no room for the deputy's pages at home (${mapped})`);
@@ -349,8 +350,8 @@ export function injectAt(
 
 const SYSCALL = Buffer.from([0x0f, 0x05]);
 /** The address of a `syscall` instruction in the process: the vdso has one, else any code. */
-export function findSyscall(pid: number): bigint {
-  const lines = proc.readMaps(pid).filter((l) => (l.prot & 4) !== 0 && l.name !== "[vsyscall]");
+export function findSyscall(pid: number, maps = proc.readMaps(pid)): bigint {
+  const lines = maps.filter((l) => (l.prot & 4) !== 0 && l.name !== "[vsyscall]");
   lines.sort((a, b) => Number(b.name === "[vdso]") - Number(a.name === "[vdso]"));
   for (const line of lines) {
     const code = Buffer.alloc(Number(line.end - line.start));

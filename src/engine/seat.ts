@@ -154,9 +154,9 @@ async function mapPages(deputy: Deputy, count: number): Promise<bigint> {
 }
 
 /** The lowest place for pages of ours. @throws TeselaError E_CANTMOVE */
-export function gap(pid: number, size: bigint): bigint {
+export function gap(pid: number, size: bigint, maps = proc.readMaps(pid)): bigint {
   let base: bigint = DEPUTIES.from;
-  for (const line of proc.readMaps(pid)) {
+  for (const line of maps) {
     if (line.end <= base) continue;
     if (base + size <= line.start) break;
     base = line.end;
