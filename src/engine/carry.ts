@@ -219,26 +219,35 @@ export async function sendShared(channel: Channel, objects: readonly OpenObject[
   return sent;
 }
 
-/** Room for the chunks on their way, used again once they have left: fresh memory costs more than what is done with it. */
-class SendBuffers {
+/**
+ * Room for the chunks on their way, used again once they have left: fresh memory costs more than what is done with it. Small ones lie one
+ * behind the other, as a program of forty areas has forty chunks of some pages.
+ */
+export class SendBuffers {
   private readonly buffers: Buffer[] = [];
   private used = 0;
+  /** Bytes of the last one that are taken, and by the chunk that was taken last. */
+  private filled = 0;
+  private last = 0;
 
   get full(): boolean {
     return this.used >= SEND_BUFFERS;
   }
   take(bytes: number): Buffer {
-    let buffer = this.buffers[this.used];
-    if (!buffer) {
-      buffer = outgoing.take(CHUNK_BYTES);
-      this.buffers.push(buffer);
+    if (this.used === 0 || this.filled + bytes > CHUNK_BYTES) {
+      if (this.used === this.buffers.length) this.buffers.push(outgoing.take(CHUNK_BYTES));
+      this.used++;
+      this.filled = 0;
     }
-    this.used++;
-    return buffer.subarray(0, bytes);
+    const start = this.filled;
+    this.filled += bytes;
+    this.last = bytes;
+    return (this.buffers[this.used - 1] as Buffer).subarray(start, this.filled);
   }
   /** The one that was taken last is not sent. */
   giveBack(): void {
-    this.used--;
+    this.filled -= this.last;
+    this.last = 0;
   }
   /** All has left. */
   reuse(): void {
@@ -247,6 +256,7 @@ class SendBuffers {
   /** All has arrived: the next process may have them. */
   leave(): void {
     for (const buffer of this.buffers.splice(0)) outgoing.release(buffer);
+    this.used = 0;
   }
 }
 const SEND_BUFFERS = 8;
