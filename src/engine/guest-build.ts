@@ -42,6 +42,7 @@ const PR_SET_MM_MAP = 14;
 const SECCOMP_SET_MODE_FILTER = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const UINT_MAX = 0xffffffff;
+const PROT_WRITE = 2;
 const RLIMIT = { data: 2, stack: 3, as: 9 } as const;
 /** A stack is mapped to its limit, at most this: the kernel does not grow it for other processes' writes. */
 export const MAX_STACK = 64n << 20n;
@@ -87,7 +88,10 @@ export class GuestBuild implements Disposable {
     this.image = image;
     this.origin = origin;
     this.tracees = tracees;
-    this.pages = new PageWriter(this.tid);
+    this.pages = new PageWriter(
+      this.tid,
+      image.vmas.filter((v) => (v.prot & PROT_WRITE) === 0),
+    );
   }
 
   /** @throws TeselaError E_REFUSED, E_NOMEM; SysError */

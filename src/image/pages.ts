@@ -156,9 +156,12 @@ export class PageWriter implements Disposable {
   private readonly pid: number;
   private mem: (Disposable & { fd: number }) | null = null;
   private huge: HugePages | null = null;
+  private readonly denied: readonly Range[];
 
-  constructor(pid: number) {
+  /** @param denied areas that are not writable: what is known to fail is not tried */
+  constructor(pid: number, denied: readonly Range[] = []) {
     this.pid = pid;
+    this.denied = denied;
   }
 
   /** These areas, which are empty yet, will be filled in ascending order. */
@@ -170,11 +173,7 @@ export class PageWriter implements Disposable {
   write(chunk: PageChunk): void {
     if (chunk.runs.length === 0) return;
     if (this.huge) for (const run of chunk.runs) this.huge.before(run.addr, run.addr + BigInt(run.pages * PAGE));
-    try {
-      if (memory.scatter(this.pid, ranges(chunk.runs), chunk.data) === chunk.data.length) return;
-    } catch (e) {
-      if (!(e instanceof SysError && e.code === "EFAULT")) throw e;
-    }
+    if (!this.denied.some(({ start, end }) => touches(chunk, start, end)) && this.scatter(chunk)) return;
     this.mem ??= proc.openProc(this.pid, "mem", "r+");
     let at = 0;
     for (const run of chunk.runs) {
@@ -182,6 +181,15 @@ export class PageWriter implements Disposable {
       const n = writeSync(this.mem.fd, chunk.data, at, end - at, Number(run.addr));
       if (n !== end - at) throw new SysError(`writing memory of process ${this.pid}`, 14);
       at = end;
+    }
+  }
+
+  private scatter({ runs, data }: PageChunk): boolean {
+    try {
+      return memory.scatter(this.pid, ranges(runs), data) === data.length;
+    } catch (e) {
+      if (!(e instanceof SysError && e.code === "EFAULT")) throw e;
+      return false;
     }
   }
 
