@@ -23,6 +23,8 @@ interface Entry {
 /** Files of other nodes by the hash of their content, in memory, so that a library crosses the network once. */
 export class FileCache implements Disposable {
   private readonly entries = new Map<string, Entry>();
+  /** Contents that a sender was asked for, and is sending. */
+  private readonly awaited = new Map<string, Promise<void>>();
   private bytes = 0;
   private coming = 0;
 
@@ -63,6 +65,27 @@ export class FileCache implements Disposable {
       this.bytes += size;
       this.evict();
     });
+  }
+
+  /** Says that a content was asked for. @returns called once, when it has come or will not */
+  expect(hash: string): () => void {
+    if (this.awaited.has(hash)) return () => undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.awaited.set(hash, promise);
+    return () => {
+      if (this.awaited.get(hash) === promise) this.awaited.delete(hash);
+      resolve();
+    };
+  }
+
+  /** Waits for those of these contents that are on their way: what is here after that, or not, is for the caller to see. */
+  async settled(hashes: readonly string[], ms: number): Promise<void> {
+    const coming = hashes.flatMap((hash) => this.awaited.get(hash) ?? []);
+    if (coming.length === 0) return;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([Promise.all(coming), late]);
+    clearTimeout(timer);
   }
 
   private evict(): void {

@@ -30,6 +30,8 @@ import type { Zygote } from "./zygote.ts";
 /** A process that has arrived waits this long for its home's word to run. */
 const GO_MS = 15_000;
 const LINK_POLL_MS = 5;
+/** Of the time that a home waits for an answer to its offer. */
+const WAITS_FOR_FILES = 0.5;
 /** A home keeps a connection for less. */
 const ANOTHER_MS = 10_000;
 
@@ -117,15 +119,14 @@ export class Hosting {
 
   private async accept(inbox: Inbox, head: Head<"offer">): Promise<void> {
     const { cache, carry, facts } = this.parts;
-    // Home's vdso is among the files.
-    inbox.channel.send("want", { hashes: head.files.map((f) => f.hash).filter((h) => !cache.has(h) && h !== facts.vdso) });
+    using files = new IncomingFiles(cache, facts.vdso);
+    inbox.channel.send("want", { hashes: await files.want(head.files, carry.stepMs * WAITS_FOR_FILES) });
     const sink = new GuestSink(
       this.parts,
       head,
       this.homeShift(head),
       this.groups.comes(head, inbox.channel.peer.node, () => this.room),
     );
-    const files = new IncomingFiles(cache);
     try {
       const take = (m: Message & { type: "file" | "shared" }): void => (m.type === "file" ? files.take(m) : sink.share(m));
       await receiveFrozen(inbox, sink, carry, take, () => this.homes.has(head.home));
@@ -134,7 +135,6 @@ export class Hosting {
       this.forget(key);
       this.arrived.set(key, { build, timer: this.giveUpLater(key, build) });
     } finally {
-      files[Symbol.dispose]();
       sink[Symbol.dispose]();
     }
   }
