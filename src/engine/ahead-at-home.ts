@@ -19,6 +19,9 @@ const LINK_BYTES = 1;
 /** Larger ones are no errors (include/linux/err.h), and those from 512 on the kernel's own. */
 const MAX_ERRNO = 255;
 const OPENS: ReadonlySet<number> = new Set([NR.open, NR.openat]);
+/** Used at once, and again: fresh ones for each call would be most of what is collected. */
+const TABLE = Buffer.alloc(STAT_AT);
+const RESULTS = Buffer.alloc(LIMIT_AT + RLIMIT_BUF.size);
 
 /**
  * What a thread's deputy does behind a call of its guest, before that is answered: it reads what the call has opened, and looks paths up.
@@ -60,7 +63,7 @@ export class AheadAtHome {
    * @param result of the call itself
    */
   answers(result: bigint): Uint8Array[] {
-    const all = Buffer.alloc(LIMIT_AT + RLIMIT_BUF.size);
+    const all = RESULTS;
     const answers = Buffer.alloc(this.lookups + 4);
     if (memory.readUpTo(this.deputy.pid, this.deputy.seat.base + DeputyMap.ahead, all) !== all.length) return [answers];
     const first = this.count - this.lookups;
@@ -73,7 +76,7 @@ export class AheadAtHome {
   }
 
   private file(all: Buffer): Uint8Array[] {
-    const stat = all.subarray(STAT_AT, STAT_AT + STAT.size);
+    const stat = Buffer.from(all.subarray(STAT_AT, STAT_AT + STAT.size));
     if (resultOf(all, Row.stat) !== 0 || !isPlain(stat)) return [];
     const length = resultOf(all, Row.content);
     if (length <= 0 || BigInt(length) !== stat.readBigInt64LE(STAT.at.st_size)) return [stat];
@@ -98,7 +101,7 @@ function limitOf(all: Buffer): number {
   return soft > 0xffff_ffffn ? 0xffff_ffff : Number(soft);
 }
 
-/** Null when it does not fit. */
+/** In {@link TABLE}; null when it does not fit. */
 function tableOf({ lookups, reads }: Asked, { seat, buffer }: Deputy): { bytes: Buffer; calls: number } | null {
   const base = seat.base + DeputyMap.ahead;
   const [stat, limit] = [base + BigInt(STAT_AT), base + BigInt(LIMIT_AT)];
@@ -109,7 +112,7 @@ function tableOf({ lookups, reads }: Asked, { seat, buffer }: Deputy): { bytes: 
   }
   const calls = before.length + lookups.length;
   let at = calls * LISTED.size;
-  const bytes = Buffer.alloc(STAT_AT);
+  const bytes = TABLE;
   for (const [i, call] of before.entries()) packCall(call, bytes, i * LISTED.size);
   for (const [i, lookup] of lookups.entries()) {
     if (at + lookup.path.length > bytes.length) return null;
