@@ -244,8 +244,9 @@ export class Ahead {
     if (question.bytes.length === 0 || this.asker.heard !== heard + 1 || now - at > TRAVEL_MS) return;
     const limitAt = lookups.length;
     const fileAt = limitAt + LIMIT_BYTES;
+    if (bytes.length < fileAt) return;
+    // What has come is used again for what comes next.
     const all = Buffer.from(bytes);
-    if (all.length < fileAt) return;
     this.held = {
       lookups,
       errors: all.subarray(0, limitAt),

@@ -42,14 +42,14 @@ export class OpenedFile {
   private at = 0;
   private isRead = false;
 
-  /** @param bytes its `struct stat`, and what was read from its beginning */
+  /** @param bytes its `struct stat`, and what was read from its beginning; kept */
   constructor(fd: number, bytes: Buffer) {
     this.fd = fd;
-    this.stat = Buffer.from(bytes.subarray(0, STAT.size));
+    this.stat = bytes.subarray(0, STAT.size);
     const content = bytes.subarray(STAT.size);
     const size = this.stat.readBigInt64LE(STAT.at.st_size);
     // A file that has changed in between, or of which a part cannot be read.
-    this.content = BigInt(content.length) === size && size > 0n ? Buffer.from(content) : null;
+    this.content = BigInt(content.length) === size && size > 0n ? content : null;
   }
 
   /** Where home's file does not stand; null when it does. */

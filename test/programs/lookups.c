@@ -8,9 +8,9 @@
  * lookups repeat TIMES: likewise looks the same few names up so often, by every call that does, and prints a digest of the results.
  */
 #include "common.h"
+#include "told.h"
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -19,9 +19,6 @@
 
 static char dir[64];
 static long times;
-static int told_by;
-/* How many are there, for all that this program has heard. */
-static atomic_long told;
 static int by_signal;
 
 static void name(char *out, long i, int old) {
@@ -127,33 +124,10 @@ static int look(long i, int old) {
     return r >= 0;
 }
 
-static void on_signal(int signal) {
-    (void)signal;
-    atomic_fetch_add(&told, 1);
-}
-
-static void hear(void) {
-    char bytes[64];
-    if (told_by < 0) return;
-    ssize_t n = read(told_by, bytes, sizeof bytes);
-    CHECK(n >= 0 || errno == EAGAIN || errno == EINTR);
-    if (n > 0) atomic_fetch_add(&told, n);
-}
-
 static void need(long i, long known, const char *why) {
     if (look(i, 0)) return;
     say("wrong: %ld is not there, though %ld are: %s", i, known, why);
     exit(1);
-}
-
-static void get_ready(void) {
-    int signal;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    say("ready");
-    CHECK(sigwait(&set, &signal) == 0);
 }
 
 #define RESULT(call) (errno = 0, r = (call), h = digest_u64(h, (uint64_t)r << 32 | errno))
@@ -193,7 +167,6 @@ int main(int argc, char **argv) {
     const char *who = argv[1];
     times = number(argc, argv, 2, 0);
     rng_state = number(argc, argv, 3, 1);
-    told_by = -1;
     if (strcmp(who, "repeat") == 0) return repeat();
     by_signal = strcmp(who, "signals") == 0;
     const char *tmp = getenv("TMPDIR");

@@ -8,8 +8,8 @@
  * a digest of all results. opens limit: opens what is not there with and without a descriptor left for it.
  */
 #include "common.h"
+#include "told.h"
 #include <limits.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -19,8 +19,6 @@
 
 static char dir[64];
 static long times;
-static atomic_long told;
-static int told_by = -1;
 
 static const char *in_dir(const char *name, long i) {
     static char paths[4][PATH_MAX];
@@ -35,29 +33,6 @@ static void put(const char *path, const char *text, size_t n) {
     CHECK(fd >= 0);
     write_all(fd, text, n);
     CHECK(close(fd) == 0);
-}
-
-static void on_signal(int signal) {
-    (void)signal;
-    atomic_fetch_add(&told, 1);
-}
-
-static void hear(void) {
-    char bytes[64];
-    if (told_by < 0) return;
-    ssize_t n = read(told_by, bytes, sizeof bytes);
-    CHECK(n >= 0 || errno == EAGAIN || errno == EINTR);
-    if (n > 0) atomic_fetch_add(&told, n);
-}
-
-static void get_ready(void) {
-    int signal;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    say("ready");
-    CHECK(sigwait(&set, &signal) == 0);
 }
 
 /* The i-th change: one file is a byte longer, another is replaced, a name goes. */
