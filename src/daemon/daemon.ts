@@ -52,8 +52,6 @@ const PROMPT_MS = 50;
 const ROWS_MS = 2000;
 /** Nor does `nodes` for an engine that hangs: then it tells what was last known of it. */
 const FRESH_MS = 500;
-/** A node that was found is asked for its certificate. */
-const PROVE_MS = 3000;
 const SOCKET_MODE_ALL = 0o666;
 const SOCKET_MODE_OWNER = 0o600;
 
@@ -280,7 +278,7 @@ export class Daemon implements AsyncDisposable {
   private async beginDiscovery(): Promise<void> {
     const { paths, config, roster, log } = this.o;
     const isUp = (id: number): boolean => this.members.list().some((m) => m.peer.id === id && m.state === "up");
-    const prove = async (at: Peer): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(PROVE_MS))).close();
+    const prove = async (at: Peer, ms: number): Promise<void> => (await this.o.dial(at, AbortSignal.timeout(ms))).close();
     const keys = (): Keyring => this.o.keys.ring;
     this.discovery = await openDiscovery({ paths, config, roster, keys, random: systemRandom, isUp, prove, log }, this.open);
   }

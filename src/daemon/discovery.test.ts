@@ -118,6 +118,25 @@ test("nodes that know nobody find each other within some seconds, and one that c
   assert.equal(JSON.parse(readFileSync(three.paths.nodeJson, "utf8")).address, "10.0.0.33");
 });
 
+test("a node that others found at another address, and told to be up, is found there too", async () => {
+  const air = new Air();
+  let real = "10.0.0.3";
+  const proves = (at: Peer): boolean => at.id !== 3 || at.address === real;
+  using one = new Node(air, 1, "10.0.0.1", proves);
+  using three = new Node(air, 3, "10.0.0.3", proves);
+  await rounds([one, three], 4);
+  assert.equal(one.knows, "1@10.0.0.1 3@10.0.0.3");
+  one.up.add(3);
+  // Somebody says it is elsewhere: it is not.
+  using liar = new Node(air, 3, "10.0.0.66", proves);
+  await rounds([one, liar], 3);
+  assert.equal(one.knows, "1@10.0.0.1 3@10.0.0.3");
+  real = "10.0.0.33";
+  three.interfaces = [{ name: "eth0", address: real }];
+  await rounds([one, three], 2);
+  assert.equal(one.knows, "1@10.0.0.1 3@10.0.0.33");
+});
+
 test("a second address of a node changes nothing", async () => {
   const air = new Air();
   using one = new Node(air, 1, "10.0.0.1", () => true);

@@ -19,6 +19,9 @@ const TOLD = 4;
 const ANSWERS = 8;
 /** Nodes that are being asked for their certificates at a time. */
 const MAX_PROVING = 16;
+/** How long a node may take to prove itself at a new place; one said to be up has so long to answer where it is known to be. */
+const PROVE_MS = 3000;
+const STILL_THERE_MS = 1000;
 
 interface Parts {
   readonly paths: Paths;
@@ -27,10 +30,10 @@ interface Parts {
   readonly keys: () => Keyring;
   readonly caller: Caller;
   readonly random: Random;
-  /** Whether a node answers where it is known to be. */
+  /** Whether a node is said to be up: by others too, who may know of another place of it. */
   readonly isUp: (id: number) => boolean;
-  /** Resolves when the node there has proven by its certificate to be that one. */
-  readonly prove: (at: Peer) => Promise<void>;
+  /** Resolves when the node there has proven by its certificate to be that one; fails after so many milliseconds. */
+  readonly prove: (at: Peer, ms: number) => Promise<void>;
   readonly log: Log;
   /** What interfaces there are; the system's unless given. */
   readonly interfaces?: () => CallInterface[];
@@ -117,23 +120,32 @@ export class Discovery {
   }
 
   /**
-   * Somebody says that a node is there. It counts when the node has proven itself there, and has not been where it was known to be: an old
+   * Somebody says that a node is there. It counts when the node has proven itself there, and does not answer where it was known to be: an old
    * announcement that is sent again, or one of a former member who still has the cluster's key, leads nobody astray.
    */
   private see(at: Peer, addresses: readonly string[]): void {
-    const { roster, isUp, log, prove } = this.p;
+    const { roster, log } = this.p;
     const known = roster.peers().find((o) => o.id === at.id);
-    if (known !== undefined && ((addresses.includes(known.address) && known.port === at.port) || isUp(at.id))) return;
+    if (known !== undefined && addresses.includes(known.address) && known.port === at.port) return;
     if (!roster.mayBe(at.id) || this.proving.has(at.id) || this.proving.size >= MAX_PROVING) return;
     this.proving.add(at.id);
+    this.follow(at, known)
+      .catch((e: unknown) =>
+        log.debug("a node is not where it is said to be", { node: at.id, address: at.address, error: toTeselaError(e).message }),
+      )
+      .finally(() => this.proving.delete(at.id));
+  }
+
+  private async follow(at: Peer, known: Peer | undefined): Promise<void> {
+    const { roster, isUp, log, prove } = this.p;
+    // Others may have found it there first, and told that it is up: where this node looks for it, it need not be.
+    const still = known !== undefined && isUp(at.id) ? prove(known, STILL_THERE_MS) : Promise.reject(new Error("it is not up"));
+    const [there, here] = await Promise.allSettled([still, prove(at, PROVE_MS)]);
+    if (there.status === "fulfilled") return;
+    if (here.status === "rejected") throw here.reason;
+    roster.found(at);
     const { id: node, name, address } = at;
-    prove(at)
-      .then(() => {
-        roster.found(at);
-        log.info(known === undefined ? "a node was found" : "a node has another address", { node, name, address, was: known?.address });
-      })
-      .catch((e: unknown) => log.debug("a node is not where it is said to be", { node, address, error: toTeselaError(e).message }))
-      .finally(() => this.proving.delete(node));
+    log.info(known === undefined ? "a node was found" : "a node has another address", { node, name, address, was: known?.address });
   }
 
   private announcement(interfaces: readonly CallInterface[]): Announcement {
