@@ -229,6 +229,7 @@ class Departure {
       homes.push({ traveller, home, frozen });
     }
     await step(carry.faults, "capture");
+    for (const { home } of homes) await home.reaches.over(home.threads.keys());
     const guards = objects.size > 0 ? await this.hold(sharers) : sharers.guards;
     for (const { home } of homes) home.guard = guards.get(home.pid) ?? NO_GUARD;
     const shows = (id: string) => this.group?.shown(id) ?? null;

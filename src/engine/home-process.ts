@@ -14,6 +14,7 @@ import type { HomeOptions, HomeSignal, HostLink, Phase } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { OwnViewFiles } from "./own-view-files.ts";
+import type { Reaches } from "./reaches.ts";
 import { giveBack, leaveMemory } from "./release.ts";
 import { makeSeats, type Seat } from "./seat.ts";
 import { without } from "./signals.ts";
@@ -163,12 +164,9 @@ export class HomeProcess {
 
   // --- threads coming and going
 
-  /** Another process of this home that is away, by one of its threads. */
-  away(tid: number): HomeProcess | null {
-    for (const { tid: its, process } of this.options.directory.values()) {
-      if (its === tid && process !== this && process.phase !== "gone") return process;
-    }
-    return null;
+  /** Calls on the memory of others, which ends none of them before it is done. */
+  get reaches(): Reaches {
+    return this.options.reaches;
   }
 
   /** A thread that is not the first ends, and its guest, if it has one, when that is done. */

@@ -16,8 +16,8 @@ import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { restOfWrite } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
-import { awayTarget } from "./away-target.ts";
 import { OPENING } from "./own-view-files.ts";
+import { isAllowed, type Reach } from "./reaches.ts";
 import { bringsShared, bringsSignalfd } from "./received-fds.ts";
 import { signalOf } from "./guest-build.ts";
 import { isThreadDirected, isOfThread, signalBit, STOPPING } from "./signals.ts";
@@ -59,6 +59,8 @@ export class HomeThread {
   /** Signals that the engine sends itself for their default action, with what they say. */
   private readonly through = new Map<number, Uint8Array>();
   inFlight: Flight | null = null;
+  /** The call in flight, where that is on the memory of another process. */
+  private reach: Reach | null = null;
   /** Its deputy's. */
   private mask = 0n;
   /** Where blocked signals wait at home: what the guest's thread blocks, as far as it has told. */
@@ -127,6 +129,8 @@ export class HomeThread {
     this.taking?.resolve();
     this.taking = null;
     this.inFlight = null;
+    this.reach?.[Symbol.dispose]();
+    this.reach = null;
     for (const wake of this.idle.splice(0)) wake();
     this.process.ended(this);
   }
@@ -351,17 +355,20 @@ export class HomeThread {
     // Behind the call, so that nothing is older than what that tells.
     const ahead = frame.ahead.length > 0 && !moving && !frame.hurried ? this.ahead.place(nr, frame.ahead) : 0;
     request.writeUInt32LE(ahead, REQUEST_AHEAD);
+    const reach = process.reaches.begin(request);
+    this.reach = reach;
     this.invoke(request, flight, 0n, (result) => {
       process.times?.ended(frame.seq);
       this.inFlight = null;
       this.cutting = false;
+      reach?.[Symbol.dispose]();
+      this.reach = null;
       this.guarded(() => {
         // From the next move on it can read its signals there.
         if (!process.signalsAtHome && bringsSignalfd(deputy, nr, frame.request, result)) process.onBack("signalfd", nr);
-        const other = awayTarget(process, nr, frame.request, result);
-        if (other) {
-          // The call is made again and again until the other is home: each time it may have ended, or be another process.
-          other.onBack("process_vm", nr);
+        if (reach?.other && isAllowed(result)) {
+          // The call is tried again and again until the other is home: each time it may have ended, or be another process.
+          reach.other.onBack("process_vm", nr);
           setTimeout(() => process.host?.reply(this.ticket, frame.seq, Restart.NOINTR, []), TARGET_POLL_MS);
           return;
         }

@@ -5,6 +5,7 @@ import type { Frozen } from "./freeze.ts";
 import type { HomeProcess } from "./home-process.ts";
 import type { HomeThread } from "./home-thread.ts";
 import type { Data } from "../wire/mod.ts";
+import type { Reaches } from "./reaches.ts";
 
 /** What a home process says to the node its guest runs on. */
 export interface HostLink {
@@ -42,6 +43,7 @@ export interface HomeOptions {
   readonly nextTicket: () => number;
   /** Threads of this home that are away, by ticket. */
   readonly directory: Map<number, HomeThread>;
+  readonly reaches: Reaches;
   readonly tracees: Tracees;
   readonly log: Log;
   /** See {@link Image.signalsAtHome}. */

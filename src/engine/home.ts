@@ -22,6 +22,7 @@ import { type HomeSide, type Link, Links } from "./links.ts";
 import { passesByItself } from "./kin.ts";
 import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts";
 import { moveOn } from "./onward.ts";
+import { Reaches } from "./reaches.ts";
 import { reclaim } from "./reclaim.ts";
 import { refusals } from "./refusals.ts";
 import { letGo } from "./seize.ts";
@@ -47,6 +48,7 @@ export class Home implements HomeSide, Families, Mover {
   readonly parts: HomeParts;
   /** By ticket. */
   private readonly away = new Map<number, HomeThread>();
+  private readonly reaches = new Reaches(this.away);
   readonly tracks = new Tracks();
   readonly traces = new Traces(
     (pid, on) => this.watched(pid, on),
@@ -227,7 +229,8 @@ export class Home implements HomeSide, Families, Mover {
     const nextTicket = (): number => this.ticket();
     const onGone = (p: HomeProcess): void => this.gone(p);
     const { signalsAtHome } = begin;
-    return new HomeProcess({ deputy, frozen: begin, signalsAtHome, ticket, nextTicket, directory: this.away, tracees, log, onGone });
+    const { away: directory, reaches } = this;
+    return new HomeProcess({ deputy, frozen: begin, signalsAtHome, ticket, nextTicket, directory, reaches, tracees, log, onGone });
   }
 
   async born(child: HomeProcess): Promise<void> {

@@ -11,9 +11,11 @@ import type { FrozenProcess } from "./freeze.ts";
 import { Deputy } from "./deputy.ts";
 import { Home } from "./home.ts";
 import { HomeProcess } from "./home-process.ts";
+import type { HomeThread } from "./home-thread.ts";
 import { Hosting } from "./hosting.ts";
 import { type NodeFacts, readNodeFacts } from "./node-facts.ts";
 import { seizeAndFreeze } from "./seize.ts";
+import { Reaches } from "./reaches.ts";
 import { readsSignals } from "./signals-at-home.ts";
 import { Zygote } from "./zygote.ts";
 
@@ -106,9 +108,17 @@ function read(file: string): string {
 export async function enterAll(tracees: Tracees, pid: number, log: Log): Promise<{ home: HomeProcess; frozen: FrozenProcess }> {
   const frozen = await seizeAndFreeze(tracees, { pid, seized: false });
   let tickets = 1;
-  const [deputy, directory] = [Deputy.enter(tracees, frozen.leader, log), new Map()];
+  const [deputy, directory] = [Deputy.enter(tracees, frozen.leader, log), new Map<number, HomeThread>()];
   const nextTicket = (): number => ++tickets;
-  const parts = { nextTicket, directory, tracees, log, signalsAtHome: readsSignals(pid), onGone: (): void => {} };
+  const parts = {
+    nextTicket,
+    directory,
+    reaches: new Reaches(directory),
+    tracees,
+    log,
+    signalsAtHome: readsSignals(pid),
+    onGone: (): void => {},
+  };
   const home = new HomeProcess({ deputy, frozen: frozen.leader, ticket: 1, ...parts });
   ptrace.cont(pid);
   await home.seat(frozen.others);

@@ -22,6 +22,7 @@ int main(int argc, char **argv) {
     volatile uint64_t *both = mmap(NULL, 4096, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
     CHECK(both != MAP_FAILED);
     for (int i = 0; i < 1024; i++) mine[i] = i;
+    mine[5] = mine[6] = 0;
     pid_t child = fork_partner();
     if (child == 0) {
         mine[1] = getpid();
@@ -30,9 +31,14 @@ int main(int argc, char **argv) {
         while (mine[2] != 99) {
             mine[3]++;
             both[1]++;
+            if (mine[5] != 0) {
+                mine[5] = 0;
+                mine[6]++;
+            }
             sleep_ms(1);
         }
         CHECK(mine[4] == 44);
+        CHECK(mine[6] == mine[7]);
         _exit(mine[0] == 78 ? 0 : 1);
     }
     say("ready");
@@ -48,12 +54,21 @@ int main(int argc, char **argv) {
         last = value;
         both[0]++;
         times++;
-        sleep_ms(5);
+        /* Each of these is seen once. */
+        value = 1;
+        move(child, 1, &value, 5);
+        do {
+            sleep_ms(1);
+            move(child, 0, &value, 5);
+        } while (value != 0);
+        sleep_ms(3);
     }
     value = 78;
     move(child, 1, &value, 0);
     value = 44;
     move(child, 1, &value, 4);
+    value = times;
+    move(child, 1, &value, 7);
     value = 99;
     move(child, 1, &value, 2);
     CHECK(status_of(child) == 0);
