@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Log, TeselaError, toTeselaError } from "../base/mod.ts";
-import { ALPN, type Channel, type PeerAddress, type Transport } from "../io/mod.ts";
+import type { Channel, PeerAddress, Transport } from "../io/mod.ts";
 import type { Image } from "../image/mod.ts";
 import type { Tracees } from "../sys/mod.ts";
 import type { Data, Head, Message } from "../wire/mod.ts";
 import { Asks, bigintOf, numberOf, numbersOf, roundOf, textOf, textsOf } from "./asks.ts";
 import { clocksOf, measureShift, type Shift } from "./clocks.ts";
-import { type CarryOptions, Inbox, offer, receiveFrozen, sendFrozen } from "./carry.ts";
+import { type CarryOptions, Inbox, receiveFrozen } from "./carry.ts";
 import { keepBelow } from "./cpus.ts";
 import type { FileCache } from "./file-cache.ts";
 import type { Guest } from "./guest.ts";
@@ -17,9 +17,8 @@ import type { GuestOptions, ThreadOptions } from "./guest-types.ts";
 import { type GuestBuild, SIGTRAP, signalOf } from "./guest-build.ts";
 import { GuestProcess } from "./guest-process.ts";
 import { HostGroups } from "./host-groups.ts";
-import { offerOf } from "./guest-offer.ts";
+import { sendGuest, sendOn } from "./guest-send.ts";
 import { guestView } from "./guest-view.ts";
-import { captureGuest, readGuestLayout } from "./guest-capture.ts";
 import { unpackReplyFrame } from "./hot-frames.ts";
 import { acceptable, type NodeFacts, roomFor, takesGuests } from "./node-facts.ts";
 import { giveBackSoon } from "./spare-memory.ts";
@@ -182,37 +181,7 @@ export class Hosting {
   }
 
   private async sendHome(inbox: Inbox, { ticket, objects = [], round }: Head<"fetch">): Promise<void> {
-    await this.send(inbox, this.guest(inbox.channel.peer.node, ticket).process, { shared: objects, round });
-  }
-
-  private async send(inbox: Inbox, guest: GuestProcess, { shared, round }: Wanted): Promise<number> {
-    await guest.freeze(round);
-    const layout = readGuestLayout(guest, this.parts.cache);
-    const image = captureGuest(guest, layout);
-    const source = { task: guest.leader.tid, offer: offerOf(guest, layout.files, this.parts.facts), files: layout.files };
-    const objects = guest.options.memory?.named(shared) ?? [];
-    return await sendFrozen(inbox, source, { image, layout, objects }, this.parts.carry);
-  }
-
-  /** Sends a guest on to a third node; home decides afterwards which of the two runs. */
-  private async sendOn(guest: GuestProcess, node: number, group: string | null, what: Wanted): Promise<number> {
-    const { transport, carry, peers } = this.parts;
-    // Where it is, this node has been told by the cluster: a home must not have us connect to any address that it likes.
-    const to = peers().find((p) => p.node === node);
-    if (!to) throw new TeselaError("E_NONODE", `node ${this.parts.facts.node} knows no node ${node}`);
-    const channel = await transport.connect(to, ALPN.BULK, { timeoutMs: carry.stepMs });
-    try {
-      const inbox = new Inbox(channel);
-      const layout = readGuestLayout(guest, this.parts.cache);
-      const its = { ...offerOf(guest, layout.files, this.parts.facts), ...(group !== null && { group }) };
-      await offer(inbox, { task: guest.leader.tid, offer: its, files: layout.files }, carry);
-      const sent = await this.send(inbox, guest, what);
-      channel.close();
-      return sent;
-    } catch (e) {
-      channel.close(toTeselaError(e));
-      throw e;
-    }
+    await sendGuest(inbox, this.guest(inbox.channel.peer.node, ticket).process, { shared: objects, round }, this.parts);
   }
 
   private guest(home: number, ticket: number): Guest {
@@ -264,7 +233,7 @@ export class Hosting {
       send: async (p) => {
         const { process } = this.guest(home, numberOf(p, "ticket"));
         const what = { shared: textsOf(p, "objects"), round: roundOf(p) };
-        return this.sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), what);
+        return sendOn(process, numberOf(p, "node"), p.group === undefined ? null : textOf(p, "group"), what, this.parts);
       },
     });
     this.homes.set(home, asks);
@@ -447,13 +416,6 @@ export class Hosting {
 }
 
 type Params = Record<string, Data | undefined>;
-
-/** What home wants of a guest. */
-interface Wanted {
-  /** Memory of its group that is sent with this one. */
-  readonly shared: readonly string[];
-  readonly round: number | undefined;
-}
 
 const keyOf = (home: number, ticket: number): string => `${home}:${ticket}`;
 const arrivalKey = (home: number, ticket: number, from: number): string => `${keyOf(home, ticket)}:${from}`;
