@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { DEFAULT_PORT, MAX_NODE_ID } from "../base/mod.ts";
-import { NODE_NAME } from "../daemon/mod.ts";
+import { NODE_NAME } from "../cluster/mod.ts";
 import { type Invocation, lastValue } from "./command.ts";
 import { usage } from "./parse.ts";
 

@@ -23,6 +23,7 @@ export {
   writePeers,
   writeWhole,
 } from "./config.ts";
+export { DISCOVERY_DEFAULTS, discoveryFile, type DiscoverySettings, readDiscovery, writeDiscovery } from "./discovery-settings.ts";
 export { type Announcement, Announcer, type Heard, MAX_ADDRESSES } from "./announcement.ts";
 export { admit, type JoinRequest, readRequest, readWelcome, type Welcome } from "./enrol.ts";
 export { checkIdentity, holdsCa, IDENTITY_FILES, loadCa, loadIdentity, saveCa, saveCertificate, saveIdentity } from "./files.ts";

@@ -5,11 +5,19 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Log, nodePaths, type Paths } from "../base/mod.ts";
-import { createCluster, makeGossipKey, parseGossipKeys, saveCa, saveGossipKey, signEntry, writeMembership } from "../cluster/mod.ts";
+import {
+  createCluster,
+  makeGossipKey,
+  parseGossipKeys,
+  saveCa,
+  saveGossipKey,
+  signEntry,
+  writeDiscovery,
+  writeMembership,
+} from "../cluster/mod.ts";
 import { type Caller, type CallInterface, MulticastCaller, SeededRandom } from "../io/mod.ts";
 import type { Peer } from "./config.ts";
 import { Discovery } from "./discovery.ts";
-import { writeDiscovery } from "./discovery-settings.ts";
 import { Roster } from "./roster.ts";
 
 const ca = await createCluster("lab");

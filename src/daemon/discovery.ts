@@ -1,9 +1,18 @@
 import { networkInterfaces } from "node:os";
 import { type Log, type Paths, toTeselaError } from "../base/mod.ts";
-import { type Announcement, Announcer, type Keyring, MAX_ADDRESSES, Watched } from "../cluster/mod.ts";
+import {
+  type Announcement,
+  Announcer,
+  DISCOVERY_DEFAULTS,
+  discoveryFile,
+  type DiscoverySettings,
+  type Keyring,
+  MAX_ADDRESSES,
+  readDiscovery,
+  Watched,
+} from "../cluster/mod.ts";
 import { type CallInterface, type Caller, MulticastCaller, type Random, shuffle } from "../io/mod.ts";
 import type { NodeConfig, Peer } from "./config.ts";
-import { DEFAULTS, discoveryFile, type DiscoverySettings, readDiscovery } from "./discovery-settings.ts";
 import type { Roster } from "./roster.ts";
 
 /** Organization-local multicast (RFC 2365), and the port beside gossip's 5428. */
@@ -53,7 +62,7 @@ export class Discovery {
   private readonly announcer: Announcer;
   private readonly file: Watched;
   private readonly rows = new Map<number, Omit<HeardRow, "agoMs"> & { readonly at: number }>();
-  private settings: DiscoverySettings = DEFAULTS;
+  private settings: DiscoverySettings = DISCOVERY_DEFAULTS;
   private addresses = "";
   private readonly proving = new Set<number>();
   private ticks = 0;

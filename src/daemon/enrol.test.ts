@@ -31,7 +31,7 @@ import { ALPN, channels, joiners, streams, systemRandom, TlsTransport } from "..
 import { codec } from "../wire/mod.ts";
 import { readPeers } from "./config.ts";
 import { Enrolment } from "./enrol.ts";
-import { enrolWith, settle } from "./joiner.ts";
+import { enrolWith, settle } from "../provision/mod.ts";
 import { Roster } from "./roster.ts";
 
 const LOOPBACK = "127.0.0.1";

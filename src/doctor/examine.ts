@@ -1,6 +1,7 @@
 import { DEFAULT_PORT, gossipPort, nodePaths, type Paths } from "../base/mod.ts";
 import { configFile, readLoadLevelList, readValues, settingsOf } from "../config/mod.ts";
-import { DaemonClient, readDiscovery, readNodeConfig } from "../daemon/mod.ts";
+import { readDiscovery, readNodeConfig } from "../cluster/mod.ts";
+import { DaemonClient } from "../daemon/mod.ts";
 import { capabilities } from "../testbed/mod.ts";
 import { Files, type Finding } from "./finding.ts";
 import { groupFindings } from "./groups.ts";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { nodePaths, textTable, TeselaError } from "../../base/mod.ts";
-import { DaemonClient, type DiscoverySettings, type HeardRow, readDiscovery, writeDiscovery } from "../../daemon/mod.ts";
+import { type DiscoverySettings, readDiscovery, writeDiscovery } from "../../cluster/mod.ts";
+import { DaemonClient, type HeardRow } from "../../daemon/mod.ts";
 import { DONE, type Invocation, lastValue } from "../command.ts";
 import { print, printJson } from "../out.ts";
 import { usage } from "../parse.ts";

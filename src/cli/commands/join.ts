@@ -16,7 +16,7 @@ export async function run(call: Invocation): Promise<number> {
   const token = decodeToken(given === "-" ? readFileSync(0, "utf8") : given);
   const [id, name, address] = [idValue(call, "id"), nameValue(call, "node-name"), addressValue(call)];
   // What making a request loads is not needed to be told of a wrong token.
-  const { enrolWith, settle } = await import("../../daemon/mod.ts");
+  const { enrolWith, settle } = await import("../../provision/mod.ts");
   const joined = await enrolWith(at(token, call), {
     port: portValue(call),
     ...(id !== undefined && { id }),

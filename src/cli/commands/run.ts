@@ -7,7 +7,6 @@ import { parse } from "../parse.ts";
 import { quote, repairEnvironment, splitStrings } from "../run/environ.ts";
 
 import { findProgram } from "../run/find-program.ts";
-import { portableSettings } from "../run/portable.ts";
 import { readHints } from "../run/hints.ts";
 import { place, readWanted, type Said } from "../run/place.ts";
 import { readRoom } from "../run/room.ts";
@@ -53,8 +52,14 @@ async function planLines(shell: number, args: readonly string[]): Promise<string
   // env(1) would take a program with `=` in its name for a variable.
   const through = beyond.length > 0 && !name.includes("=") ? `env ${beyond.map(quote).join(" ")} ` : "";
   await place(call, said, shell, through === "" ? 1 : 2);
-  const settings = call.switches.has("portable") ? await portableSettings(process.env["GLIBC_TUNABLES"] ?? "") : [];
+  const settings = call.switches.has("portable") ? await portable() : [];
   return [...lines, ...settings, `shift ${args.length - call.operands.length}`, `exec ${through}"$@"`, ""].join("\n");
+}
+
+/** It takes the table of the ABI, which no other program waits for. */
+async function portable(): Promise<string[]> {
+  const { portableSettings } = await import("../run/portable.ts");
+  return await portableSettings(process.env["GLIBC_TUNABLES"] ?? "");
 }
 
 /** Called without the launcher (`node src/cli/main.ts run ...`): becomes the launcher first. */

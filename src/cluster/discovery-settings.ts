@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { type Paths, TeselaError } from "../base/mod.ts";
-import { writeWhole } from "../cluster/mod.ts";
+import { writeWhole } from "./config.ts";
 
 /** `discovery.json`: how a node calls out to find the others. teselad follows it while it runs. */
 export interface DiscoverySettings {
@@ -13,7 +13,7 @@ export interface DiscoverySettings {
   readonly ttl: number;
 }
 
-export const DEFAULTS: DiscoverySettings = { on: true, interfaces: null, seeds: [], ttl: 1 };
+export const DISCOVERY_DEFAULTS: DiscoverySettings = { on: true, interfaces: null, seeds: [], ttl: 1 };
 export const MAX_SEEDS = 64;
 
 export const discoveryFile = (paths: Paths): string => `${paths.state}/discovery.json`;
@@ -21,14 +21,14 @@ export const discoveryFile = (paths: Paths): string => `${paths.state}/discovery
 /** @throws E_CONFIG */
 export function readDiscovery(paths: Paths): DiscoverySettings {
   const file = discoveryFile(paths);
-  if (!existsSync(file)) return DEFAULTS;
+  if (!existsSync(file)) return DISCOVERY_DEFAULTS;
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(file, "utf8"));
   } catch (cause) {
     throw new TeselaError("E_CONFIG", `${file}: ${(cause as Error).message}`, {}, { cause });
   }
-  const { on, interfaces, seeds, ttl } = { ...DEFAULTS, ...(value as object) } as { readonly [name: string]: unknown };
+  const { on, interfaces, seeds, ttl } = { ...DISCOVERY_DEFAULTS, ...(value as object) } as { readonly [name: string]: unknown };
   const texts = (v: unknown): v is string[] =>
     Array.isArray(v) && v.length <= MAX_SEEDS && v.every((t) => typeof t === "string" && t !== "");
   if (typeof on !== "boolean") throw new TeselaError("E_CONFIG", `${file}: 'on' is true or false`);
