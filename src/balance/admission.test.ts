@@ -43,11 +43,15 @@ test("programs that are to begin here have to find room, those counted that are 
 test("of what is carried here the bytes count that are not here yet, one after the other as a link takes them", () => {
   const admission = new Admission(() => BALANCE_KNOBS);
   const large = { ...offer, motive: "memory" as const, rss: 500e6, growth: 1e6 };
-  assert.deepEqual(admission.arriving(0), { tasks: 0, rss: 0, growth: 0, rate: 0 });
+  const none = { tasks: 0, carried: 0, rss: 0, growth: 0, rate: 0 };
+  assert.deepEqual(admission.arriving(0, 0), none);
   for (let i = 0; i < 2; i++) assert.equal(admission.answer(self, large, 0), null);
-  assert.deepEqual(admission.arriving(0), { tasks: 2, rss: 1000e6, growth: 2e6, rate: 100e6 });
+  assert.deepEqual(admission.arriving(0, 0), { tasks: 2, carried: 2, rss: 1000e6, growth: 2e6, rate: 100e6 });
   // A second later than they are here, for samples are as old; what follows has begun when the first is being told of.
-  assert.deepEqual(admission.arriving(3500), { tasks: 2, rss: 750e6, growth: 2e6, rate: 100e6 });
-  assert.deepEqual(admission.arriving(8500), { tasks: 1, rss: 250e6, growth: 1e6, rate: 100e6 });
-  assert.deepEqual(admission.arriving(11_000), { tasks: 0, rss: 0, growth: 0, rate: 0 });
+  assert.deepEqual(admission.arriving(3500, 3000), { tasks: 2, carried: 2, rss: 750e6, growth: 2e6, rate: 100e6 });
+  assert.deepEqual(admission.arriving(8500, 8000), { tasks: 1, carried: 1, rss: 250e6, growth: 1e6, rate: 100e6 });
+  // Half of the last sample was without it.
+  const late = admission.arriving(10_600, 10_550);
+  assert.deepEqual({ ...late, rss: Math.round(late.rss) }, { tasks: 0.5, carried: 0.5, rss: 40e6, growth: 1e6, rate: 100e6 });
+  assert.deepEqual(admission.arriving(11_000, 11_000), none);
 });

@@ -27,7 +27,8 @@ export function demand(p: Pick<ProcessView, "cpu" | "demand">, self: NodeView): 
  * The load that so many tasks make on a node: half as much on one that is twice as fast. Where it gets a part of its CPUs only, as much more as if that part
  * stayed what it is. Where those that share a CPU get more of it the more tasks they have, it is less.
  */
-export const brings = (tasks: number, n: NodeView): number => (tasks * STANDARD) / ((n.got ?? n.cpus) * n.speed);
+export const brings = (tasks: number, n: Pick<NodeView, "cpus" | "got" | "speed">): number =>
+  (tasks * STANDARD) / ((n.got ?? n.cpus) * n.speed);
 
 /** Its load with so many tasks more, and a margin: of the tasks, or for what a part of a CPU may turn out to be. */
 export const guarded = (n: NodeView, tasks: number, guard: number): number =>

@@ -6,6 +6,8 @@ const GROWTH_MS = 2000;
 /** Something on its way out. */
 export interface Departure {
   readonly to: NodeId;
+  /** That it has ready. */
+  readonly tasks: number;
   /** Bytes, and bytes a second that it grew by. */
   readonly rss: number;
   readonly growth: number;
@@ -32,6 +34,11 @@ export class Leaving<K> {
   /** Where they go. */
   get targets(): ReadonlySet<NodeId> {
     return new Set([...this.moving.values()].map(({ to }) => to));
+  }
+
+  /** Tasks that are as good as gone. */
+  get tasks(): number {
+    return [...this.moving.values()].reduce((sum, m) => sum + m.tasks, 0);
   }
 
   /** What will be free, and grows no more, when they are there. */

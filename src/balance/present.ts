@@ -2,7 +2,7 @@ import { capacity, demand, STANDARD } from "./cost.ts";
 import type { NodeView, ProcessView } from "./views.ts";
 
 /** CPUs in use up to here leave tasks nothing to wait for. */
-const FREE = 0.95;
+const FREE = 0.9;
 
 /**
  * Its load as of now. What a node tells falls slowly, and for programs that live for a second most nodes would look busy with those before. Where CPUs
@@ -13,6 +13,12 @@ export function presentLoad(n: NodeView): number {
   const others = (n.cpus / (n.got ?? n.cpus) - 1) / capacity(n);
   return Math.min(n.load, Math.max(others, (n.util * STANDARD) / n.speed));
 }
+
+/** What is told falls slowly, for what has just ended there may begin again: of what it was so much counts at least. */
+const DOUBT = 1 / 2;
+
+/** A node with the load by which those are moved that run already: where CPUs have become free, nearer to what it is than what is told. */
+export const asTarget = (n: NodeView): NodeView => ({ ...n, load: Math.max(presentLoad(n), n.load * DOUBT) });
 
 /** A node as it would be without a process that runs there: where that is best off is asked as if it ran nowhere yet. */
 export function vacated(n: NodeView, p: Pick<ProcessView, "cpu" | "demand" | "rss">): NodeView {

@@ -24,8 +24,8 @@ test("of processes that are known growth ends when they stop", () => {
 
 test("what leaves will be free, and for a while its growth is part of what is measured", () => {
   const leaving = new Leaving<string>();
-  leaving.add("1:7", { to: nodeId(2), rss: 500, growth: 10, since: 0 });
-  leaving.add("1:8", { to: nodeId(3), rss: 300, growth: 20, since: 1500 });
+  leaving.add("1:7", { to: nodeId(2), tasks: 1, rss: 500, growth: 10, since: 0 });
+  leaving.add("1:8", { to: nodeId(3), tasks: 1, rss: 300, growth: 20, since: 1500 });
   assert.deepEqual(leaving.departing(1900), { bytes: 800, growth: 30 });
   assert.deepEqual(leaving.departing(2000), { bytes: 800, growth: 20 });
   assert.deepEqual([...leaving.targets], [2, 3]);

@@ -19,7 +19,7 @@ export interface NodeView {
   readonly memFree: number;
   /** Bytes a second by which that shrinks, those on their way there included; 0 when left out. */
   readonly memGrowth?: number;
-  /** Milliseconds since this was so; 0 for the deciding node. */
+  /** Milliseconds since this was so; of the deciding node since its last sample. */
   readonly ageMs: number;
   /** Up, and takes the processes of others: not block, quiet or expelling. */
   readonly accepts: boolean;

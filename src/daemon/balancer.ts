@@ -1,10 +1,14 @@
 import { type Log, type NodeId, nodeId, toTeselaError } from "../base/mod.ts";
 import {
   balance,
+  asTarget,
   type BalanceKnobs,
   type Decision,
   DecisionLog,
+  capacity,
+  demand,
   forecast,
+  Gone,
   Leaving,
   type NodeView,
   type Offer,
@@ -24,7 +28,7 @@ import { Stays } from "./stays.ts";
 
 /** What the balancer sees in one round. */
 export interface Scene {
-  /** This node, by its own average. */
+  /** This node, by its own average; `ageMs` since it was sampled. */
   readonly self: NodeView;
   readonly others: readonly NodeView[];
   /** Those that run here: own ones that are under load levelling, and guests. */
@@ -46,6 +50,8 @@ export type Carry = (row: EngineRow, to: NodeId, offer: Offer) => Promise<void>;
 export interface BalancerOptions {
   readonly self: number;
   readonly carry: Carry;
+  /** A process has moved: its target may be sent another. */
+  readonly moved: () => void;
   readonly random: Random;
   readonly log: Log;
   /** Those that hold in this round. */
@@ -59,6 +65,7 @@ export interface BalancerOptions {
 export class Balancer {
   private readonly o: BalancerOptions;
   private readonly sent = new Sent();
+  private readonly gone = new Gone();
   private readonly setbacks = new Setbacks();
   private readonly stays: Stays;
   readonly decisions = new DecisionLog();
@@ -90,8 +97,9 @@ export class Balancer {
     this.stays.keep(scene.rows, now);
     this.setbacks.tidy(now);
     const processes = scene.rows.filter((r) => !this.moving.has(r.cpid)).map((r) => this.view(scene, r, now));
-    const others = scene.others.map((node) => this.sent.added(node, now));
-    const common = { self: scene.self, others, processes, nowMs: now };
+    const others = scene.others.map((node) => this.sent.added(asTarget(node), now));
+    const self = this.left(scene.self, now);
+    const common = { self, others, processes, nowMs: now };
     const inFlight = this.moving.targets;
     const { random } = this.o;
     const knobs = this.o.knobs();
@@ -100,14 +108,21 @@ export class Balancer {
     const forMemory = usher(memory, knobs.usher, random);
     this.decisions.add(forMemory);
     const urgent = forMemory.filter((d) => d.to !== null);
-    for (const d of urgent) this.begin(scene, d, now);
+    const seen = { ...scene, self };
+    for (const d of urgent) this.begin(seen, d, now);
     this.isStuck = forMemory.length > 0 && urgent.length === 0;
     if (urgent.length > 0 || !scene.level) return null;
     const forLoad = balance({ ...common, lastDepartureMs: this.lastDeparture, inFlight }, knobs.balance, random);
     this.decisions.add(forLoad);
     const leaving = forLoad.filter(({ to }) => to !== null);
-    for (const d of leaving) this.begin(scene, d, now);
-    return leaving.length > 0 ? pauseMs(scene.self, knobs.balance) : null;
+    for (const d of leaving) this.begin(seen, d, now);
+    return leaving.length > 0 ? pauseMs(self, knobs.balance) : null;
+  }
+
+  /** This node without those that have left, or are about to. */
+  private left(self: NodeView, now: number): NodeView {
+    const without = this.gone.without(self, now);
+    return { ...without, load: Math.max(0, without.load - this.moving.tasks / capacity(self)) };
   }
 
   private memory(
@@ -124,10 +139,13 @@ export class Balancer {
     const { sinceMs, bounces } = this.stays.of(row.cpid, now);
     const setback = this.setbacks.of(row.cpid, now);
     const job = scene.job(row);
+    const cpu = figure?.cpu ?? row.cpu;
     return {
       pid: row.pid,
       home: nodeId(row.home),
-      cpu: figure?.cpu ?? row.cpu,
+      cpu,
+      // What it got was among those that have left since, too.
+      demand: demand({ cpu }, scene.self),
       cpuMs: row.cpuMs ?? 0,
       rss: row.rss,
       growth: figure?.growth ?? 0,
@@ -147,16 +165,19 @@ export class Balancer {
     this.lastDeparture = now;
     const figure = scene.figures.get(row.cpid);
     const growth = Math.max(0, figure?.growth ?? 0);
-    this.moving.add(row.cpid, { to, rss: row.rss, growth, since: now });
     // Among many it got but a part of a CPU; where it goes it will want all of one.
-    const cpu = Math.max(row.state === "R" ? 1 : 0, figure?.cpu ?? row.cpu);
+    const tasks = Math.max(row.state === "R" ? 1 : 0, figure?.cpu ?? row.cpu);
+    this.moving.add(row.cpid, { to, tasks, rss: row.rss, growth, since: now });
     this.o.log.info("moves a process", { pid: row.cpid, to, motive: decision.motive, why: decision.why });
     const { motive, lasts = this.o.knobs().balance.aheadMs / 1000 } = decision;
-    const offer = { motive, comesHome: to === row.home, tasks: cpu, rss: row.rss, load: scene.self.load, growth, lasts };
+    const offer = { motive, comesHome: to === row.home, tasks, rss: row.rss, load: scene.self.load, growth, lasts };
     this.o
       .carry(row, to, offer)
       .then(() => {
-        this.sent.add(to, { tasks: cpu, rss: row.rss, growth }, performance.now());
+        const at = performance.now();
+        this.sent.add(to, { tasks, rss: row.rss, growth }, at);
+        this.gone.add(tasks, at);
+        this.o.moved();
         this.setbacks.forget(row.cpid);
       })
       .catch((e: unknown) => {

@@ -124,7 +124,7 @@ export class Daemon implements AsyncDisposable {
         movable: (pid) => this.levelled.has(pid),
       },
       speed: () => this.speed,
-      memory: (free) => this.levelling.toldMemory(free),
+      expected: (sample, sampledMs) => this.levelling.expected(sample, sampledMs),
       rivals: () => o.rivals ?? o.settings.now.policy.rivals,
       greet: () => this.controls.tellEngine(),
       found: () => this.beat(FIRST_SAMPLE_MS),
@@ -156,6 +156,7 @@ export class Daemon implements AsyncDisposable {
       new Levelling({
         ...{ ...shared, self: o.config, levelled: this.levelled, habitsFile: `${o.paths.state}/habits.json` },
         onNews: () => void this.level(),
+        moved: () => this.levelPromptly(),
       }),
     );
     this.controls = new Controls({
@@ -303,7 +304,7 @@ export class Daemon implements AsyncDisposable {
     const admits = (id: number): boolean => (roster.record.get(id)?.standing ?? "member") === "member";
     const knobs = this.o.settings.now.gossip;
     const lost = (id: number): void => this.members.lost(id);
-    const hear = { admits, lost, opened: () => this.newcomer(), unknownKey };
+    const hear = { admits, lost, opened: () => this.levelPromptly(), unknownKey };
     // Where many are, few of whom have something to give away, it would be long before one of those heard of a newcomer.
     const prefers = (other: NodeStatus): boolean => this.own.isNew && this.levelling.isCrowded(other);
     return new Gossip({ ...{ self, keys, datagrams, log, knobs }, ...hear, status: () => this.own.told(), prefers });
@@ -364,13 +365,13 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
-  /** Another node takes guests from now on: who is crowded does not wait for the next tick. Of many that come at once, one round. */
-  private newcomer(): void {
+  /** There is a node to send to that was not: who is crowded does not wait for the next tick. Of many that come at once, one round. */
+  private levelPromptly(): void {
     const own = this.own.figures();
     if (this.prompt !== undefined || !this.levelling.isCrowded(own, own.local)) return;
     this.prompt = setTimeout(() => {
       this.prompt = undefined;
-      if (this.inRound) this.newcomer();
+      if (this.inRound) this.levelPromptly();
       else void this.level();
     }, PROMPT_MS);
   }

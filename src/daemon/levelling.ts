@@ -1,5 +1,5 @@
 import { type Log, type NodeId, nodeId, TeselaError } from "../base/mod.ts";
-import { Admission, isOverloaded, lookAgainMs, type Needs, type NodeView, type Offer, place, placeAgain } from "../balance/mod.ts";
+import { Admission, brings, isOverloaded, lookAgainMs, type Needs, type NodeView, type Offer, place, placeAgain } from "../balance/mod.ts";
 import { type Random, systemRandom } from "../io/mod.ts";
 import type { NodeSample } from "../load/mod.ts";
 import { ROOT } from "./authorize.ts";
@@ -33,6 +33,9 @@ const OFFER_MS = 3000;
 /** What a node asks for itself. */
 const AS_ROOT = { uid: ROOT, gid: ROOT, via: null };
 
+const PRECISION = 1000;
+const round = (n: number): number => Math.round(n * PRECISION) / PRECISION;
+
 const allows = (mask: string | undefined, node: number): boolean => mask === undefined || parseMask(mask).allows(node);
 
 export interface LevellingParts {
@@ -48,6 +51,8 @@ export interface LevellingParts {
   readonly habitsFile: string;
   /** There is news for which the next round shall not wait. */
   readonly onNews: () => void;
+  /** A process has moved from here by itself. */
+  readonly moved: () => void;
 }
 
 /** What a node says of itself for its own decisions, beside what it tells the others. */
@@ -58,7 +63,12 @@ export interface OwnFigures extends NodeStatus {
   readonly present: number;
   /** As in a {@link NodeView}. */
   readonly untried: boolean;
+  /** When this was so, by `performance.now()`. */
+  readonly sampledMs: number;
 }
+
+/** Of what a node tells of itself, what changes with those that are on their way to it. */
+export type Expected = Pick<NodeSample, "memFree" | "memGrowth" | "load" | "util">;
 
 /** Load levelling on this node: each second a look at what runs here, and a round of the balancer. */
 export class Levelling {
@@ -78,6 +88,7 @@ export class Levelling {
     this.balancer = new Balancer({
       self: parts.self.id,
       carry: (row, to, offer) => this.carry(row, to, offer),
+      moved: parts.moved,
       random: parts.random ?? systemRandom,
       log: parts.log,
       knobs: () => parts.settings.now,
@@ -127,9 +138,9 @@ export class Levelling {
     );
     const terms = new Map(here.map((r) => [r.cpid, this.terms(r)]));
     const of = (row: EngineRow): Terms => terms.get(row.cpid) ?? this.terms(row);
-    const coming = this.admission.arriving(now);
+    const coming = this.admission.arriving(now, own.sampledMs);
     const scene: Scene = {
-      self: { ...viewOf(self.id, own), load: own.local },
+      self: { ...viewOf(self.id, own), load: own.local, ageMs: now - own.sampledMs },
       others: this.others(),
       rows: here,
       figures: this.figures.take(here, now, (row) => of(row).pace),
@@ -158,7 +169,8 @@ export class Levelling {
   refusal(offer: Offer, now: number): string | null {
     const { own } = this;
     if (!own) return `node ${this.p.self.id} does not know itself yet`;
-    const self = { ...viewOf(this.p.self.id, own), load: own.present, memGrowth: this.balancer.growth, untried: own.untried };
+    const { present: load, untried, sampledMs } = own;
+    const self = { ...viewOf(this.p.self.id, own), load, memGrowth: this.balancer.growth, untried, ageMs: now - sampledMs };
     return this.admission.answer(self, offer, now);
   }
 
@@ -166,7 +178,7 @@ export class Levelling {
   room(needs: Needs, now: number): RoomHere {
     const { own } = this;
     if (!own) return { refusal: `node ${this.p.self.id} does not know itself yet` };
-    return this.admission.room({ ...viewOf(this.p.self.id, own), load: own.present }, needs, now);
+    return this.admission.room({ ...viewOf(this.p.self.id, own), load: own.present, ageMs: now - own.sampledMs }, needs, now);
   }
 
   /** Whether memory is, or will soon be, so short that the next round must not wait for its turn. */
@@ -179,10 +191,15 @@ export class Levelling {
     return isOverloaded({ ...viewOf(this.p.self.id, status), load }, this.p.settings.now.balance);
   }
 
-  /** What others are told of this node's memory: as it will be when all is here that is on its way. */
-  toldMemory(memFree: number): { memFree: number; memGrowth: number } {
-    const { rss, growth } = this.admission.arriving(performance.now());
-    return { memFree: Math.max(0, Math.round(memFree - rss)), memGrowth: Math.round(this.balancer.growth + growth) };
+  /** What others are told of this node: as it will be when all is here that is on its way. */
+  expected({ memFree, load, cpus, got, speed, util }: NodeSample, sampledMs: number): Expected {
+    const { rss, growth, carried } = this.admission.arriving(performance.now(), sampledMs);
+    return {
+      memFree: Math.max(0, Math.round(memFree - rss)),
+      memGrowth: Math.round(this.balancer.growth + growth),
+      load: round(load + brings(carried, { cpus, got, speed })),
+      util: round(Math.min(1, util + carried / cpus)),
+    };
   }
 
   /** Bytes that one of this node's own processes has, wherever it runs; 0 of one that is not known. */

@@ -15,7 +15,7 @@ class Own {
     flags: () => ["stay"],
     speed: () => 10_000,
     movable: () => false,
-    memory: (memFree) => ({ memFree: memFree / 2, memGrowth: 7 }),
+    expected: ({ memFree, load, util }) => ({ memFree: memFree / 2, memGrowth: 7, load: load + 1, util }),
     rivals: () => false,
     greet: () => this.greeting(),
     found: () => void this.events.push("found"),

@@ -1,7 +1,8 @@
 import type { Log } from "../base/mod.ts";
 import { LoadSampler, type NodeSample, type Parts, type ProcessStat } from "../load/mod.ts";
 import type { EngineClient } from "./engine-client.ts";
-import type { OwnFigures } from "./levelling.ts";
+import type { Expected, OwnFigures } from "./levelling.ts";
+import { isOwnCommand } from "./own-commands.ts";
 import type { NodeStatus } from "./peer.ts";
 import type { EngineStatus } from "./shapes.ts";
 
@@ -18,8 +19,8 @@ export interface OwnStateParts {
   readonly speed: () => number;
   /** Whether a process of this node may move by itself. */
   readonly movable: (pid: number) => boolean;
-  /** What others are told of its memory, of which so much is free. */
-  readonly memory: (memFree: number) => { readonly memFree: number; readonly memGrowth: number };
+  /** What others are told, with what is on its way here. */
+  readonly expected: (sample: NodeSample, sampledMs: number) => Expected;
   /** Whether tasks count that this node does not see. */
   readonly rivals: () => boolean;
   /** An engine answers, and did not before, or was another one: what it must know it is told. Where that fails it is not there yet. */
@@ -39,6 +40,8 @@ export class OwnState {
   private readonly p: OwnStateParts;
   private readonly sampler = new LoadSampler();
   private sampled: NodeSample;
+  /** Its load. */
+  private sampledMs = performance.now();
   /** Of more than a moment. */
   private isMeasured = false;
   /** Since its engine has been there. */
@@ -81,6 +84,7 @@ export class OwnState {
   /** Once a second, and soon after an engine was found. @returns whether the others wait to hear of it */
   sample(): boolean {
     this.sampled = this.sampler.sample(this.parts());
+    this.sampledMs = performance.now();
     const isNews = !this.isMeasured || (this.status !== null && !this.isReady);
     if (this.status !== null && !this.isReady) this.openedAt = performance.now();
     this.isMeasured = true;
@@ -125,20 +129,25 @@ export class OwnState {
 
   /** For its own decisions. */
   figures(): OwnFigures {
-    const { local, present, memFree, untried } = this.sampled;
-    return { ...this.facts(), memFree, memGrowth: undefined, local, present, untried };
+    const { local, present, memFree, load, untried } = this.sampled;
+    return { ...this.facts(), memFree, memGrowth: undefined, load, local, present, untried, sampledMs: this.sampledMs };
   }
 
   facts(): NodeStatus {
     const { guests = 0, away = 0 } = this.status ?? {};
-    const { cpus, got, speed, cpu, load, memTotal, memFree, own } = this.sampled;
+    const { cpus, got, speed, cpu, memTotal, own } = this.sampled;
+    const { memFree, memGrowth, load } = this.expected();
     const flags = [...this.p.flags(), ...(this.isReady ? [] : ["noengine"])];
-    return { cpus, got, speed, cpu, load, memTotal, ...this.p.memory(memFree), own, guests, away, flags };
+    return { cpus, got, speed, cpu, load, memTotal, memFree, memGrowth, own, guests, away, flags };
   }
 
   /** The same, and what gossip alone says. */
   shown(): NodeStatus {
-    return { ...this.facts(), util: this.sampled.util };
+    return { ...this.facts(), util: this.expected().util };
+  }
+
+  private expected(): Expected {
+    return this.p.expected(this.sampled, this.sampledMs);
   }
 
   /** What the others are told; nothing in the moments in which it knows nothing of itself: what they know of it holds meanwhile. */
@@ -155,6 +164,6 @@ export class OwnState {
   private parts(): Parts {
     const { speed, movable, rivals } = this.p;
     this.sampler.setSpeed(speed());
-    return { ours: new Set(this.status === null ? [] : [this.status.pid]), movable, rivals: rivals() };
+    return { ours: new Set(this.status === null ? [] : [this.status.pid]), passing: isOwnCommand, movable, rivals: rivals() };
   }
 }

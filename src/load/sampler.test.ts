@@ -184,4 +184,7 @@ test("what a node's own start cost is forgotten as soon as it begins anew, and w
   for (let n = 0; n < 10; n++) await after(1000, 0);
   assert.equal(await after(1000, 1), 1);
   assert.equal(await after(1000, 0), 0.875);
+  await clock.advance(1000);
+  root.write({ "proc/30/stat": statText({ state: "S", ticks: ran / 10 + 100 }), "proc/30/schedstat": schedText(ran + 1000, 0) });
+  assert.equal(sampler.sample({ ours, passing: (pid) => pid === 30 }).load, 0.766, "one that is over in a moment is no load");
 });

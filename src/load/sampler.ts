@@ -58,6 +58,8 @@ export interface SamplerOptions {
 export interface Parts {
   /** Tesela's own: they serve the others, and nothing is gained by moving those. What descends from them are guests. */
   readonly ours?: ReadonlySet<number>;
+  /** Whether one is over in a moment, and no load. */
+  readonly passing?: (pid: number, stat: ProcessStat) => boolean;
   /** Whether one that is at home here is under load levelling. */
   readonly movable?: (pid: number) => boolean;
   /** Whether those count that this node does not see: they do when left out. */
@@ -131,7 +133,7 @@ export class LoadSampler {
   }
 
   /** Call once a second, the first time sooner: the averages depend on it. A first look has the moment alone, which is in no average. */
-  sample({ ours = NONE, movable = () => false, rivals: counted = true }: Parts = {}): NodeSample {
+  sample({ ours = NONE, passing = () => false, movable = () => false, rivals: counted = true }: Parts = {}): NodeSample {
     const now = this.clock.now();
     const { root, speed } = this;
     const quota = readQuota("self", root);
@@ -142,7 +144,7 @@ export class LoadSampler {
     const got = this.use.look(this.stats, now);
     // Those that a quota holds back do not wait for a CPU, though they want one: then the states have to do.
     const wants = (use: TaskUse): number => (quota.cpus < affinity.length ? use.runs : use.demand);
-    const others = [...this.stats].filter(([pid]) => pid !== process.pid && !ours.has(pid));
+    const others = [...this.stats].filter(([pid, stat]) => pid !== process.pid && !ours.has(pid) && !passing(pid, stat));
     this.looked = this.tasks.look(others, now);
     let [runnable, own, used, ran, steady] = [0, 0, 0, 0, 0];
     for (const [pid, use] of this.looked) {
@@ -170,7 +172,8 @@ export class LoadSampler {
       load: round(averages.told + rivals),
       local: round(averages.local + rivals),
       own: round(Math.min(averages.own, averages.local)),
-      util: round(Math.min(1, (used + share.unseen) / share.whole)),
+      // Its own daemons take their part, too.
+      util: round(Math.min(1, (Math.max(used, got ?? 0) + share.unseen) / share.whole)),
       ...this.memory.sample(now, quota),
       psi: this.pressure.sample(now),
     };

@@ -1,8 +1,11 @@
 import {
   Admission,
+  asTarget,
   balance,
+  brings,
   forecast,
   type Decision,
+  Gone,
   Leaving,
   lookAgainMs,
   lowMark,
@@ -49,6 +52,8 @@ export class Agent {
   private readonly m: Machine;
   private readonly p: AgentParts;
   private readonly sent = new Sent();
+  private readonly gone = new Gone();
+  private sampledMs = 0;
   private readonly admission: Admission;
   private readonly placed = new Placed();
   private readonly ours = new Ours((id) => this.placed.count(id));
@@ -72,8 +77,6 @@ export class Agent {
   private steady = 0;
   private again: Timer | null = null;
   private next: Timer | null = null;
-  /** Processes that have left since the last sample. */
-  private departed = 0;
 
   constructor(machine: Machine, parts: AgentParts) {
     this.m = machine;
@@ -93,10 +96,11 @@ export class Agent {
     const { cpus, speed, memory, tasks, index } = this.m;
     const guests = tasks.reduce((n, t) => n + (t.job.home === index ? 0 : 1), 0);
     const { got } = this.share;
-    const load = this.told + this.crowding();
-    const { rss, growth } = this.admission.arriving(this.now());
+    const { rss, growth, carried } = this.admission.arriving(this.now(), this.sampledMs);
+    const load = this.told + this.crowding() + brings(carried, { cpus, got, speed });
+    const util = Math.min(1, this.util + carried / cpus);
     const [memFree, memGrowth] = [Math.max(0, this.free() - rss), this.steady + growth];
-    return { cpus, got, speed, load, memTotal: memory, memFree, memGrowth, guests, away: 0, flags: [], util: this.util };
+    return { cpus, got, speed, load, memTotal: memory, memFree, memGrowth, guests, away: 0, flags: [], util };
   }
 
   /** Where a process that is about to begin here is placed best. */
@@ -176,7 +180,7 @@ export class Agent {
     const idle = Math.max(0, m.cpus - ran - others);
     this.share = this.rivals.look({ cpus: m.cpus, got: ran, wanted, ran, steady: 0, cores: { count: m.cpus, idle, stolen: 0 } });
     this.util = Math.min(1, (load * m.factor * m.cpus + this.share.unseen) / m.cpus);
-    this.departed = 0;
+    this.sampledMs = now;
     this.present = load;
     this.told = toldLoad(this.told, load);
     this.local = localLoad(this.local, load);
@@ -196,7 +200,7 @@ export class Agent {
     const { usher: knobs } = this.p.world.scenario.knobs;
     const free = this.free();
     const processes = this.processes();
-    const { rss: bytes, rate } = this.admission.arriving(this.now());
+    const { rss: bytes, rate } = this.admission.arriving(this.now(), this.sampledMs);
     const known = processes.reduce((sum, p) => sum + p.growth, rate);
     const memory = {
       self: { memTotal: this.m.memory, memFree: free },
@@ -235,7 +239,7 @@ export class Agent {
     const { world } = this.p;
     const rss = task.rss();
     const growth = task.growth() * task.cpu;
-    const [comesHome, load] = [task.job.home === to - 1, this.local + this.crowding()];
+    const [comesHome, load] = [task.job.home === to - 1, this.self().load];
     const offer = { motive, comesHome, tasks: 1, rss, load, growth, lasts: lasts ?? this.p.world.scenario.knobs.balance.aheadMs / 1000 };
     if (this.p.agent(to - 1).refusal(offer) !== null) {
       this.closed.set(to, this.now() + CLOSED_MS);
@@ -245,6 +249,7 @@ export class Agent {
       this.p.agent(task.job.home).moved(task.job, to);
       this.leaving.delete(task.job.pid);
       this.sent.add(to, { tasks: 1, rss, growth }, this.now());
+      this.gone.add(1, this.now());
       const before = task.departures.findLast((d) => d.node === to - 1);
       const soon = before !== undefined && this.now() - before.at < QUICK_MS;
       task.bounces = soon ? before.bounces + 1 : 0;
@@ -255,8 +260,7 @@ export class Agent {
       return false;
     }
     this.lastDeparture = this.now();
-    this.departed++;
-    this.leaving.add(task.job.pid, { to, rss, growth, since: this.now() });
+    this.leaving.add(task.job.pid, { to, tasks: 1, rss, growth, since: this.now() });
     return true;
   }
 
@@ -267,26 +271,31 @@ export class Agent {
   private self(): NodeView {
     const { cpus, speed, memory, index } = this.m;
     const { bandwidth, rttMs } = this.p.world;
-    const load = Math.max(0, this.local - this.departed / (this.m.factor * cpus)) + this.crowding();
-    return {
+    const node: NodeView = {
       id: idOf(index),
       cpus,
       got: this.share.got,
       untried: this.share.untried,
       speed,
-      load,
+      load: this.local + this.crowding(),
       memTotal: memory,
       memFree: this.free(),
       memGrowth: this.steady,
-      ageMs: 0,
+      ageMs: this.now() - this.sampledMs,
       accepts: true,
       bandwidth,
       rttMs,
     };
+    const without = this.gone.without(node, this.now());
+    return { ...without, load: Math.max(0, without.load - this.leaving.tasks / (this.m.factor * cpus)) };
   }
 
   private others(): NodeView[] {
-    return this.known().map((n) => this.sent.added(n, this.now()));
+    return this.known().map((n) => this.expected(n));
+  }
+
+  private expected(n: NodeView): NodeView {
+    return this.sent.added(asTarget(n), this.now());
   }
 
   /** As they told. */
@@ -300,7 +309,7 @@ export class Agent {
     const homes = new Set(this.m.tasks.map((t) => t.job.home).filter((home) => home !== this.m.index));
     return [...homes].flatMap((home) => {
       const known = this.p.knowledge().one(this.m.index, home);
-      return known === null ? [] : [this.sent.added(this.view(known), this.now())];
+      return known === null ? [] : [this.expected(this.view(known))];
     });
   }
 
