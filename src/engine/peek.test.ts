@@ -34,3 +34,22 @@ for (const shared of [0, 1]) {
     assert.ok(moves > 0, `${moves} moves`);
   });
 }
+
+test("its own memory by the number of another of its threads", { skip, timeout: 120_000 }, async () => {
+  await using n = await TestNodes.start(2, STEP_MS);
+  using peek = await TestProgram.start(n.tracees, program("peek-self"), "40");
+  let moves = 0;
+  while (tree(peek.pid).length > 0) {
+    try {
+      await n.home.migrate(peek.pid, 2);
+      moves++;
+    } catch (e) {
+      const error = toTeselaError(e);
+      if (!EXPECTED.has(error.code)) assert.fail(error.message);
+      if (!["E_BUSY", "E_EXISTS"].includes(error.code)) break;
+    }
+    await sleep(10);
+  }
+  assert.equal(await peek.end(), "ready\ndone\nstatus 0\n", n.logged.slice(-2000));
+  assert.ok(moves > 1, `${moves} moves`);
+});

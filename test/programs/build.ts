@@ -58,6 +58,7 @@ export const PROGRAMS = {
   "own-view": { source: "own-view.c" },
   places: { source: "places.c" },
   peek: { source: "peek.c" },
+  "peek-self": { source: "peek-self.c", flags: ["-pthread"] },
   pipes: { source: "pipes.c" },
   segv: { source: "segv.c" },
   "shm-count": { source: "shm-count.c" },
