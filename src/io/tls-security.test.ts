@@ -17,7 +17,10 @@ import { N1, N2 } from "./transport-conformance.ts";
 const ALPN = "tesela-test/1";
 const LOOPBACK = "127.0.0.1";
 const DAY_MS = 86_400_000;
-const HANDSHAKE_MS = 300;
+/** Where a test does not wait for it: who is let in is, however busy the machine, and what is dropped sooner was not dropped for it. */
+const HANDSHAKE_MS = 30_000;
+/** Where a test waits for it. */
+const SHORT_MS = 1000;
 const ca = await createCluster("secure");
 const otherCa = await createCluster("secure");
 const [own, peer] = [await issueNode(ca, N1, "h1"), await issueNode(ca, N2, "h2")];
@@ -27,9 +30,9 @@ interface Served extends AsyncDisposable {
   readonly opened: Channel[];
 }
 
-async function serve(credentials = own): Promise<Served> {
+async function serve(credentials = own, handshakeMs = HANDSHAKE_MS): Promise<Served> {
   const opened: Channel[] = [];
-  const transport = new TlsTransport({ credentials, version: "0.1.0", host: LOOPBACK, port: 0, handshakeMs: HANDSHAKE_MS });
+  const transport = new TlsTransport({ credentials, version: "0.1.0", host: LOOPBACK, port: 0, handshakeMs });
   const listener: Listener = await transport.listen({ [ALPN]: channels((c) => opened.push(c)) });
   return { port: listener.port, opened, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
 }
@@ -112,7 +115,7 @@ for (const [who, options] of Object.entries(strangers)) {
     for (const piece of codec.encode("hello", { protocol: 1, node: 2, name: "h2", version: "0" }, [])) socket.write(piece);
     const { data, ms } = await fate(socket);
     assert.equal(data.length, 0);
-    assert.ok(ms < 3000, `${ms} ms`);
+    assert.ok(ms < HANDSHAKE_MS, `${ms} ms`);
     assert.equal(served.opened.length, 0);
     await stillServes(served);
   });
@@ -142,23 +145,23 @@ for (const [what, bytes] of Object.entries(garbage)) {
 }
 
 test("half-open connections are dropped after the handshake time, also those that drip bytes", async () => {
-  await using served = await serve();
+  await using served = await serve(own, SHORT_MS);
   const idle = connectTcp(served.port, LOOPBACK);
   const dripping = connectTcp(served.port, LOOPBACK);
   const bytes = Buffer.from("16030105c9010005c50303", "hex");
   let at = 0;
-  const drip = setInterval(() => dripping.write(bytes.subarray(at, ++at)), HANDSHAKE_MS / 8);
+  const drip = setInterval(() => dripping.write(bytes.subarray(at, ++at)), SHORT_MS / 8);
   const fates = await Promise.all([fate(idle), fate(dripping)]);
   clearInterval(drip);
   for (const { data, ms } of fates) {
     assert.equal(data.length, 0);
-    assert.ok(ms > HANDSHAKE_MS / 2 && ms < HANDSHAKE_MS * 5, `${ms} ms`);
+    assert.ok(ms > SHORT_MS / 2 && ms < HANDSHAKE_MS, `${ms} ms`);
   }
   await stillServes(served);
 });
 
 test("a node that authenticates and then says nothing, too much or nonsense is dropped", async () => {
-  await using served = await serve();
+  await using served = await serve(own, SHORT_MS);
   const firsts = [
     Buffer.alloc(0),
     Buffer.from("0000f00001000000", "hex"),
@@ -169,14 +172,14 @@ test("a node that authenticates and then says nothing, too much or nonsense is d
     const socket = rawTls(served.port, pick(peer));
     if (first.length > 0) socket.write(first);
     const { ms } = await fate(socket);
-    assert.ok(ms < HANDSHAKE_MS * 5, `${ms} ms`);
+    assert.ok(ms < HANDSHAKE_MS, `${ms} ms`);
   }
   assert.equal(served.opened.length, 0);
   await stillServes(served);
 });
 
 test("more strangers than the limit push the oldest out, and members still get in", async () => {
-  await using served = await serve();
+  await using served = await serve(own, SHORT_MS);
   const sockets = Array.from({ length: MAX_STRANGERS + 8 }, () => connectTcp(served.port, LOOPBACK));
   const fates = sockets.map(fate);
   await Promise.all(sockets.map((s) => (s.connecting ? once(s, "connect") : undefined)));
@@ -196,7 +199,7 @@ test("an ALPN that is not served, and none, are refused without a byte", async (
 });
 
 test("a session cannot be resumed", async () => {
-  await using served = await serve();
+  await using served = await serve(own, SHORT_MS);
   const first = rawTls(served.port, pick(peer));
   let session: Buffer | undefined;
   first.on("session", (s) => {
