@@ -55,6 +55,8 @@ test("a PID that was given to another process begins anew; a zombie is gone", ()
   assert.equal(look(meter, root.path, [50], 2000).size, 0);
 });
 
+const LONGEST_MS = 10_000;
+
 /** A child that computes until it is ended. */
 async function spinner(): Promise<ChildProcess> {
   const child = spawn(process.execPath, ["-e", "process.stdout.write('x'); for (;;) ;"], { stdio: ["ignore", "pipe", "inherit"] });
@@ -67,14 +69,18 @@ test("a real process that computes wants one CPU, one that sleeps none", async (
   const idle = spawn("sleep", ["60"], { stdio: "ignore" });
   try {
     const pids = [busy.pid ?? 0, idle.pid ?? 0];
-    const meter = new TaskMeter();
-    look(meter, "", pids, performance.now());
-    await sleep(400);
-    const seen = look(meter, "", pids, performance.now());
-    const [wants, sleeps] = pids.map((pid) => seen.get(pid)?.demand ?? -1);
-    // However busy this machine is: what it does not get it waits for. Its other threads compile and collect a little.
-    assert.ok(wants !== undefined && wants > 0.8 && wants < 1.6, `${wants}`);
-    assert.ok(sleeps !== undefined && sleeps >= 0 && sleeps < 0.1, `${sleeps}`);
+    const good = (wants = -1, sleeps = -1): boolean => wants > 0.8 && wants < 1.6 && sleeps >= 0 && sleeps < 0.1;
+    // However busy this machine is: what it does not get it waits for. Its other threads compile and collect a little. The kernel counts a wait
+    // when it is over, so the one that it is in at a look is not in it: the longer the time between looks, the less that is of it.
+    for (let ms = 400; ; ms *= 2) {
+      const meter = new TaskMeter();
+      look(meter, "", pids, performance.now());
+      await sleep(ms);
+      const seen = look(meter, "", pids, performance.now());
+      const [wants, sleeps] = pids.map((pid) => seen.get(pid)?.demand ?? -1);
+      if (good(wants, sleeps)) break;
+      assert.ok(ms < LONGEST_MS, `in ${ms} ms: ${wants} and ${sleeps}`);
+    }
   } finally {
     busy.kill("SIGKILL");
     idle.kill("SIGKILL");
