@@ -14,8 +14,6 @@ import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 
 const PAUSE_MS = 300;
-/** Many processes take their steps at once, on a machine that may be busy. */
-const STEP_MS = 10_000;
 const POLL_MS = 10;
 const HANG_MS = 60_000;
 const REST_MS = 15_000;
@@ -49,7 +47,7 @@ async function moveAbout(n: TestNodes, group: TestProgram, mostMs: number): Prom
 }
 
 async function compare(...args: readonly string[]): Promise<void> {
-  await using n = await TestNodes.start(3, STEP_MS);
+  await using n = await TestNodes.start(3);
   const { said, moves } = await asUnmoved(n, program("group"), args, (group) => moveAbout(n, group, 20));
   assert.match(said, /done \d+ deaths \d+\nstatus 0\n$/);
   assert.ok(moves >= 5, `${moves} moves`);
@@ -79,7 +77,7 @@ async function look(n: TestNodes, name: string): Promise<readonly [bigint, bigin
 }
 
 test("who opens shared memory that is away waits until it is home", { skip, timeout: 120_000 }, async () => {
-  await using n = await TestNodes.start(3, STEP_MS);
+  await using n = await TestNodes.start(3);
   const name = `/tesela-count-${process.pid}`;
   try {
     using counting = await TestProgram.start(n.tracees, program("shm-count"), name);
@@ -118,7 +116,7 @@ test("who opens shared memory that is away waits until it is home", { skip, time
 });
 
 test("one of a group that is killed at any moment of a move takes none of the others with it", { skip, timeout: 180_000 }, async () => {
-  await using n = await TestNodes.start(3, STEP_MS);
+  await using n = await TestNodes.start(3);
   const random = seeded();
   const children = 8;
   for (let round = 0; round < 3; round++) {

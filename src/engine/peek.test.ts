@@ -7,12 +7,11 @@ import { toTeselaError } from "../base/mod.ts";
 import { SEED, seeded, TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
-const STEP_MS = 10_000;
 const EXPECTED: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_BUSY"]);
 
 for (const shared of [0, 1]) {
   test(`memory of others that ${shared ? "share some" : "share none"}`, { skip, timeout: 120_000 }, async () => {
-    await using n = await TestNodes.start(3, STEP_MS);
+    await using n = await TestNodes.start(3);
     const random = seeded();
     using peek = await TestProgram.start(n.tracees, program("peek"), "2000", String(shared));
     // Who reads at home what is away is told that it is not there. These are moved while the reader is away.
@@ -36,7 +35,7 @@ for (const shared of [0, 1]) {
 }
 
 test("its own memory by the number of another of its threads", { skip, timeout: 120_000 }, async () => {
-  await using n = await TestNodes.start(2, STEP_MS);
+  await using n = await TestNodes.start(2);
   using peek = await TestProgram.start(n.tracees, program("peek-self"), "40");
   let moves = 0;
   while (tree(peek.pid).length > 0) {

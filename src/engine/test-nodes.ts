@@ -24,6 +24,8 @@ import { Zygote } from "./zygote.ts";
 const PATIENCE_MS = 60_000;
 const POLL_MS = 1;
 const ANSWER_MS = 35_000;
+/** For one step of a move: more than many processes take that take theirs at once, on a machine that may be busy. */
+export const STEP_MS = 10_000;
 
 /** A program under a shell that reports its end: the tracer of a process must not be its parent, as in real life. */
 export class TestProgram implements Disposable {
@@ -179,7 +181,7 @@ export class TestNodes implements AsyncDisposable {
   }
 
   /** @param foreign nodes that take home's kernel for another than theirs */
-  static async start(count: number, stepMs = 2000, foreign: readonly number[] = [], answerMs = ANSWER_MS): Promise<TestNodes> {
+  static async start(count: number, stepMs = STEP_MS, foreign: readonly number[] = [], answerMs = ANSWER_MS): Promise<TestNodes> {
     const dir = mkdtempSync(join(tmpdir(), "tesela-nodes-"));
     const all = new TestNodes(`${dir}/log`);
     all.stack.use(all.tracees);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ProgramName, program } from "../../test/programs/build.ts";
 import { asUnmoved, moved } from "./test-moves.ts";
-import { SEED, seeded, TestNodes, tree } from "./test-nodes.ts";
+import { SEED, seeded, STEP_MS, TestNodes, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 /** Node 1 is home and node 2 has its kernel. */
@@ -50,7 +50,7 @@ for (const [what, name, args] of RUNS) {
   test(`${what}, moved at random among kernels`, { skip, timeout: 180_000 }, async (t) => {
     // Where moves take long the program is over before it has been moved often enough to tell.
     for (let pause = PAUSE_MS; ; pause *= 2) {
-      await using n = await TestNodes.start(NODES, 2000, FOREIGN);
+      await using n = await TestNodes.start(NODES, STEP_MS, FOREIGN);
       const { moves: foreign } = await asUnmoved(n, program(name), args(pause), ({ pid }) => moveAbout(n, pid));
       const back = n.logged.match(/"reason":"vdso"/g)?.length ?? 0;
       t.diagnostic(`${foreign} moves to another kernel, brought home from there ${back} times`);

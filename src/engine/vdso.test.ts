@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
 import { memory, NO_SYSCALL, proc, ptrace, Reg, Regs } from "../sys/mod.ts";
-import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+import { SEED, seeded, STEP_MS, TestNodes, TestProgram } from "./test-nodes.ts";
 import { stepOut } from "./vdso-exit.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
@@ -46,7 +46,7 @@ const RUNS: readonly (readonly [string, readonly string[], number])[] = [
 ];
 for (const [name, args, pauseMs] of RUNS) {
   test(`${name}: as unmoved, wherever it is`, options, async (t) => {
-    await using n = await TestNodes.start(NODES, 2000, FOREIGN);
+    await using n = await TestNodes.start(NODES, STEP_MS, FOREIGN);
     using p = await TestProgram.start(n.tracees, program(name.split(" ")[0] as "vdso"), ...args);
     let ended = false;
     const end = p.end().finally(() => {
@@ -65,7 +65,7 @@ for (const [name, args, pauseMs] of RUNS) {
 }
 
 test("bad pointers do what they do at home", options, async () => {
-  await using n = await TestNodes.start(3, 2000, [3]);
+  await using n = await TestNodes.start(3, STEP_MS, [3]);
   const run = async (away: boolean): Promise<string> => {
     using p = await TestProgram.start(n.tracees, program("vdso"), "bad", "300");
     if (away) await n.home.migrate(p.pid, 3);
@@ -75,7 +75,7 @@ test("bad pointers do what they do at home", options, async () => {
 });
 
 test("no call is made on the way out that the filter would stop", options, async () => {
-  await using n = await TestNodes.start(2, 2000, [2]);
+  await using n = await TestNodes.start(2, STEP_MS, [2]);
   using p = await TestProgram.start(n.tracees, program("spin"), "1000");
   await n.home.migrate(p.pid, 2);
   const [guest] = n.node(2).hosting.all();
