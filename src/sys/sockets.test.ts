@@ -3,8 +3,14 @@ import { once } from "node:events";
 import { readSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { descriptors } from "./fd.ts";
 import { peek } from "./sockets.unsafe.ts";
+
+const GUARD_MS = 20_000;
+async function until(good: () => boolean): Promise<void> {
+  for (const start = performance.now(); !good(); await sleep(5)) assert.ok(performance.now() - start < GUARD_MS);
+}
 
 test("peek sees bytes and leaves them, sees the end, and reports what is no socket", async () => {
   const server = createServer({ pauseOnConnect: true });
@@ -18,11 +24,11 @@ test("peek sees bytes and leaves them, sees the end, and reports what is no sock
     const into = Buffer.alloc(8);
     assert.equal(peek(own, into), null);
     client.write("hello");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => peek(own, into) === 5);
     for (let i = 0; i < 2; i++) assert.equal(into.toString("latin1", 0, peek(own, into) ?? 0), "hello");
     assert.equal(readSync(own, into), 5);
     client.end();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => peek(own, into) !== null);
     assert.equal(peek(own, into), 0);
   } finally {
     descriptors.close(own);
