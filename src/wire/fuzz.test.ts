@@ -40,15 +40,21 @@ function feed(chunks: readonly Uint8Array[], direct: boolean): number {
   }
 }
 
+/** What this process has used, whatever else the machine does. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 function check(what: string, chunks: fc.Arbitrary<readonly Uint8Array[]>): void {
   test(what, { timeout: 60_000 }, () => {
     const before = process.memoryUsage().arrayBuffers;
     let most = 0;
     fc.assert(
       fc.property(chunks, fc.boolean(), (bytes, direct) => {
-        const start = performance.now();
+        const start = cpuMs();
         feed(bytes, direct);
-        most = Math.max(most, performance.now() - start);
+        most = Math.max(most, cpuMs() - start);
       }),
       { numRuns: RUNS },
     );
@@ -126,13 +132,13 @@ test("heads that claim more than they bring cost nothing", () => {
   const head = Buffer.alloc(60_000);
   for (let at = 0; at + 3 <= head.length; at += 3) head.set([0x99, 0x7f, 0xff], at);
   const heads = [head, Buffer.alloc(60_000, 0x9b), Buffer.alloc(60_000, 0xbb), Buffer.alloc(60_000, 0x81), Buffer.alloc(60_000, 0xa1)];
-  const start = performance.now();
+  const start = cpuMs();
   for (const [, def] of defs) {
     for (const h of heads) {
       const bytes = Buffer.concat([u32le(4 + h.length), Buffer.from([def.id, 0, h.length & 255, h.length >> 8]), h]);
       assert.equal(feed([bytes], false), -1);
     }
   }
-  assert.ok(performance.now() - start < 5000);
+  assert.ok(cpuMs() - start < 5000);
   assert.ok(process.memoryUsage().arrayBuffers - before < 64 * MiB);
 });
