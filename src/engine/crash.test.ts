@@ -61,9 +61,9 @@ test("processes survive the engine that held them", { skip, timeout: 120_000 }, 
   const registers = await start(program("spin"), "4000", "200000");
   // In a read of its standard input, in a sleep that outlasts all of it.
   const reading = await start("/bin/sh", "-c", "echo ready; read line; echo got $line");
+  const began = performance.now();
   const sleeping = await start("/bin/sh", "-c", "echo ready; exec sleep 6");
   const many = await start(program("waits"));
-  const began = performance.now();
   const victims = [busy, registers, reading, sleeping, many];
   try {
     let signals = 0;

@@ -7,6 +7,7 @@ import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
 import { libc, proc } from "../sys/mod.ts";
 import { FAULT_POINTS, type FaultPoint } from "./faults.ts";
+import { pendingSignals } from "./freeze.ts";
 import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
@@ -15,6 +16,7 @@ const [SIGKILL, SIGTERM, SIGCONT, SIGSTOP, SIGRTMIN] = [9, 15, 18, 19, 34];
 const RT_SIGQUEUEINFO = 129;
 const SI_QUEUE = -1;
 const SETTLE_MS = 20_000;
+const SLEEP_MS = 4000;
 
 function queue(pid: number, value: number): void {
   const info = Buffer.alloc(128);
@@ -23,6 +25,15 @@ function queue(pid: number, value: number): void {
   info.writeInt32LE(process.pid, 16);
   info.writeInt32LE(value, 24);
   libc.syscall("rt_sigqueueinfo", RT_SIGQUEUEINFO, pid, SIGRTMIN, libc.addressOf(info));
+}
+
+/** No real-time signal waits at home, for the process or for its deputy. */
+async function taken(pid: number): Promise<void> {
+  const waits = (): boolean => (pendingSignals(pid) & (1n << BigInt(SIGRTMIN - 1))) !== 0n;
+  for (let waited = 0; waits(); waited++) {
+    assert.ok(waited < SETTLE_MS, "signals wait");
+    await sleep(1);
+  }
 }
 
 /** Any node but the one where it is. */
@@ -59,6 +70,7 @@ test("signals, with what they say, come once each through moves", options, async
   over = true;
   await storm;
   // SIGTERM is delivered before real-time signals, and ends it.
+  await taken(busy.pid);
   await sleep(100);
   busy.signal(SIGTERM);
   const said = await busy.end();
@@ -95,6 +107,7 @@ test("a move that fails at any point leaves the process whole where it was", opt
   assert.equal(n.home.tracks.of(busy.pid).node, 2);
   assert.equal(n.node(2).hosting.count, 1);
   assert.equal(n.node(3).hosting.count, 0);
+  await taken(busy.pid);
   await sleep(100);
   busy.signal(SIGTERM);
   const said = await busy.end();
@@ -119,17 +132,19 @@ test("a node that comes to take no guests in the middle of a move has none after
 
 test("a sleep goes on where a failed freeze met it", options, async () => {
   await using n = await TestNodes.start(2);
-  using sleeper = await TestProgram.start(n.tracees, "sh -c 'echo ready; exec sleep 2'");
+  // It begins no sooner.
   const began = performance.now();
+  using sleeper = await TestProgram.start(n.tracees, `sh -c 'echo ready; exec sleep ${SLEEP_MS / 1000}'`);
   // Begun again it would last longer than a busy machine may add.
-  await sleep(1500);
+  await sleep(SLEEP_MS - 500);
+  const frozen = performance.now();
   n.node(1).faults.arm("freeze", "fail");
   await assert.rejects(n.home.migrate(sleeper.pid, 2));
   n.node(1).faults.arm("capture", "fail");
   await assert.rejects(n.home.migrate(sleeper.pid, 2));
   assert.equal(await sleeper.end(), "ready\nstatus 0\n");
-  const lasted = performance.now() - began;
-  assert.ok(lasted > 1900 && lasted < 3400, `it slept ${lasted} ms`);
+  const over = performance.now();
+  assert.ok(over - began > SLEEP_MS - 100 && over - frozen < SLEEP_MS, `it slept ${over - began} ms, and ${over - frozen} of them since`);
 });
 
 test("stops and continuations come through moves", options, async () => {
