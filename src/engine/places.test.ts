@@ -28,9 +28,9 @@ test("memory is mapped anywhere, and comes home", options, async () => {
   using p = await TestProgram.start(n.tracees, program("places"), ROUNDS);
   let moves = 0;
   while (!over(p.stdout)) {
-    const at = n.home.tracks.of(p.pid).node ?? 1;
-    const to = [1, 2, 3].filter((node) => node !== at)[random.int(2)] ?? 1;
     try {
+      const at = n.home.tracks.of(p.pid).node ?? 1;
+      const to = [1, 2, 3].filter((node) => node !== at)[random.int(2)] ?? 1;
       await n.home.migrate(p.pid, to === 1 ? "home" : to);
       moves++;
     } catch (e) {

@@ -67,7 +67,7 @@ for (const [name, args, pauseMs] of RUNS) {
 test("bad pointers do what they do at home", options, async () => {
   await using n = await TestNodes.start(3, STEP_MS, [3]);
   const run = async (away: boolean): Promise<string> => {
-    using p = await TestProgram.start(n.tracees, program("vdso"), "bad", "300");
+    using p = await TestProgram.start(n.tracees, program("vdso"), "bad", "1500");
     if (away) await n.home.migrate(p.pid, 3);
     return await p.end();
   };
