@@ -3,6 +3,7 @@ import { TeselaError } from "../base/mod.ts";
 import { leaveCriticalSection, readRseq, type RseqConfiguration } from "../image/mod.ts";
 import { isEnd, NO_SYSCALL, proc, ptrace, Reg, Regs, SYSCALL_INSN, SysError, type Tracees, USER_CS, type WaitStatus } from "../sys/mod.ts";
 import type { FrozenThread } from "./deputy.ts";
+import { fillUp } from "./filled-reads.ts";
 import type { Cut } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import { rememberXstate } from "./own-xstate.ts";
@@ -100,10 +101,11 @@ export async function stopThread(tracees: Tracees, tid: number): Promise<boolean
     goOn(tid);
   }
 }
-/** What our stop has ended is begun again though nothing more should come of the move, or of this engine. */
+/** What our stop has ended is whole, or begun again, though nothing more should come of the move, or of this engine. */
 function keepCall(tid: number): void {
   const regs = new Regs();
   ptrace.getRegs(tid, regs.bytes);
+  fillUp(tid, regs);
   if (regs.result !== EINTR || !EINTR_WITHOUT_HANDLER.has(regs.syscallNumber)) return;
   regs.set(Reg.rax, Restart.NOHAND);
   ptrace.setRegs(tid, regs.bytes);

@@ -2,6 +2,7 @@ import { TeselaError } from "../base/mod.ts";
 import { planCall } from "../forward/mod.ts";
 import { ptrace, Reg, Regs, SYSCALL_INSN } from "../sys/mod.ts";
 import { cutOf, isTimedFutex, RESTARTABLE_AWAY, restOfSleep, signalWaits } from "./freeze.ts";
+import { fillUp } from "./filled-reads.ts";
 import { Restart, sendOn } from "./restarts.ts";
 import type { Guest } from "./guest.ts";
 import { injectCall } from "./guest-inject.ts";
@@ -80,8 +81,14 @@ export function repeatAtHome(guest: Guest, nr: number): void {
   guest.forward(nr, rest ? plan : { ...plan, nr: Sys.restartSyscall, args: [0n, 0n, 0n, 0n, 0n, 0n] }, true);
 }
 
-/** At a stop of ours in a futex(2) that has a limit: only the kernel that it was called from can go on with it. */
-export function keepFutex({ tid, regs }: Guest): void {
+/** At a stop of ours, which the thread's own call must not show: it is whole, or goes on. */
+export function keepCall(guest: Guest): void {
+  fillUp(guest.tid, guest.regs);
+  keepFutex(guest);
+}
+
+/** A futex(2) that has a limit: only the kernel that it was called from can go on with it. */
+function keepFutex({ tid, regs }: Guest): void {
   if (regs.syscallNumber !== Sys.futex || regs.result !== Restart.BLOCK) return;
   if (isTimedFutex(regs)) {
     // Its time is absolute: it begins again, wherever that is.

@@ -11,7 +11,7 @@ import { engineCall } from "./guest-calls.ts";
 import type { Cut, GuestState, HomeLink, InFlight, ThreadOptions } from "./guest-types.ts";
 import type { TraceeMemory } from "./guest-memory.ts";
 import type { GuestProcess } from "./guest-process.ts";
-import { goOn, interruptedCall, keepFutex, contAndLook, standsBeforeCall } from "./guest-restart.ts";
+import { goOn, interruptedCall, keepCall, contAndLook, standsBeforeCall } from "./guest-restart.ts";
 import { type Answer, answerHere, GuestSignals, meetsSignal } from "./guest-signals.ts";
 import { faultsInVdso, leavesVdso, outBeforeHandler } from "./guest-leave.ts";
 import { Sys } from "./numbers.ts";
@@ -357,7 +357,7 @@ export class Guest {
       return;
     }
     const handled = !this.onFrozen && this.signals.answer(null);
-    keepFutex(this);
+    keepCall(this);
     // Our interrupt ends these with EINTR though no handler runs.
     if (!handled && this.regs.syscallNumber === Sys.rtSigtimedwait && this.regs.result === -EINTR) this.rewindCall();
     this.settle();

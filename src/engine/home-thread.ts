@@ -7,6 +7,7 @@ import { wantsCore } from "./core-files.ts";
 import type { Deputy } from "./deputy.ts";
 import { ALL_SIGNALS, isGone, signalWaits } from "./freeze.ts";
 import { Restart } from "./restarts.ts";
+import { filledRequest } from "./filled-reads.ts";
 import { forOne } from "./guard.ts";
 import type { Verdict } from "./guest-types.ts";
 import { becomeProgram, isBirth, isExec } from "./home-exec.ts";
@@ -14,7 +15,7 @@ import type { HomeProcess } from "./home-process.ts";
 import type { HostLink } from "./home-types.ts";
 import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
-import { restOfWrite } from "./partial-writes.ts";
+import { restOfCall } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
 import { OPENING } from "./own-view-files.ts";
 import { isAllowed, type Reach } from "./reaches.ts";
@@ -392,12 +393,13 @@ export class HomeThread {
     if (moving || frame.hurried) this.cutSoon();
   }
 
-  /** Makes it, and once more for what a write has left that was stopped for nothing that its program hears of. */
+  /** Makes it, and once more for what a call has left that was stopped for nothing that its program hears of. */
   private invoke(request: Buffer, flight: Flight, before: bigint, done: (result: bigint) => void): void {
     const { process, deputy } = this;
-    deputy.invoke(request, (result) => {
+    deputy.invoke(request, (got) => {
+      const result = flight.stopped ? filledRequest(deputy.pid, request, got) : got;
       const goesOn = flight.stopped && !flight.ends && process.phase === "away";
-      const rest = goesOn ? restOfWrite(deputy, request, result) : null;
+      const rest = goesOn ? restOfCall(deputy, request, result) : null;
       if (rest) this.invoke(rest, flight, before + result, done);
       else if (before > 0n) done(result > 0n ? before + result : before);
       else done(result);

@@ -1,17 +1,18 @@
 import { readFileSync, statSync } from "node:fs";
-import { MSG, NR } from "../abi/mod.ts";
+import { MSG, NR, SO, SOCK, SOL } from "../abi/mod.ts";
 import { type FinishResult, type ForwardPlan, type Plan, planCall, planIfStream } from "../forward/mod.ts";
 import type { ThreadImage } from "../image/mod.ts";
-import { NO_SYSCALL, ptrace, Reg, type Regs, SYSCALL_INSN } from "../sys/mod.ts";
+import { libc, NO_SYSCALL, ptrace, Reg, type Regs, SYSCALL_INSN } from "../sys/mod.ts";
 import type { Deputy } from "./deputy.ts";
 import type { Guest } from "./guest.ts";
 import type { InFlight } from "./guest-types.ts";
 import { isRestart } from "./restarts.ts";
+import { fetchDescriptor } from "./seat.ts";
 
 /**
  * A write that waits for room in a pipe, a stream socket or a terminal tells how much it has written when it is interrupted. Where no
  * handler has run, only a move or a tracer's stop has interrupted it, which the program must not see: it gets the rest written before its
- * call is over. See docs/decisions/0059.
+ * call is over. See docs/decisions/0059. The same goes for a receive from a stream that waits for all (MSG_WAITALL): see 0083.
  */
 export type Written = NonNullable<ThreadImage["written"]>;
 
@@ -21,8 +22,14 @@ const WRITES: ReadonlySet<number> = new Set([NR.write, NR.sendto]);
 /** ... of vectors, as home makes them for calls that bring more than fits its buffer. */
 const VECTORS: ReadonlySet<number> = new Set([NR.writev, NR.sendmsg]);
 
-/** Whether so much is a part of what a call was to write. */
-const isPart = (nr: number, args: readonly bigint[], result: bigint): boolean => WRITES.has(nr) && result > 0n && result < (args[2] ?? 0n);
+/** recvfrom(2) that takes what it gives, and waits for all of it: the same arguments. */
+const waitsForAll = (nr: number, args: readonly bigint[]): boolean =>
+  nr === NR.recvfrom && (Number(BigInt.asUintN(32, args[3] ?? 0n)) & HOW) === MSG.WAITALL;
+const HOW = MSG.WAITALL | MSG.DONTWAIT | MSG.PEEK | MSG.OOB | MSG.ERRQUEUE;
+
+/** Whether so much is a part of what a call was to write, or to receive. */
+const isPart = (nr: number, args: readonly bigint[], result: bigint): boolean =>
+  result > 0n && result < (args[2] ?? 0n) && (WRITES.has(nr) || waitsForAll(nr, args));
 
 // --- at home
 
@@ -37,21 +44,39 @@ function waitsForRoom(pid: number, fd: bigint): boolean {
   }
 }
 
+/** Whether a descriptor is a socket that keeps no bounds of messages, as each receive takes one. */
+function isStream(pid: number, fd: bigint): boolean {
+  let copy = -1;
+  try {
+    copy = fetchDescriptor(pid, Number(BigInt.asIntN(32, fd)));
+    const [value, length] = [Buffer.alloc(4), Buffer.from([4, 0, 0, 0])];
+    libc.syscall("getsockopt", NR.getsockopt, copy, SOL.SOCKET, SO.TYPE, libc.addressOf(value), libc.addressOf(length));
+    return value.readInt32LE(0) === SOCK.STREAM;
+  } catch {
+    return false;
+  } finally {
+    if (copy >= 0) libc.close(copy);
+  }
+}
+
+/** Whether a call goes on where an interruption has ended it, as far as its descriptor tells. */
+const goesOn = (pid: number, nr: number, fd: bigint): boolean => (nr === NR.recvfrom ? isStream(pid, fd) : waitsForRoom(pid, fd));
+
 /** struct iovec, and struct msghdr. */
 const IOV_BYTES = 16n;
 const MSG_IOV = 16n;
 const MSG_CONTROL_LENGTH = 40n;
 
-/** The call that writes what one of the deputy's has not, when it was interrupted; null where that is no such call. */
-export function restOfWrite(deputy: Deputy, request: Buffer, result: bigint): Buffer | null {
+/** The call that does what one of the deputy's has not, when it was interrupted; null where that is no such call. */
+export function restOfCall(deputy: Deputy, request: Buffer, result: bigint): Buffer | null {
   const nr = Number(request.readBigInt64LE(0));
-  if (result <= 0n || !(WRITES.has(nr) || VECTORS.has(nr))) return null;
+  if (result <= 0n || !(WRITES.has(nr) || VECTORS.has(nr) || nr === NR.recvfrom)) return null;
   const [fd = 0n, at = 0n, count = 0n, flags = 0n] = [0, 1, 2, 3].map((i) => request.readBigUInt64LE(8 + 8 * i));
-  if (!waitsForRoom(deputy.pid, fd)) return null;
+  if (!VECTORS.has(nr) && !isPart(nr, [fd, at, count, flags], result)) return null;
+  if (!goesOn(deputy.pid, nr, fd)) return null;
   const rest = Buffer.from(request);
   const set = (index: number, value: bigint): number => rest.writeBigUInt64LE(value, 8 + 8 * index);
-  if (WRITES.has(nr)) {
-    if (!isPart(nr, [fd, at, count], result)) return null;
+  if (!VECTORS.has(nr)) {
     set(1, at + result);
     set(2, count - result);
   } else if (nr === NR.writev) {
@@ -93,10 +118,10 @@ function advance(deputy: Deputy, at: bigint, count: bigint, done: bigint): { at:
 }
 
 const O_NONBLOCK = 0o4000;
-/** What a thread has written that is stopped at home at the end of a write, which our stop has cut short. */
+/** What a thread has written, or received, that is stopped at home at the end of such a call, which our stop has cut short. */
 export function writtenAtHome(tid: number, regs: Regs): Written | null {
   const { syscallNumber: nr, args, result } = regs;
-  if (!isPart(nr, args, result) || !waitsForRoom(tid, args[0] ?? 0n)) return null;
+  if (!isPart(nr, args, result) || !goesOn(tid, nr, args[0] ?? 0n)) return null;
   const flags = /^flags:\t(\d+)$/m.exec(fdinfo(tid, args[0] ?? 0n))?.[1] ?? "0";
   if ((Number.parseInt(flags, 8) & O_NONBLOCK) !== 0) return null;
   return { nr, rip: regs.get(Reg.rip) - SYSCALL_INSN, done: result };
@@ -145,7 +170,7 @@ export function endsWrite(guest: Guest): void {
   if (written && endWrite(regs, written)) ptrace.setRegs(tid, regs.bytes);
 }
 
-/** The guest makes a write again of which a part is written: the rest. */
+/** The guest makes a call again of which a part is done: the rest. */
 export function planRest(guest: Guest, nr: number): Plan | null {
   const { written, regs } = guest;
   guest.written = null;

@@ -44,6 +44,7 @@ export const PROGRAMS = {
   "echo-server": { source: "echo-server.c" },
   family: { source: "family.c" },
   files: { source: "files.c" },
+  fills: { source: "fills.c" },
   "files-musl": { source: "files.c", compiler: "musl", flags: ["-static"] },
   fpe: { source: "fpe.c", flags: ["-lm"] },
   group: { source: "group.c" },

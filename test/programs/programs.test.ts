@@ -72,6 +72,7 @@ const deterministic: readonly [ProgramName, readonly string[]][] = [
   ["clocks", ["2"]],
   ["ends", ["200"]],
   ["wholes", ["1"]],
+  ["fills", ["1"]],
   ["own-threads", ["5", "1"]],
   ["vdso", ["1"]],
   ["vdso", ["bad"]],
