@@ -28,7 +28,7 @@ const isError = (code: string, text: RegExp) => (e: unknown) => {
   assert.match(e.message, text);
   return true;
 };
-async function until(what: string, yes: () => Promise<boolean>, ms = 10_000): Promise<void> {
+async function until(what: string, yes: () => Promise<boolean>, ms = 60_000): Promise<void> {
   const end = performance.now() + ms;
   while (!(await yes())) {
     if (performance.now() > end) assert.fail(`not within ${ms} ms: ${what}`);

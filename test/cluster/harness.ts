@@ -68,7 +68,7 @@ export interface HostProcess {
 
 const GUARD_MS = 120_000;
 const POLL_MS = 2;
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 const PREFIX = "test-";
 const live = new Set<TestCluster>();
 let serial = 0;

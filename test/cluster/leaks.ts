@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The kernel takes namespaces and mounts apart a moment after their last process. */
-const SETTLE_MS = 3000;
+/** The kernel takes namespaces and mounts apart a moment after their last process, a longer one on a busy machine. */
+const SETTLE_MS = 20_000;
 const POLL_MS = 50;
 
 /**

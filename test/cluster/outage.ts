@@ -1,7 +1,7 @@
 /**
  * Run on a host: one end of a channel that lives through outages. Prints one line of JSON for each thing that happens.
  *
- *     node outage.ts listen PORT | node outage.ts dial ADDRESS PORT NODE
+ *     node outage.ts listen PORT | node outage.ts dial ADDRESS PORT NODE [DEAD_MS]
  *
  * The dialling end sends a number each 20 ms, the listening one sends it back.
  */
@@ -18,9 +18,9 @@ export type Event = { what: "ready" } | { what: "up" } | { what: "back"; n: numb
 const [role, ...args] = process.argv.slice(2);
 const say = (event: Event): void => console.log(JSON.stringify(event));
 
-function transport(port: number): TlsTransport {
+function transport(port: number, deadMs = DEAD_MS): TlsTransport {
   const credentials = loadIdentity(`${process.env["TESELA_STATE"] ?? "/var/lib/tesela"}/identity`);
-  return new TlsTransport({ credentials, version: "0.1.0", port, pingMs: 200, deadMs: DEAD_MS });
+  return new TlsTransport({ credentials, version: "0.1.0", port, pingMs: 200, deadMs });
 }
 
 async function ended(channel: Channel): Promise<never> {
@@ -38,8 +38,8 @@ if (role === "listen") {
   });
   say({ what: "ready" });
 } else if (role === "dial") {
-  const [address = "", port, node] = args;
-  const channel = await transport(0).connect({ node: nodeId(Number(node)), address, port: Number(port) }, ALPN);
+  const [address = "", port, node, deadMs = String(DEAD_MS)] = args;
+  const channel = await transport(0, Number(deadMs)).connect({ node: nodeId(Number(node)), address, port: Number(port) }, ALPN);
   channel.onMessage((m) => say({ what: "back", n: m.payload.readUInt32LE() }));
   say({ what: "up" });
   let n = 0;
