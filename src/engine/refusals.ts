@@ -38,7 +38,7 @@ const tracer: Check = ({ pid }) => (tracesSomebody(pid) ? "ptrace" : null);
 
 const CHECKS: readonly Check[] = [
   ({ stat }) => ((stat.field(9) & PF_KTHREAD) !== 0n ? "system" : null),
-  ({ stat }) => (stat.state === "Z" || stat.state === "X" ? (stat.threads > 1 ? "leader_exit" : "ended") : null),
+  (p) => (p.stat.state === "Z" || p.stat.state === "X" ? (goesOn(p) ? "leader_exit" : "ended") : null),
   ({ stat }) => (stat.state === "T" ? "stopped" : null),
   ({ pid }) => (is32Bit(pid) ? "code_32bit" : null),
   traced,
@@ -59,6 +59,17 @@ const CHECKS: readonly Check[] = [
 
 /** Not asked about a frozen process: we trace it ourselves, and what it would trace goes on being traced from home. */
 const SETTLED: ReadonlySet<Check> = new Set([traced, tracer]);
+
+const EXIT_CODE_FIELD = 52;
+/** Of a wait status: a signal was the end (wait(2)). */
+const BY_SIGNAL = 0x7fn;
+/**
+ * Whether others go on without a first thread that has ended. Where all of the process ends each of its threads does when its turn comes,
+ * which may be a while after the first's; what ends one by a signal ends all (signal(7)).
+ */
+function goesOn({ pid, stat, tasks }: Facts): boolean {
+  return (stat.field(EXIT_CODE_FIELD) & BY_SIGNAL) === 0n && tasks.some((t) => t.tid !== pid && !proc.isOver(t.stat));
+}
 
 const EI_CLASS = 4;
 const ELFCLASS32 = 1;
@@ -112,11 +123,20 @@ export function refusals(pid: number, frozen: boolean): string[] {
   try {
     facts = { pid, stat: proc.readStat(pid), status: proc.readStatus(pid), tasks: listTasks(pid), fds: listFds(pid) };
   } catch (e) {
-    throw new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause: e });
+    throw noProcess(pid, e);
   }
   const checks = frozen ? CHECKS.filter((check) => !SETTLED.has(check)) : CHECKS;
-  return checks.map((check) => check(facts)).filter((r): r is string => r !== null);
+  try {
+    return checks.map((check) => check(facts)).filter((r): r is string => r !== null);
+  } catch (e) {
+    // It was looked at while it ended.
+    if (!proc.exists(pid)) throw noProcess(pid, e);
+    throw e;
+  }
 }
+
+const noProcess = (pid: number, cause: unknown): TeselaError =>
+  new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause });
 
 function listTasks(pid: number): Facts["tasks"][number][] {
   return proc.listThreads(pid).flatMap((tid) => {

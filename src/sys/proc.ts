@@ -209,13 +209,17 @@ const SIGKILL_BIT = 1n << 8n;
 /** Whether there is such a process that has not ended: a zombie has, and one whose end has begun. */
 export function exists(pid: number): boolean {
   try {
-    const stat = readStat(pid);
-    if (stat.state === "Z" || stat.state === "X" || (stat.field(FLAGS_FIELD) & PF_EXITING) !== 0n) return false;
-    // Killed, it has not got round to it yet; another thread may have.
-    return (stat.field(PENDING_FIELD) & SIGKILL_BIT) === 0n;
+    return !isOver(readStat(pid));
   } catch {
     return false;
   }
+}
+
+/** Whether a thread has ended, or its end has begun. */
+export function isOver(stat: Stat): boolean {
+  if (stat.state === "Z" || stat.state === "X" || (stat.field(FLAGS_FIELD) & PF_EXITING) !== 0n) return true;
+  // Killed, it has not got round to it yet; another thread may have.
+  return (stat.field(PENDING_FIELD) & SIGKILL_BIT) !== 0n;
 }
 
 const LIMIT_LINE = /^(Max [a-z ]+?) {2,}(unlimited|\d+) +(unlimited|\d+)/gm;
