@@ -24,7 +24,7 @@ import { type Beginning, type HomeParts, type Mover, OPEN_MS } from "./mover.ts"
 import { moveOn } from "./onward.ts";
 import { Reaches } from "./reaches.ts";
 import { reclaim } from "./reclaim.ts";
-import { refusals } from "./refusals.ts";
+import { noProcess, refusals } from "./refusals.ts";
 import { letGo } from "./seize.ts";
 import { sharersOf } from "./sharers.ts";
 import { signalQuestions } from "./signal-questions.ts";
@@ -108,7 +108,8 @@ export class Home implements HomeSide, Families, Mover {
     } catch (e) {
       const { details } = toTeselaError(e);
       if (Array.isArray(details.reasons)) reasons.push(...(details.reasons as string[]));
-      else throw e;
+      // It was looked at while it ended.
+      else throw proc.exists(pid) ? e : noProcess(pid, e);
     }
     return [...new Set(reasons)];
   }

@@ -1,11 +1,12 @@
 /** What speaks against a move of a process that ends: nothing but that. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
 import { libc, Tracees } from "../sys/mod.ts";
 import { refusals } from "./refusals.ts";
-import { TestProgram } from "./test-nodes.ts";
+import { TestNodes, TestProgram } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "looking at other users' processes needs root";
 const SIGKILL = 9;
@@ -33,6 +34,16 @@ test("one that was killed has ended, whichever of its threads ends first, and ho
   }
   for (const known of ["", "ended", "E_NOENT_PID"]) seen.delete(known);
   assert.deepEqual([...seen], []);
+});
+
+test("one that ends while it is looked at is not there any more", { skip }, async () => {
+  await using n = await TestNodes.start(1);
+  using victim = await TestProgram.start(n.tracees, program("waits"), "read");
+  const why = n.home.why(victim.pid);
+  libc.kill(victim.pid, SIGKILL);
+  // Nothing of what it has begun goes on meanwhile.
+  while (existsSync(`/proc/${victim.pid}`));
+  await assert.rejects(why, (e) => toTeselaError(e).code === "E_NOENT_PID");
 });
 
 test("one that goes on without its first thread is told from it", { skip }, async () => {

@@ -135,7 +135,7 @@ export function refusals(pid: number, frozen: boolean): string[] {
   }
 }
 
-const noProcess = (pid: number, cause: unknown): TeselaError =>
+export const noProcess = (pid: number, cause: unknown): TeselaError =>
   new TeselaError("E_NOENT_PID", `no process ${pid} on this node`, { pid }, { cause });
 
 function listTasks(pid: number): Facts["tasks"][number][] {
