@@ -39,7 +39,7 @@ test("virtual sleep ends in time, or by its signal", async () => {
   await assert.rejects(clock.sleep(1, abort.signal), /enough/);
 });
 
-test("the real clock runs, sleeps and can be stopped", async () => {
+test("the real clock runs, sleeps and can be stopped", { timeout: 20_000 }, async () => {
   const start = realClock.now();
   let beats = 0;
   {
@@ -47,9 +47,10 @@ test("the real clock runs, sleeps and can be stopped", async () => {
     using _never = realClock.after(5, () => assert.fail("was put back"));
     _never.cancel();
     await realClock.sleep(30);
+    while (beats < 2) await realClock.sleep(1);
   }
   const after = beats;
-  assert.ok(realClock.now() - start >= 29 && after >= 2);
+  assert.ok(realClock.now() - start >= 29);
   await realClock.sleep(10);
   assert.equal(beats, after);
   await assert.rejects(realClock.sleep(1000, AbortSignal.abort(new Error("enough"))), /enough/);
