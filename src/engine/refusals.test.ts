@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
 import { toTeselaError } from "../base/mod.ts";
-import { libc, Tracees } from "../sys/mod.ts";
+import { libc, proc, Tracees } from "../sys/mod.ts";
 import { refusals } from "./refusals.ts";
-import { TestNodes, TestProgram } from "./test-nodes.ts";
+import { TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "looking at other users' processes needs root";
 const SIGKILL = 9;
@@ -44,6 +45,18 @@ test("one that ends while it is looked at is not there any more", { skip }, asyn
   // Nothing of what it has begun goes on meanwhile.
   while (existsSync(`/proc/${victim.pid}`));
   await assert.rejects(why, (e) => toTeselaError(e).code === "E_NOENT_PID");
+});
+
+test("two that have ended do not share their memory: they have none", { skip, timeout: 60_000 }, async () => {
+  using tracees = new Tracees();
+  using parent = await TestProgram.start(tracees, "sh -c 'sleep 1 & sleep 1 & echo ready; exec sleep 60'");
+  // They end when their parent is another program, which does not wait for them.
+  const [, ...children] = tree(parent.pid);
+  assert.equal(children.length, 2);
+  for (const pid of children) {
+    while (proc.exists(pid) || !told(pid).includes("ended")) await sleep(1);
+  }
+  assert.deepEqual(children.map(told), ["ended", "ended"]);
 });
 
 test("one that goes on without its first thread is told from it", { skip }, async () => {

@@ -187,7 +187,8 @@ function sharesMemory(pid: number): boolean {
   for (const other of relatives) {
     if (other <= 0) continue;
     try {
-      if (libc.syscall("kcmp", SYS_KCMP, pid, other, KCMP_VM, 0, 0) === 0) return true;
+      // Two that have ended are alike in that they have none.
+      if (libc.syscall("kcmp", SYS_KCMP, pid, other, KCMP_VM, 0, 0) === 0 && proc.exists(pid)) return true;
     } catch (e) {
       // A relative that ends meanwhile, or that we may not look at, cannot be ours to share with.
       if (!(e instanceof SysError)) throw e;
