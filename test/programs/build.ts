@@ -51,6 +51,7 @@ export const PROGRAMS = {
   grows: { source: "grows.c" },
   herd: { source: "herd.c" },
   lookups: { source: "lookups.c", parts: ["told.h"], flags: ["-pthread"] },
+  once: { source: "once.c" },
   opens: { source: "opens.c", parts: ["told.h"] },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
