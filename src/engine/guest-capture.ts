@@ -26,6 +26,7 @@ import { Sys } from "./numbers.ts";
 import { carried, isVdsoPart } from "./own-vdso.ts";
 import { isThreadDirected } from "./signals.ts";
 import { SKELETON_ARGS } from "./skeleton.ts";
+import { foldTicks } from "./ticks.ts";
 
 /** A guest's areas, told from its own kernel's list: files by the names of the cache's memory files. */
 export function readGuestLayout(guest: GuestProcess, cache: FileCache): Layout {
@@ -119,7 +120,7 @@ export function captureGuest(guest: GuestProcess, layout: Layout): Image {
     vdso: image.vdso,
     mm: { ...image.mm, brk },
     sigactions: guest.dispositions.bytes,
-    pending: [...ptrace.peekSiginfo(leader.tid, true), ...left.filter((i) => !isThreadDirected(i))],
+    pending: foldTicks([...ptrace.peekSiginfo(leader.tid, true), ...left.filter((i) => !isThreadDirected(i))]),
     threads: [...guest.threads.values()].map((t) => captureThread(t, t === leader ? left.filter(isThreadDirected) : t.signals.left())),
     signalsAtHome: guest.signalsAtHome,
     limits: guest.limits,
@@ -152,7 +153,7 @@ function captureThread(guest: Guest, left: readonly Uint8Array[]): ThreadImage {
     robustList: robustList(tid),
     clearTid: guest.clearTid,
     rseq: readRseq(tid),
-    pending: [...ptrace.peekSiginfo(tid, false), ...left],
+    pending: foldTicks([...ptrace.peekSiginfo(tid, false), ...left]),
     restart,
     written: guest.written,
     waitEnd: guest.waitEnd,

@@ -1,13 +1,14 @@
 import { ptrace } from "../sys/mod.ts";
 import { signalWaits } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
-import { injectCall, queueSignal } from "./guest-inject.ts";
+import { injectCall } from "./guest-inject.ts";
 import type { Guest } from "./guest.ts";
 import type { InFlight, Verdict } from "./guest-types.ts";
 import { Sys } from "./numbers.ts";
 import { type Dispositions, isThreadDirected, signalBit } from "./signals.ts";
 import { BEARABLE } from "./signals-at-home.ts";
 import { place } from "./skeleton.ts";
+import { addSignal, queueTick } from "./ticks.ts";
 
 const NO_TIME = Buffer.alloc(16);
 
@@ -88,7 +89,7 @@ export class GuestSignals {
     // The end of the program comes after what came before it: where a handler is due, this kernel keeps the order.
     const after = (effect === "terminate" || effect === "core") && (this.undelivered || signalWaits(this.guest.tid));
     if (!blocked && effect !== "handler" && !after) return "deliver";
-    this.waiting.push(info);
+    addSignal(this.waiting, info);
     // Should another thread let it in, what comes of it there is this kernel's to say: it may wait for just that signal.
     if (blocked && !this.isOwn(info)) others.push(signal);
     if (blocked) return "none";
@@ -106,7 +107,7 @@ export class GuestSignals {
 
   /** At any stop but a signal-delivery-stop whose signal is still wanted. */
   flush(): void {
-    for (const info of this.waiting.splice(0)) queueSignal(this.guest, info, this.isOwn(info));
+    for (const info of this.waiting.splice(0)) queueTick(this.guest, info, this.isOwn(info));
   }
 
   /** What has not gone into the guest's queue. Should a move fail, it is delivered here. */
@@ -114,7 +115,7 @@ export class GuestSignals {
     return [...this.waiting];
   }
   keep(info: Uint8Array): void {
-    this.waiting.push(Buffer.from(info));
+    addSignal(this.waiting, Buffer.from(info));
   }
 
   /** Whether a signal is pending that this mask lets in and that ends a wait. What is ignored is dropped, as the kernel would. */

@@ -5,6 +5,7 @@ import { ALL_SIGNALS, pendingSignals } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
 import { isOfThread, isSameSignal, isThreadDirected, signalBit, without } from "./signals.ts";
+import { foldTicks } from "./ticks.ts";
 
 /**
  * The queue of pending signals at home, as its deputy works on it while all signals are blocked. Others may send more at any
@@ -103,7 +104,7 @@ export async function putFirst(
   if (older.length + known.length === 0) return;
   const own = deputy === leader ? () => true : ownership(deputy);
   const newer = without(await takeAll(deputy, except), known);
-  await putAll(deputy, [...older, ...newer.filter(own)], () => true, log);
+  await putAll(deputy, foldTicks([...older, ...newer.filter(own)]), () => true, log);
   if (deputy !== leader)
     await putAll(
       leader,
@@ -152,7 +153,7 @@ export async function putBack(
     await putFirst(deputy, deputy, older, older, log);
     return older;
   }
-  const all = [...older, ...without(await takeAll(deputy), older)];
+  const all = foldTicks([...older, ...without(await takeAll(deputy), older)]);
   await putAll(deputy, all, isThreadDirected, log);
   return all;
 }

@@ -1,13 +1,14 @@
 import { pendingSignals } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { signalBit } from "./signals.ts";
+import { addSignal } from "./ticks.ts";
 
 const SIGCONT = 18;
 const SIGSTOP = 19;
 
 /** Signals that came while a process was on the move, kept until that is over. */
 export class Postponed {
-  private infos: Buffer[] = [];
+  private infos: Uint8Array[] = [];
   stopRequested: boolean;
 
   constructor(stopRequested: boolean) {
@@ -21,11 +22,11 @@ export class Postponed {
       this.stopRequested = signal === SIGSTOP;
       this.infos = this.infos.filter((i) => signalOf(i) !== SIGCONT);
     }
-    if (signal !== SIGSTOP) this.infos.push(Buffer.from(info));
+    if (signal !== SIGSTOP) addSignal(this.infos, Buffer.from(info));
   }
 
   /** All of them but a stop, oldest first; they are kept no longer. */
-  take(): Buffer[] {
+  take(): Uint8Array[] {
     return this.infos.splice(0);
   }
 

@@ -55,6 +55,7 @@ export const PROGRAMS = {
   opens: { source: "opens.c", parts: ["told.h"] },
   memfill: { source: "memfill.c" },
   "memfill-static": { source: "memfill.c", flags: ["-static"] },
+  ticks: { source: "ticks.c" },
   "vfork-waits": { source: "vfork-waits.c", flags: ["-pthread"] },
   "own-threads": { source: "own-threads.c", flags: ["-pthread"] },
   "own-view": { source: "own-view.c" },

@@ -1,6 +1,7 @@
 /*
- * once ROUNDS: what two processes do to each other counts: messages, semaphores, signals, connections with descriptors, children, names, locks,
- * events and timers, each numbered or counted on both sides. Nothing may come twice, or not at all, or before what was sent before it.
+ * once ROUNDS: what two processes do to each other counts: messages, semaphores, signals, connections with descriptors, children, names,
+ * locks, events and timers, each numbered or counted on both sides.
+ * Nothing may come twice, or not at all, or out of order.
  */
 #include "common.h"
 #include <mqueue.h>

@@ -1,0 +1,81 @@
+import { ptrace } from "../sys/mod.ts";
+import { signalOf } from "./guest-build.ts";
+import { injectCall, queueSignal } from "./guest-inject.ts";
+import type { Guest } from "./guest.ts";
+import { Sys } from "./numbers.ts";
+import { place } from "./skeleton.ts";
+
+/**
+ * Signals of POSIX timers. As long as one of its signals waits, a timer sends no other, but counts how many it would have sent (timer_create(2),
+ * si_overrun). At home they do not wait: each is asked about as it comes. Where they come to wait after all, the later ones are counted in the
+ * first.
+ */
+
+/** siginfo_t (sigaction(2)): si_code, si_timerid, si_overrun. */
+const CODE = 8;
+const TIMER = 16;
+const OVERRUN = 20;
+const SI_TIMER = -2;
+/** The kernel counts no further (DELAYTIMER_MAX). */
+const MOST = 0x7fff_ffff;
+const SIGTRAP = 5;
+
+const view = (info: Uint8Array): Buffer => Buffer.from(info.buffer, info.byteOffset, info.length);
+const isTick = (info: Uint8Array): boolean => view(info).readInt32LE(CODE) === SI_TIMER;
+const isOfSameTimer = (a: Uint8Array, b: Uint8Array): boolean =>
+  isTick(a) && isTick(b) && signalOf(a) === signalOf(b) && view(a).readInt32LE(TIMER) === view(b).readInt32LE(TIMER);
+
+/** A signal that waits, with a later one of its timer in it. */
+function withTick(first: Uint8Array, later: Uint8Array): Buffer {
+  const all = Buffer.from(first);
+  all.writeInt32LE(Math.min(all.readInt32LE(OVERRUN) + 1 + view(later).readInt32LE(OVERRUN), MOST), OVERRUN);
+  return all;
+}
+
+/** Adds a signal to those that wait, or counts it in the one of its timer. */
+export function addSignal(waiting: Uint8Array[], info: Uint8Array): void {
+  const at = waiting.findIndex((first) => isOfSameTimer(first, info));
+  const first = waiting[at];
+  if (first) waiting[at] = withTick(first, info);
+  else waiting.push(info);
+}
+
+/** Signals that are to wait together, in order. */
+export function foldTicks(infos: readonly Uint8Array[]): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  for (const info of infos) addSignal(out, info);
+  return out;
+}
+
+/** Puts a signal into the queue of a guest's own kernel, where one of its timer may wait: then that is taken out, with all of its number. */
+export function queueTick(guest: Guest, info: Uint8Array, own: boolean): void {
+  const signal = signalOf(info);
+  const queued = (shared: boolean): boolean[] =>
+    ptrace.peekSiginfo(guest.tid, shared).flatMap((other) => (signalOf(other) === signal ? [isOfSameTimer(other, info)] : []));
+  const [mine, shared] = isTick(info) && signal !== SIGTRAP ? [queued(false), queued(true)] : [[], []];
+  if (![...mine, ...shared].includes(true)) {
+    queueSignal(guest, info, own);
+    return;
+  }
+  // A thread takes its own first (kernel/signal.c, dequeue_signal).
+  const out = [...mine.map(() => true), ...shared.map(() => false)].flatMap((isMine) => {
+    const taken = take(guest, signal);
+    return taken ? [{ taken, isMine }] : [];
+  });
+  const at = out.findIndex(({ taken }) => isOfSameTimer(taken, info));
+  for (const [i, { taken, isMine }] of out.entries()) queueSignal(guest, i === at ? withTick(taken, info) : taken, isMine);
+  // Another thread has taken it meanwhile.
+  if (at < 0) queueSignal(guest, info, own);
+}
+
+const SIGINFO_BYTES = 128;
+/** A sigset and no time, and the siginfo_t behind them. */
+const INFO_AT = 24;
+
+function take(guest: Guest, signal: number): Buffer | null {
+  const asked = Buffer.alloc(INFO_AT + SIGINFO_BYTES);
+  asked.writeBigUInt64LE(1n << BigInt(signal - 1), 0);
+  const at = place(guest.tid, 0, asked);
+  const result = injectCall(guest, Sys.rtSigtimedwait, [at, at + BigInt(INFO_AT), at + 8n, 8]);
+  return result === BigInt(signal) ? guest.memory.read(at + BigInt(INFO_AT), SIGINFO_BYTES) : null;
+}
