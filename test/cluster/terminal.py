@@ -75,7 +75,8 @@ def main():
         poll.register(fd, select.POLLIN)
     commands = b""
     while True:
-        for fd, _ in poll.poll(POLL_MS):
+        # A new size holds for what is typed behind it.
+        for fd, _ in sorted(poll.poll(POLL_MS), key=lambda event: event[0] != CONTROL):
             data = read(fd)
             if data is None:
                 poll.unregister(fd)
