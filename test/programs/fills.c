@@ -3,19 +3,13 @@
  * take their time; memory devices, and random bytes. Signals that are ignored or blocked come meanwhile; neither they nor moves may
  * cut one short. The end of a stream does, and a handler.
  */
-#include "common.h"
+#include "nuisance.h"
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 static const size_t SIZES[] = {3, 1000, 70000, 700000};
 enum { N = sizeof SIZES / sizeof SIZES[0], MOST = 700000, LARGE = 4 << 20 };
 static unsigned char data[LARGE];
-
-static volatile sig_atomic_t handled;
-static void on_alarm(int signal UNUSED) {
-    handled++;
-}
 
 static unsigned char byte_at(uint64_t at) {
     return mix(at / 8) >> at % 8 * 8;
@@ -32,14 +26,6 @@ static _Noreturn void sender(int fd, uint64_t total) {
         if (rnd_below(4) == 0) sleep_ms(rnd_below(8));
     }
     _exit(0);
-}
-
-/* Sends what the parent ignores, or has blocked. */
-static _Noreturn void nuisance(pid_t parent) {
-    for (;;) {
-        sleep_ms(2 + rnd_below(10));
-        CHECK(kill(parent, rnd_below(2) ? SIGUSR1 : SIGUSR2) == 0);
-    }
 }
 
 static void receives(int round) {
@@ -102,13 +88,7 @@ static void cut_by_handler(void) {
 
 int main(int argc, char **argv) {
     if (argc < 2) usage("fills ROUNDS");
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGUSR2);
-    CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR && sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
-    CHECK(sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL) == 0);
-    pid_t parent = getpid(), other = fork_partner();
-    if (other == 0) nuisance(parent);
+    pid_t other = begin_nuisance(2, 10);
     say("ready");
     long rounds = number(argc, argv, 1, 0);
     for (int round = 0; round < rounds; round++) {

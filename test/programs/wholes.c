@@ -4,17 +4,11 @@
  */
 #define _GNU_SOURCE
 #include <sys/socket.h>
-#include <sys/time.h>
-#include "common.h"
+#include "nuisance.h"
 
 static const size_t SIZES[] = {70000, 200000, 1 << 20, 3 << 20};
 enum { N = sizeof SIZES / sizeof SIZES[0], MOST = 3 << 20 };
 static char data[MOST];
-
-static volatile sig_atomic_t handled;
-static void on_alarm(int signal UNUSED) {
-    handled++;
-}
 
 /* Reads slowly, and says at the end what it has got. */
 static _Noreturn void reader(int fd, int to) {
@@ -29,14 +23,6 @@ static _Noreturn void reader(int fd, int to) {
     }
     CHECK(write(to, &sum, sizeof sum) == sizeof sum);
     _exit(0);
-}
-
-/* Sends what the parent ignores, or has blocked. */
-static _Noreturn void nuisance(pid_t parent) {
-    for (;;) {
-        sleep_ms(5 + rnd_below(20));
-        CHECK(kill(parent, rnd_below(2) ? SIGUSR1 : SIGUSR2) == 0);
-    }
 }
 
 static void to_reader(const char *way, int round) {
@@ -78,13 +64,7 @@ static void cut_by_handler(void) {
 
 int main(int argc, char **argv) {
     if (argc < 2) usage("wholes ROUNDS");
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGUSR2);
-    CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR && sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
-    CHECK(sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL) == 0);
-    pid_t parent = getpid(), other = fork_partner();
-    if (other == 0) nuisance(parent);
+    pid_t other = begin_nuisance(5, 20);
     long rounds = number(argc, argv, 1, 0);
     for (int round = 0; round < rounds; round++) {
         to_reader("pipe", round);

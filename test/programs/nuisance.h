@@ -1,0 +1,27 @@
+/* For programs whose calls must not be cut short by signals that no handler takes: those come all the time. A handler does cut. */
+#ifndef NUISANCE_H
+#define NUISANCE_H
+#include "common.h"
+#include <sys/time.h>
+
+static volatile sig_atomic_t handled;
+static void on_alarm(int signal UNUSED) {
+    handled++;
+}
+
+/* One signal is ignored from now on and one blocked; a child sends both, with pauses of at least so long. Returns its PID. */
+static pid_t begin_nuisance(int least_ms, int spread_ms) {
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR2);
+    CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR && sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
+    CHECK(sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL) == 0);
+    pid_t parent = getpid(), other = fork_partner();
+    if (other != 0) return other;
+    for (;;) {
+        sleep_ms(least_ms + rnd_below(spread_ms));
+        CHECK(kill(parent, rnd_below(2) ? SIGUSR1 : SIGUSR2) == 0);
+    }
+}
+
+#endif
