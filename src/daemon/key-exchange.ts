@@ -45,9 +45,13 @@ export class KeyExchange {
     return true;
   }
 
-  /** What another node asks. @param news called when it brought a key that is new here @throws TeselaError E_PROTOCOL */
+  /**
+   * What another node asks. @param news called when it brought a key that is new here @throws TeselaError E_PROTOCOL; E_REFUSED from one that is
+   * out: it has an old key, and who took that for the cluster's would make another new one as soon as it hears who is out.
+   */
   answer(body: unknown, from: NodeId, news: () => void): { key: SignedKey | null } {
-    const { keys } = this.p;
+    const { keys, roster, self } = this.p;
+    if (!roster.mayBe(self)) throw new TeselaError("E_REFUSED", `node ${self} is no member any more: ask another one`);
     const { have, key } = (body ?? {}) as { have?: unknown; key?: unknown };
     if (key !== undefined && keys.take(checkKey(key), `node ${from}`)) news();
     const { best } = keys;

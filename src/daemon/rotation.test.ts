@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { certificateKeyHash, issueNode, makeGossipKey, saveCa, signEntry, type SignedKey, signKey, writeRecord } from "../cluster/mod.ts";
 import { systemRandom } from "../io/mod.ts";
 import { freshKeys, KEYS, KeyExchange } from "./key-exchange.ts";
@@ -110,6 +111,29 @@ test("a node that was away asks before it speaks; one that ended between removal
   await link.question(KEYS, { have: null, key: forged }, ROOT, quick());
   assert.equal(generation(one), 2);
   await assert.rejects(link.question(KEYS, { have: null, key: { secret: "x" } }, ROOT, quick()), /is none/);
+});
+
+test("a node that holds the CA's key and was away makes no second key, though the one that was removed answers it first", async () => {
+  await using c = await cluster(3);
+  const [one, two, three] = c.nodes as [Node, Node, Node];
+  saveCa(two.paths.identity, ca);
+  await one.dial(three);
+  one.roster.say(one.roster.find("h3"), "removed");
+  await until("told", () => three.belonging.standing === "removed");
+  for (const { id, port } of [one, three]) two.roster.found({ id, name: `h${id}`, address: LOOPBACK, port });
+  await freshKeys({
+    ...{ paths: two.paths, self: two.id, keys: two.keys, roster: two.roster, log: quiet, random: systemRandom },
+    dial: async (peer) => {
+      if (peer.id === three.id) return await two.dial(three);
+      // Time for the other one to answer first.
+      await sleep(200);
+      return await two.dial(one);
+    },
+  });
+  assert.equal(two.keys.best?.sig, one.keys.best?.sig);
+  // What the removed one knows of itself comes to two now, and changes nothing.
+  two.roster.merge(three.roster.record.all(), "three");
+  assert.equal(two.keys.best?.sig, one.keys.best?.sig);
 });
 
 test("a node that was let in again gets the key; what somebody writes into gossip.key is taken over", async () => {
