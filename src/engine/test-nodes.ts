@@ -1,10 +1,10 @@
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Log, type NodeId, nodeId } from "../base/mod.ts";
 import { ALPN, type Channel, channels, MemoryNetwork, type MemoryTransport, type PeerAddress, SeededRandom } from "../io/mod.ts";
-import { isEnd, libc, ptrace, Tracees, type WaitStatus } from "../sys/mod.ts";
+import { isEnd, libc, ptrace, Tracees } from "../sys/mod.ts";
 import { Faults } from "./faults.ts";
 import { FileCache } from "./file-cache.ts";
 import type { FrozenProcess } from "./freeze.ts";
@@ -27,38 +27,39 @@ const ANSWER_MS = 35_000;
 /** For one step of a move: more than many processes take that take theirs at once, on a machine that may be busy. */
 export const STEP_MS = 10_000;
 
+interface Shell {
+  readonly pid: number;
+  over: boolean;
+}
+
 /** A program under a shell that reports its end: the tracer of a process must not be its parent, as in real life. */
 export class TestProgram implements Disposable {
   readonly pid: number;
-  private readonly shell: number;
+  private readonly shell: Shell;
   private readonly dir: string;
-  private over: WaitStatus | null = null;
 
-  private constructor(shell: number, pid: number, dir: string) {
+  private constructor(shell: Shell, dir: string) {
     this.shell = shell;
-    this.pid = pid;
+    this.pid = Number(read(join(dir, "pid")));
     this.dir = dir;
   }
 
-  /** Runs `argv` (words without quotes) up to its line `ready`. */
+  /** Runs `argv` (words as the shell takes them) up to its line `ready`. It may have ended by the time that this is seen. */
   static async start(tracees: Tracees, ...argv: readonly string[]): Promise<TestProgram> {
     const dir = mkdtempSync(join(tmpdir(), "tesela-engine-"));
     const fds = ["/dev/null", "out", "err"].map((name, i) => openSync(i === 0 ? name : join(dir, name), i === 0 ? "r" : "w"));
-    const script = `ulimit -c 0; ${argv.join(" ")}; echo "status $?"`;
-    const shell = libc.spawn("/bin/sh", ["sh", "-c", script], fds);
+    writeFileSync(join(dir, "run"), `echo $$ >${dir}/pid\nexec ${argv.join(" ")}\n`);
+    const script = `ulimit -c 0; sh ${dir}/run; echo "status $?"`;
+    const shell: Shell = { pid: libc.spawn("/bin/sh", ["sh", "-c", script], fds), over: false };
     for (const fd of fds) closeSync(fd);
-    const early = { program: null as TestProgram | null };
-    tracees.claim(shell, (s) => {
-      if (isEnd(s) && early.program) early.program.over = s;
+    tracees.claim(shell.pid, (s) => {
+      if (isEnd(s)) shell.over = true;
     });
     for (let waited = 0; !read(join(dir, "out")).includes("ready\n"); waited += POLL_MS) {
-      if (waited > PATIENCE_MS) throw new Error(`${argv.join(" ")} does not get ready: ${read(join(dir, "err"))}`);
+      if (waited > PATIENCE_MS || shell.over) throw new Error(`${argv.join(" ")} does not get ready: ${read(join(dir, "err"))}`);
       await sleep(POLL_MS);
     }
-    const pid = Number(read(`/proc/${shell}/task/${shell}/children`).trim());
-    if (!(pid > 1)) throw new Error(`${argv.join(" ")} has ended already: ${read(join(dir, "out"))}`);
-    early.program = new TestProgram(shell, pid, dir);
-    return early.program;
+    return new TestProgram(shell, dir);
   }
 
   get stdout(): string {
@@ -71,7 +72,7 @@ export class TestProgram implements Disposable {
   /** Waits for a text in its output. */
   async says(text: string): Promise<void> {
     for (let waited = 0; !this.stdout.includes(text); waited += POLL_MS) {
-      if (waited > PATIENCE_MS || this.over) throw new Error(`no '${text}' in: ${this.stdout} ${this.stderr}`);
+      if (waited > PATIENCE_MS || this.shell.over) throw new Error(`no '${text}' in: ${this.stdout} ${this.stderr}`);
       await sleep(POLL_MS);
     }
   }
@@ -82,7 +83,7 @@ export class TestProgram implements Disposable {
 
   /** What it has written, standard error behind it, once it has ended: the last line is `status N`. */
   async end(): Promise<string> {
-    for (let waited = 0; !this.over; waited += POLL_MS) {
+    for (let waited = 0; !this.shell.over; waited += POLL_MS) {
       if (waited > PATIENCE_MS) throw new Error(`it does not end: ${this.stdout} ${this.stderr} ${read(`/proc/${this.pid}/status`)}`);
       await sleep(POLL_MS);
     }
@@ -90,9 +91,9 @@ export class TestProgram implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.over) {
+    if (!this.shell.over) {
       libc.kill(this.pid, 9);
-      libc.kill(this.shell, 9);
+      libc.kill(this.shell.pid, 9);
     }
     rmSync(this.dir, { recursive: true, force: true });
   }
