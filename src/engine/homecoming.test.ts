@@ -12,6 +12,10 @@ const options = { skip, timeout: 120_000 };
 const [SIGKILL, SIGTERM] = [9, 15];
 const POLL_MS = 10;
 const HANG_MS = 60_000;
+/** For one step of a move, where a test is about a step that takes longer: far more than one takes that is not held up, on a busy machine too. */
+const SHORT_STEP_MS = 3000;
+/** Rounds of a program that is there until it is ended. */
+const LONG = "1000000";
 
 async function until(what: string, holds: () => boolean, n: TestNodes): Promise<void> {
   for (let waited = 0; !holds(); waited += POLL_MS) {
@@ -21,11 +25,10 @@ async function until(what: string, holds: () => boolean, n: TestNodes): Promise<
 }
 
 test("home may take its time between its connection and what it fetches on it", options, async () => {
-  const stepMs = 400;
-  await using n = await TestNodes.start(2, stepMs);
-  using p = await TestProgram.start(n.tracees, program("spin"), "1000");
+  await using n = await TestNodes.start(2, SHORT_STEP_MS);
+  using p = await TestProgram.start(n.tracees, program("spin"), LONG);
   await n.home.migrate(p.pid, 2);
-  n.node(1).faults.arm("stand", "wait", 3 * stepMs);
+  n.node(1).faults.arm("stand", "wait", 2 * SHORT_STEP_MS);
   await n.home.migrate(p.pid, "home");
   p.signal(SIGTERM);
   assert.match(await p.end(), /^status 143$/m);
@@ -33,7 +36,7 @@ test("home may take its time between its connection and what it fetches on it", 
 
 test("a large group moves on a network where each connection takes a while", options, async () => {
   // All of them take longer than a host waits for one that it has been offered.
-  const [children, stepMs, slowMs] = [31, 2500, 200];
+  const [children, stepMs, slowMs] = [31, 5000, 400];
   await using n = await TestNodes.start(3, stepMs);
   using herd = await TestProgram.start(n.tracees, program("herd"), String(children), "20");
   for (const { transport } of n.nodes) {
@@ -52,9 +55,8 @@ test("a large group moves on a network where each connection takes a while", opt
 });
 
 test("what a homecoming fetches is not looked for any more once that has failed", options, async () => {
-  const stepMs = 300;
-  await using n = await TestNodes.start(2, stepMs);
-  using p = await TestProgram.start(n.tracees, program("spin"), "1000");
+  await using n = await TestNodes.start(2, SHORT_STEP_MS);
+  using p = await TestProgram.start(n.tracees, program("spin"), LONG);
   await n.home.migrate(p.pid, 2);
   const gate = Promise.withResolvers<void>();
   n.node(2).gate = gate.promise;

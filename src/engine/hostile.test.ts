@@ -70,12 +70,12 @@ async function carried(
   try {
     const offer = { ticket: 9, home: STRANGER, pid: 7, vdso: null, boot: facts.boot, cpu: [...facts.cpu], bytes: 0, files: [], ...over };
     channel.send("offer", offer);
-    await inbox.next("the offer", 2000, "want");
+    await inbox.next("the offer", PATIENCE_MS, "want");
     first(channel);
     channel.send("image", { huge: [] }, bytes);
-    await inbox.next("the image", 2000, "full");
+    await inbox.next("the image", PATIENCE_MS, "full");
     await act(inbox);
-    await inbox.next("the pages", 2000, "ready");
+    await inbox.next("the pages", PATIENCE_MS, "ready");
     return new TeselaError("E_INTERNAL", "it was taken");
   } catch (e) {
     return toTeselaError(e);

@@ -17,10 +17,12 @@ test("a sleep goes on however often it is met, having run in between or not", { 
   using tracees = new Tracees();
   using waits = await TestProgram.start(tracees, program("waits"), ...KINDS);
   const { pid } = waits;
+  let met = 0;
   for (let i = 0; i < 20; i++) {
     const frozen = await seizeAndFreeze(tracees, { pid, seized: false });
     for (const thread of frozen.others) {
       if (!thread.restart) continue;
+      met++;
       const on = resumeRegs(thread);
       assert.deepEqual([on.get(Reg.rax), on.syscallNumber], [BigInt(Sys.restartSyscall), -1]);
       ptrace.setRegs(thread.tid, on.bytes);
@@ -32,10 +34,10 @@ test("a sleep goes on however often it is met, having run in between or not", { 
       ptrace.setRegs(thread.tid, on.bytes);
       assert.deepEqual(describe(thread.tid).restart, thread.restart);
     }
-    assert.ok(frozen.others.some((t) => t.restart) || i > 0, "one sleeps");
     letAllGo(tracees, pid, [frozen.leader, ...frozen.others]);
     await sleep(i % 4);
   }
+  assert.ok(met > 0, "some slept");
   waits.signal(SIGTERM);
   assert.equal(await waits.end(), `ready\nwaits ${KINDS.length} early 0\nstatus 0\n`);
 });

@@ -76,7 +76,7 @@ test("bad pointers do what they do at home", options, async () => {
 
 test("no call is made on the way out that the filter would stop", options, async () => {
   await using n = await TestNodes.start(2, STEP_MS, [2]);
-  using p = await TestProgram.start(n.tracees, program("spin"), "1000");
+  using p = await TestProgram.start(n.tracees, program("spin"), "1000000");
   await n.home.migrate(p.pid, 2);
   const [guest] = n.node(2).hosting.all();
   assert.ok(guest);
