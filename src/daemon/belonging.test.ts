@@ -71,6 +71,21 @@ test("a removed node is refused, its live connections end, and both last over a 
   assert.equal((await back.status(AbortSignal.timeout(5000))).cpus, 1);
 });
 
+test("a node that is up is waited for before it is said to be out, though it is slow", async () => {
+  await using c = await cluster(2);
+  const [one, two] = c.nodes as [Node, Node];
+  const link = await one.dial(two);
+  let answered = false;
+  const record = async (_: string, signal: AbortSignal): Promise<unknown[]> => {
+    await sleep(1500, undefined, { signal });
+    answered = true;
+    return [];
+  };
+  one.links.set(two.id, Object.assign(Object.create(link) as typeof link, { record }));
+  await one.belonging.reach(two.id);
+  assert.ok(answered);
+});
+
 test("a certificate is renewed by a node that has the CA's key, for the key that the cluster knows, when a third of its time is left", async () => {
   // A day of backdating belongs to no life: it ends in 20 s, and was made for 90.
   const now = Date.now();

@@ -26,7 +26,7 @@ import type { Roster } from "./roster.ts";
 /** News is told to so many others at once, chosen by chance, and each of them goes on: all of n nodes know in log n steps. */
 const FAN_OUT = 8;
 const ANSWER_MS = 4000;
-/** A node that is about to be removed is waited for so long, and is out anyway. */
+/** A node that is about to be removed and seems to be down is waited for so long, and is out anyway. */
 const REACH_MS = 1000;
 const MAX_HINTS = 64;
 /** A certificate is renewed when so much of its time is left, and that is tried so often in that time. */
@@ -116,7 +116,8 @@ export class Belonging implements BelongingService {
   /** So that the node itself can be told at once what is said of it next. */
   async reach(node: number): Promise<void> {
     const other = this.p.everybody().find((o) => o.node === node);
-    await other?.record(this.p.roster.record.digest, AbortSignal.timeout(REACH_MS)).catch(() => undefined);
+    const isUp = this.p.others().some((o) => o.node === node);
+    await other?.record(this.p.roster.record.digest, AbortSignal.timeout(isUp ? ANSWER_MS : REACH_MS)).catch(() => undefined);
   }
 
   /** Once a second: asks one other node for what it knows more, and looks after the certificate. */

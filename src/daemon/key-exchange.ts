@@ -53,7 +53,7 @@ export class KeyExchange {
     const { keys, roster, self } = this.p;
     if (!roster.mayBe(self)) throw new TeselaError("E_REFUSED", `node ${self} is no member any more: ask another one`);
     const { have, key } = (body ?? {}) as { have?: unknown; key?: unknown };
-    if (key !== undefined && keys.take(checkKey(key), `node ${from}`)) news();
+    if (key !== undefined && this.take(checkKey(key), from)) news();
     const { best } = keys;
     return { key: best !== null && best.sig !== have && this.mayHave(best, from) ? best : null };
   }
@@ -63,9 +63,16 @@ export class KeyExchange {
     const { keys } = this.p;
     const { key } = (await other.question(KEYS, this.ask(), SELF, signal)) as { key?: unknown };
     const theirs = key === undefined || key === null ? null : checkKey(key);
-    if (theirs !== null && keys.take(theirs, `node ${other.node}`)) return true;
+    if (theirs !== null && this.take(theirs, other.node)) return true;
     if (theirs !== null && keys.best !== null && isLater(keys.best, theirs)) await this.give(other, signal);
     return false;
+  }
+
+  /** Who made it may not have known of all that are gone: whoever has the CA's key makes another one then. */
+  private take(key: SignedKey, from: number): boolean {
+    if (!this.p.keys.take(key, `node ${from}`)) return false;
+    this.renewIfNeeded();
+    return true;
   }
 
   /** A message that follows on the same stream comes after it. */

@@ -76,6 +76,22 @@ test("removals by several nodes at once end in one key that none of the removed 
   );
 });
 
+test("who takes over a key that was made without knowing of all that are gone makes another one, if it can", async () => {
+  await using c = await cluster(4);
+  const [one, two, three] = c.nodes as [Node, Node, Node];
+  saveCa(two.paths.identity, ca);
+  two.roster.say(two.roster.find("h4"), "removed");
+  assert.equal(generation(two), 1);
+  // By one that has not heard of that, has removed somebody else, and may end before it does.
+  const partial = signKey(ca, 2, [[9, 2]]);
+  const [toTwo, toThree] = [await one.dial(two), await one.dial(three)];
+  const { key } = (await toTwo.question(KEYS, { have: null, key: partial }, ROOT, quick())) as { key: SignedKey };
+  assert.deepEqual([key.generation, key.gone.map(([id]) => id)], [3, [4]]);
+  assert.equal(two.keys.best?.sig, key.sig);
+  await toThree.question(KEYS, { have: null, key: partial }, ROOT, quick());
+  assert.equal(three.keys.best?.sig, partial.sig);
+});
+
 test("a node that was away asks before it speaks; one that ended between removal and key makes the key when it starts", async () => {
   await using c = await cluster(3);
   const [one, two] = c.nodes as [Node, Node, Node];
