@@ -9,9 +9,10 @@ import { nodeId, toTeselaError } from "../../src/base/mod.ts";
 import { loadIdentity } from "../../src/cluster/mod.ts";
 import { type Channel, channels, TlsTransport } from "../../src/io/mod.ts";
 
-export const DEAD_MS = 3000;
+/** Longer than TCP waits at most, twice as long each time, before it sends again what was lost in an outage of three seconds. */
+export const DEAD_MS = 8000;
 const ALPN = "tesela-test/1";
-const EVERY_MS = 20;
+export const EVERY_MS = 20;
 
 export type Event = { what: "ready" } | { what: "up" } | { what: "back"; n: number } | { what: "closed"; code: string | null };
 

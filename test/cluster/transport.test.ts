@@ -7,13 +7,14 @@ import { fileURLToPath } from "node:url";
 import { DEFAULT_PORT } from "../../src/base/mod.ts";
 import { cannot, type HostProcess, startCluster, type TestCluster } from "./harness.ts";
 import { engine, migrate, whereIs } from "./move.ts";
-import { DEAD_MS, type Event } from "./outage.ts";
+import { DEAD_MS, EVERY_MS, type Event } from "./outage.ts";
 import type { Fate } from "./strangers.ts";
 
 const skip = await cannot();
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const HANDSHAKE_MS = 5000;
 const HANG_MS = 60_000;
+const SHORT_MS = 1000;
 let cluster: TestCluster | null = null;
 const shared = async (): Promise<TestCluster> => {
   cluster ??= await startCluster({ n: 2 });
@@ -28,7 +29,7 @@ interface EngineStatus {
 
 test("strangers, wrong certificates, garbage, oversized frames and half-open connections: nothing changes", { skip }, async () => {
   const c = await shared();
-  const worker = await c.spawn(1, ["awk", "BEGIN { while (i < 4e8) i++; print i }"], { stdio: ["ignore", "pipe", "inherit"] });
+  const worker = await c.spawn(1, ["awk", "BEGIN { while (1) i++ }"], { stdio: ["ignore", "pipe", "inherit"] });
   await sleep(100);
   await migrate(c, worker.pid, 2);
   const before = await engine<EngineStatus>(c, 2, "GET", "/status");
@@ -49,10 +50,11 @@ test("strangers, wrong certificates, garbage, oversized frames and half-open con
     "garbage",
     "noise",
   ]) {
-    assert.ok((fates[attack]?.ms ?? Infinity) < HANDSHAKE_MS / 2, `${attack} took ${fates[attack]?.ms} ms`);
+    // Told, and not left to wait until its time is up.
+    assert.ok((fates[attack]?.ms ?? Infinity) < HANDSHAKE_MS, `${attack} took ${fates[attack]?.ms} ms`);
   }
   const halfOpen = fates["halfOpen"]?.ms ?? 0;
-  assert.ok(halfOpen > HANDSHAKE_MS * 0.8 && halfOpen < HANDSHAKE_MS * 3, `half-open lived ${halfOpen} ms`);
+  assert.ok(halfOpen > HANDSHAKE_MS * 0.8 && halfOpen < HANG_MS, `half-open lived ${halfOpen} ms`);
   const errors: Record<string, RegExp> = {
     wrongNode: /^E_IDENTITY: node 2 answered where node 3 was called/,
     ownWrongCa: /^E_IDENTITY: .*this node's certificate/,
@@ -92,7 +94,10 @@ async function end(
     process: process_,
     async next(what) {
       for (;;) {
-        for (let event = events.shift(); event !== undefined; event = events.shift()) if (event.what === what) return event;
+        for (let event = events.shift(); event !== undefined; event = events.shift()) {
+          if (event.what === what) return event;
+          if (event.what === "closed") throw new Error(`'${what}' was waited for, and it was closed: ${event.code}`);
+        }
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -118,15 +123,15 @@ test("an outage shorter than the time to give up is waited out, a longer one end
   };
   await follow(20);
   await c.cut(2);
-  await sleep(DEAD_MS / 3);
+  await sleep(SHORT_MS);
   await c.heal(2);
   // None lost, none twice.
-  await follow(DEAD_MS / 3 / 20 + 20);
-  await c.cut(2);
+  await follow(SHORT_MS / EVERY_MS + 20);
   const cut = performance.now();
+  await c.cut(2);
   for (const side of [near, far]) assert.deepEqual(await side.next("closed"), { what: "closed", code: "E_LINK" });
   const took = performance.now() - cut;
-  assert.ok(took > DEAD_MS * 0.8 && took < DEAD_MS * 3, `${took} ms`);
+  assert.ok(took > DEAD_MS * 0.8 && took < HANG_MS, `${took} ms`);
   await c.heal(2);
   await Promise.all([near, far].map((side) => side.process.ended));
 });
