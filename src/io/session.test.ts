@@ -73,14 +73,21 @@ function nth(n: number, largest: number): Buffer {
   return bytes;
 }
 
+/**
+ * Messages on their way at most. All of them are sent again over each new connection, and the end that dials comes second there: where more
+ * wait, most of what a connection carries before its cut is one end's, and the machine is busy with what no connection carries.
+ */
+const MOST_AHEAD = 8;
+
 /** Sends messages one after the other; `stop` says how many there were. */
-function sender(channel: Channel, random: Random, largest: number): { stop(): Promise<number> } {
+function sender(channel: Channel, random: Random, largest: number, arrived: () => number): { stop(): Promise<number> } {
   let n = 0;
   let over = false;
   const run = async (): Promise<number> => {
     while (!over) {
       let more = true;
-      for (let burst = random.int(20); burst >= 0; burst--) more = channel.send("probe", null, nth(n++, largest));
+      for (let burst = random.int(20); burst >= 0 && n - arrived() < MOST_AHEAD; burst--)
+        more = channel.send("probe", null, nth(n++, largest));
       if (more) await sleep(random.int(3));
       else await channel.drained();
     }
@@ -120,8 +127,8 @@ function receiver(channel: Channel, largest: number): { readonly got: number; al
 
 async function survives(line: Line, cuts: number, connectionBytes: number, largest: number): Promise<string> {
   const random = new SeededRandom(SEED);
-  const senders = [line.near, line.far].map((channel) => sender(channel, random, largest));
   const receivers = [line.far, line.near].map((channel) => receiver(channel, largest));
+  const senders = [line.near, line.far].map((channel, i) => sender(channel, random, largest, () => receivers[i]?.got ?? 0));
   line.relay.fate = fates(random, connectionBytes);
   line.relay.cutAll("reset");
   while (line.relay.cuts < cuts && line.near.cutMs !== undefined) {

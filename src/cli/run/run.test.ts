@@ -17,7 +17,8 @@ class Dir implements Disposable {
 
 /**
  * What a program can see of how it was started, by the files of proc(5). The status comes first: dash resets its own mask later.
- * `State` is how the shell waits for `cat` at the moment `cat` looks, not how it was started.
+ * `State` is how the shell waits for `cat` at the moment `cat` looks, not how it was started. Fields 40 and 41 are its scheduling; the
+ * next is the time that it has waited for a disk.
  */
 const SHOW = `
   status=$(cat /proc/$$/status)
@@ -28,7 +29,7 @@ EOF
   cat /proc/$$/limits /proc/$$/oom_score_adj /proc/$$/timerslack_ns /proc/$$/personality
   for fd in /proc/$$/fd/*; do echo "\${fd##*/} $(readlink "$fd")"; grep flags /proc/$$/fdinfo/\${fd##*/}; done
   readlink /proc/$$/cwd
-  cut -d' ' -f 4-9,18-20,40-42 /proc/$$/stat
+  cut -d' ' -f 4-9,18-20,40,41 /proc/$$/stat
   [ "$(tr '\\0' ' ' </proc/$$/cmdline)" ] && echo "$0" "$@"
 `;
 
