@@ -17,10 +17,10 @@ import { OwnViewFiles } from "./own-view-files.ts";
 import type { Reaches } from "./reaches.ts";
 import { giveBack, leaveMemory } from "./release.ts";
 import { makeSeats, type Seat } from "./seat.ts";
-import { without } from "./signals.ts";
 import { Stillborn } from "./stillborn.ts";
 import { type Guard, NO_GUARD } from "./sharers.ts";
 import { stopInLoop } from "./stop-in-loop.ts";
+import { without } from "./ticks.ts";
 import { Turns } from "./turns.ts";
 import type { HomeTimes } from "./traces.ts";
 
@@ -249,7 +249,7 @@ export class HomeProcess {
     this.leader.deputy.setCommitted(true);
     await this.beforeCalls(async () => {
       await this.leaveMemory(image);
-      await this.unblock(image);
+      await this.unblock();
     });
   }
 
@@ -327,13 +327,12 @@ export class HomeProcess {
     for (const { thread, info } of this.told.splice(0)) thread.postponed.keep(info);
   }
 
-  /** From now on its signals are asked about: its guest runs, and has those in its own queues that it left home with. */
-  async unblock(known?: Pick<Image, "pending" | "threads">): Promise<void> {
+  /** From now on its signals are asked about: its guest runs, and has those in its own queues that it left home with or was told of. */
+  async unblock(): Promise<void> {
     const { leader } = this;
     for (const thread of [...this.threads.values()].reverse()) {
-      const has = [...(thread === leader ? (known?.pending ?? []) : []), ...pendingOf(known, thread.tid)];
       if (this.signalsAtHome) await this.borne.putBelow(thread);
-      else await putFirst(thread.deputy, leader.deputy, thread.postponed.take(), has, this.log);
+      else await putFirst(thread.deputy, leader.deputy, thread.postponed.take(), [], this.log);
     }
     // A stop first, while a continuation that comes behind it is still kept: then the deputy goes on with its mask.
     const stop = leader.postponed.takeStop(this.pid);
@@ -419,19 +418,18 @@ export class HomeProcess {
       thread.deputy.restore(landing, resumeRegs(landing));
     }
     leader.deputy.tell(this.seatsBeside(leader.deputy).flatMap((seat) => seat.remains()));
+    let queued: readonly Uint8Array[] = [];
     for (let round = 0; ; round++) {
-      older = await putBack(leader.deputy, older, { round, stop: leader.postponed.stopRequested }, log);
+      queued = await putBack(leader.deputy, queued, older, { round, stop: leader.postponed.stopRequested }, log);
       // What it was told before without waiting for the result is done, too.
       await leader.deputy.call(Sys.getpid);
       if (!(await stopInLoop(tracees, this.pid, (signal) => leader.onSignal(signal)))) {
         leader.end();
         this.mustLive();
       }
-      const late = leader.postponed.take();
-      older = [...older, ...late];
-      if (older.length === 0) break;
-      if (late.length === 0 && round >= ORDERLY_ROUNDS) break;
-      if (late.length === 0 && isInOrder([...ptrace.peekSiginfo(this.pid, false), ...ptrace.peekSiginfo(this.pid, true)], older)) break;
+      older = leader.postponed.take();
+      if (older.length === 0 && (queued.length === 0 || round >= ORDERLY_ROUNDS)) break;
+      if (older.length === 0 && isInOrder([...ptrace.peekSiginfo(this.pid, false), ...ptrace.peekSiginfo(this.pid, true)], queued)) break;
       ptrace.cont(this.pid);
     }
     this.letAllGo(mine, landings);

@@ -4,8 +4,8 @@ import type { Deputy } from "./deputy.ts";
 import { ALL_SIGNALS, pendingSignals } from "./freeze.ts";
 import { signalOf } from "./guest-build.ts";
 import { Sys } from "./numbers.ts";
-import { isOfThread, isSameSignal, isThreadDirected, signalBit, without } from "./signals.ts";
-import { foldTicks } from "./ticks.ts";
+import { isOfThread, isSameSignal, isThreadDirected, signalBit } from "./signals.ts";
+import { foldTicks, isTick, without } from "./ticks.ts";
 
 /**
  * The queue of pending signals at home, as its deputy works on it while all signals are blocked. Others may send more at any
@@ -119,9 +119,9 @@ export async function putOlder(deputy: Deputy, older: readonly Uint8Array[], log
   if (older.length === 0) return;
   const numbers = older.reduce((set, info) => set | signalBit(signalOf(info)), 0n);
   const own = ownership(deputy);
-  const newer = without(await takeAll(deputy, ~numbers), older);
+  const newer = await takeAll(deputy, ~numbers);
   const isOwn = (info: Uint8Array): boolean => (newer.includes(info) ? own(info) : isOfThread(info, deputy.pid, deputy.tid));
-  await putAll(deputy, [...older, ...newer], isOwn, log);
+  await putAll(deputy, foldTicks([...older, ...newer]), isOwn, log);
 }
 
 /**
@@ -131,42 +131,48 @@ export async function putOlder(deputy: Deputy, older: readonly Uint8Array[], log
 export async function putOwn(deputy: Deputy, older: readonly Uint8Array[], log: Log): Promise<readonly Uint8Array[]> {
   if (older.length === 0) return older;
   const own = ownership(deputy);
-  const newer = without(await takeAll(deputy), older);
-  await putAll(deputy, [...older, ...newer.filter(own)], () => true, log);
+  const newer = await takeAll(deputy);
+  await putAll(deputy, foldTicks([...older, ...newer.filter(own)]), () => true, log);
   return newer.filter((info) => !own(info));
 }
 
 /**
  * Puts signals where they belong, for them to stay: before those that have come meanwhile. In a flood they go to the front in the end.
+ * @param queued what the last round has put there; two signals may be alike in all, so what is not in the queue yet must not be among these
+ * @param kept what is not there
  * @param state `stop`: whether a SIGSTOP has come since
  * @returns all that is in the queue, in order; see {@link isInOrder}
  */
 export async function putBack(
   deputy: Deputy,
-  infos: readonly Uint8Array[],
+  queued: readonly Uint8Array[],
+  kept: readonly Uint8Array[],
   state: { readonly round: number; readonly stop: boolean },
   log: Log,
 ): Promise<readonly Uint8Array[]> {
-  const older = notUndone(infos, { stop: state.stop, pending: pendingSignals(deputy.pid) });
+  const older = notUndone([...queued, ...kept], { stop: state.stop, pending: pendingSignals(deputy.pid) });
   if (older.length === 0) return older;
   if (state.round >= ORDERLY_ROUNDS) {
-    await putFirst(deputy, deputy, older, older, log);
+    await putFirst(deputy, deputy, older, queued, log);
     return older;
   }
-  const all = foldTicks([...older, ...without(await takeAll(deputy), older)]);
+  const all = foldTicks([...older, ...without(await takeAll(deputy), queued)]);
   await putAll(deputy, all, isThreadDirected, log);
   return all;
 }
 
-/** Whether, for each real-time signal, `older` are at the front of its queue: one may have come while they were put back. */
+/**
+ * Whether `older` are at the front of the queue, each real-time signal of its number and a timer's with all its ticks: one may have come while they
+ * were put back, and then a standard signal was not put back at all (kernel/signal.c, legacy_queue).
+ */
 export function isInOrder(queue: readonly Uint8Array[], older: readonly Uint8Array[]): boolean {
   const rest = [...queue];
   return older.every((info) => {
     const signal = signalOf(info);
-    if (signal < SIGRTMIN) return true;
+    if (signal < SIGRTMIN && !isTick(info)) return true;
     const i = rest.findIndex((q) => signalOf(q) === signal);
     const first = rest[i];
-    if (first === undefined || !isSameSignal(first, info)) return false;
+    if (first === undefined || !isSameSignal(first, info) || without([info], [first]).length > 0) return false;
     rest.splice(i, 1);
     return true;
   });

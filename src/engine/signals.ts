@@ -57,16 +57,6 @@ export function isSameSignal(a: Uint8Array, b: Uint8Array): boolean {
   return x.subarray(0, 20).equals(y.subarray(0, 20)) && x.subarray(24, 32).equals(y.subarray(24, 32));
 }
 
-/** What `list` holds beside the signals of `known`, in order. */
-export function without(list: readonly Uint8Array[], known: readonly Uint8Array[]): Uint8Array[] {
-  const left = [...known];
-  return list.filter((info) => {
-    const i = left.findIndex((k) => isSameSignal(k, info));
-    if (i >= 0) left.splice(i, 1);
-    return i < 0;
-  });
-}
-
 /** A siginfo_t as a peer sent it: whole, and of a signal that there is. @throws TeselaError E_PROTOCOL */
 export function siginfoOf(payload: Uint8Array): Buffer {
   const info = Buffer.from(payload);

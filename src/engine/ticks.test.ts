@@ -1,9 +1,11 @@
 /** A timer's signal that waits is one, however many ticks are in it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
-import { addSignal, foldTicks } from "./ticks.ts";
-import { SEED, TestNodes, TestProgram } from "./test-nodes.ts";
+import { asUnmoved, moved } from "./test-moves.ts";
+import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+import { addSignal, foldTicks, without } from "./ticks.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
 
@@ -12,6 +14,20 @@ test("ticks of a timer whose signal is blocked come as one signal", { skip, time
   using ticks = await TestProgram.start(n.tracees, program("ticks"), "1");
   await n.home.migrate(ticks.pid, 2);
   assert.equal(await ticks.end(), "ready\nround 0\nstatus 0\n", `seed ${SEED}: ${n.logged.slice(-3000)}`);
+});
+
+test("none is lost by moves", { skip, timeout: 120_000 }, async () => {
+  await using n = await TestNodes.start(3);
+  const random = seeded();
+  const { moves } = await asUnmoved(n, program("ticks"), ["2"], async (p) => {
+    let count = 0;
+    while (!/^status/m.test(p.stdout)) {
+      if ((await moved(n, p.pid, 1 + random.int(3), [])) === null) count++;
+      await sleep(random.float() * 100);
+    }
+    return count;
+  });
+  assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
 });
 
 const SI_TIMER = -2;
@@ -30,4 +46,12 @@ test("later ticks of a timer are counted in the first, where that is; nothing el
   addSignal(waiting, tick(1, 0x7fff_fff0));
   addSignal(waiting, signal(14, SI_TIMER, 1, 0));
   assert.deepEqual(waiting, [tick(1, 0x7fff_ffff), signal(14, SI_TIMER, 1, 0)]);
+});
+
+test("of signals that were seen before only later ticks are left", () => {
+  const tick = (timer: number, overrun: number): Buffer => signal(40, SI_TIMER, timer, overrun);
+  const [a, b, c] = [signal(34, SI_QUEUE, 1, 0), signal(35, SI_QUEUE, 2, 0), signal(34, SI_QUEUE, 3, 0)];
+  assert.deepEqual(without([a, b, a, c], [a, c]), [b, a]);
+  assert.deepEqual(without([tick(1, 7), tick(2, 3), tick(1, 2)], [tick(1, 0), tick(2, 3)]), [tick(1, 6), tick(1, 2)]);
+  assert.deepEqual(without([tick(1, 3), tick(1, 90)], [tick(1, 90)]), [tick(1, 3)], "one has come before it was put back");
 });

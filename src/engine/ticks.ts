@@ -3,6 +3,7 @@ import { signalOf } from "./guest-build.ts";
 import { injectCall, queueSignal } from "./guest-inject.ts";
 import type { Guest } from "./guest.ts";
 import { Sys } from "./numbers.ts";
+import { isSameSignal } from "./signals.ts";
 import { place } from "./skeleton.ts";
 
 /**
@@ -21,7 +22,9 @@ const MOST = 0x7fff_ffff;
 const SIGTRAP = 5;
 
 const view = (info: Uint8Array): Buffer => Buffer.from(info.buffer, info.byteOffset, info.length);
-const isTick = (info: Uint8Array): boolean => view(info).readInt32LE(CODE) === SI_TIMER;
+/** A siginfo_t that a POSIX timer sent. */
+export const isTick = (info: Uint8Array): boolean => view(info).readInt32LE(CODE) === SI_TIMER;
+const overrunOf = (info: Uint8Array): number => (isTick(info) ? view(info).readInt32LE(OVERRUN) : 0);
 const isOfSameTimer = (a: Uint8Array, b: Uint8Array): boolean =>
   isTick(a) && isTick(b) && signalOf(a) === signalOf(b) && view(a).readInt32LE(TIMER) === view(b).readInt32LE(TIMER);
 
@@ -45,6 +48,23 @@ export function foldTicks(infos: readonly Uint8Array[]): Uint8Array[] {
   const out: Uint8Array[] = [];
   for (const info of infos) addSignal(out, info);
   return out;
+}
+
+/** What `list` holds beside the signals of `known`, in order; of a timer's signal that is in both, the ticks that are not in the former one. */
+export function without(list: readonly Uint8Array[], known: readonly Uint8Array[]): Uint8Array[] {
+  const left = [...known];
+  return list.flatMap((info) => {
+    // The count of one that waits grows, and is in it only once it is taken out (kernel/time/posix-timers.c).
+    const counts = left.map((k) => (isSameSignal(k, info) && overrunOf(k) <= overrunOf(info) ? overrunOf(k) : -1));
+    const count = Math.max(-1, ...counts);
+    if (count < 0) return [info];
+    left.splice(counts.indexOf(count), 1);
+    const more = overrunOf(info) - count;
+    if (more === 0) return [];
+    const later = Buffer.from(info);
+    later.writeInt32LE(more - 1, OVERRUN);
+    return [later];
+  });
 }
 
 /** Puts a signal into the queue of a guest's own kernel, where one of its timer may wait: then that is taken out, with all of its number. */
