@@ -9,7 +9,9 @@ import { Controls } from "./controls.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { Members } from "./members.ts";
 import { Policies } from "./policies.ts";
+import type { EngineRow, MigrateAsk, Migrated } from "./shapes.ts";
 import { FakeWatcher, fakePeer } from "./test-members.ts";
+import { aRow } from "./test-rows.ts";
 
 const ROOT: Caller = { uid: 0, gid: 0, via: null };
 const nothing = (): Promise<never> => Promise.reject(new TeselaError("E_NOENGINE", "not in this test"));
@@ -21,6 +23,10 @@ class World implements AsyncDisposable {
   readonly underWay = new Set<string>();
   answer: unknown = undefined;
   engineRuns = true;
+  /** What its engine says of processes, look by look; none after that. */
+  looks: EngineRow[][] = [];
+  /** What node 2 says to a move of one of its processes. */
+  moves: (pid: string) => Promise<never> | Promise<Migrated> = nothing;
   policies = this.fresh();
   readonly members: Members;
   readonly controls: Controls;
@@ -28,7 +34,7 @@ class World implements AsyncDisposable {
   constructor() {
     const engine: EngineClient = {
       ...{ status: nothing, links: nothing, migrate: nothing, why: nothing, run: nothing, trace: nothing },
-      processes: () => Promise.resolve([]),
+      processes: () => Promise.resolve(this.looks.shift() ?? []),
       accept: () => (this.engineRuns ? Promise.resolve() : nothing()),
     };
     const question = (what: string, body: unknown): Promise<unknown> => {
@@ -37,7 +43,8 @@ class World implements AsyncDisposable {
     };
     const watcher = new FakeWatcher();
     watcher.states.set(2, "up");
-    this.members = new Members(1, () => Promise.resolve({ ...fakePeer, question }), watcher);
+    const migrate = ({ pid }: MigrateAsk): Promise<Migrated> => this.moves(pid);
+    this.members = new Members(1, () => Promise.resolve({ ...fakePeer, question, migrate }), watcher);
     this.members.set([1, 2].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
     const { policies, members } = this;
     this.controls = new Controls({
@@ -67,6 +74,20 @@ test("what expel and bring set is taken back by their opposites", async () => {
   assert.deepEqual(both.flags, ["lstay", "block"]);
   assert.deepEqual((await w.controls.tell({ verb: "noexpel" }, ROOT)).flags, ["lstay"]);
   assert.deepEqual((await w.controls.tell({ verb: "nobring" }, ROOT)).flags, []);
+});
+
+test("a guest that has come a moment before its node expels them leaves too: its home says first that it is there", async () => {
+  await using w = new World();
+  const guest = aRow({ pid: 77, cpid: "2:77", home: 2, node: 1, role: "guest" });
+  const asked: string[] = [];
+  w.looks = [[guest], [guest]];
+  w.moves = async (pid) => {
+    asked.push(pid);
+    if (asked.length === 1) throw new TeselaError("E_THERE", "process 77 is at home already");
+    return { pid: 77, from: 1, to: 2, bytes: 1, freezeMs: 1, totalMs: 1 };
+  };
+  const { moved, failed } = await w.controls.tell({ verb: "expel" }, ROOT);
+  assert.deepEqual([asked, moved, failed], [["2:77", "2:77"], ["2:77"], []]);
 });
 
 test("flags hold also while no engine runs: one that starts is told", async () => {

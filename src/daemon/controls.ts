@@ -115,26 +115,48 @@ export class Controls {
     await this.p.changed();
   }
 
-  /** All guests leave, and no more arrive. */
+  /**
+   * All guests leave, and no more arrive. Of one that has just come its home may not know yet that it has gone, and says that it is there: it is
+   * asked again.
+   */
   private async expel(): Promise<Controlled> {
     await this.flag("block");
-    const rows = (await this.p.engine.processes()).filter((r) => r.role === "guest");
-    return await this.sendHome(rows, (row) =>
-      this.p.members.control(row.home).migrate({ pid: row.cpid, target: "home" }, { uid: ROOT, gid: ROOT, via: null }),
+    const caller = { uid: ROOT, gid: ROOT, via: null };
+    return await this.untilNone(
+      async () => (await this.p.engine.processes()).filter((r) => r.role === "guest"),
+      (row) => this.p.members.control(row.home).migrate({ pid: row.cpid, target: "home" }, caller),
+      () => true,
     );
   }
 
   /** All own processes come home, and stay. One that was on its way out as that was said is fetched when it has arrived. */
   private async bring(): Promise<Controlled> {
     await this.flag("lstay");
+    return await this.untilNone(
+      async () => (await this.p.engine.processes()).filter((r) => r.role === "home" && r.node !== this.p.self),
+      ({ pid }) => this.p.engine.migrate({ pid, target: "home", uid: ROOT }),
+      (looks) => looks > 0 && !this.p.leaving(),
+    );
+  }
+
+  /**
+   * Looks who is away from home and sends them there, until nobody is or one cannot go.
+   * @param counts whether a look that finds nobody does, after so many
+   */
+  private async untilNone(
+    look: () => Promise<EngineRow[]>,
+    move: (row: EngineRow) => Promise<unknown>,
+    counts: (looks: number) => boolean,
+  ): Promise<Controlled> {
     const moved = new Set<string>();
     for (let looks = 0; ; looks++) {
-      const rows = (await this.p.engine.processes()).filter((r) => r.role === "home" && r.node !== this.p.self);
-      const last = await this.sendHome(rows, ({ pid }) => this.p.engine.migrate({ pid, target: "home", uid: ROOT }));
+      const rows = await look();
+      const last = await this.sendHome(rows, move);
       for (const cpid of last.moved) moved.add(cpid);
       const over = last.failed.length > 0 || looks === MOST_LOOKS;
-      if (over || (rows.length === 0 && looks > 0 && !this.p.leaving())) return { ...last, moved: [...moved] };
-      await sleep(PAUSE_MS);
+      if (over || (rows.length === 0 && counts(looks))) return { ...last, moved: [...moved] };
+      // They are gone at the next look, unless one has only just come.
+      await sleep(last.moved.length === rows.length && rows.length > 0 ? SOON_MS : PAUSE_MS);
     }
   }
 
@@ -176,6 +198,7 @@ const GONE: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", 
 /** A move of it may be under way already. */
 const TRIES = 20;
 const PAUSE_MS = 250;
+const SOON_MS = 20;
 const MOST_LOOKS = 120;
 
 async function tryHome(move: () => Promise<unknown>): Promise<void> {
