@@ -166,7 +166,7 @@ export class Daemon implements AsyncDisposable {
       speed: () => this.speed,
       underWay: this.underWay,
       changed: async () => {
-        await this.own.ask();
+        await this.own.askAnew();
         this.gossip.tell();
       },
     });
@@ -428,7 +428,7 @@ export class Daemon implements AsyncDisposable {
 
   private async nodes(): Promise<NodeRow[]> {
     // Whoever asks wants to know of now, and of what he has done himself.
-    await Promise.race([this.own.ask(), sleep(FRESH_MS, undefined, { ref: false })]);
+    await Promise.race([this.own.askAnew(), sleep(FRESH_MS, undefined, { ref: false })]);
     if (this.belonging.standing === null) this.readMembership();
     const own = nodeRow(this.o.roster.peers().find((p) => p.id === this.o.config.id) ?? this.o.config, "up", this.own.shown());
     const { standing } = this.belonging;

@@ -9,6 +9,9 @@ class Own {
   engine: number | null = null;
   /** What its engine says to what it must know. */
   greeting: () => Promise<void> = () => Promise.resolve();
+  guests = 2;
+  /** How long its answer is under way. */
+  slow: Promise<unknown> = Promise.resolve();
   readonly events: string[] = [];
   readonly it = new OwnState({
     engine: { status: () => this.status() },
@@ -29,7 +32,9 @@ class Own {
 
   private async status(): Promise<EngineStatus> {
     if (this.engine === null) throw new TeselaError("E_NOENGINE", "not there");
-    return { node: 1, pid: this.engine, version: "0", processes: 0, guests: 2, away: 1, rss: 1 };
+    const answer = { node: 1, pid: this.engine, version: "0", processes: 0, guests: this.guests, away: 1, rss: 1 };
+    await this.slow;
+    return answer;
   }
 }
 
@@ -90,4 +95,19 @@ test("an engine that does not take in what it must know is not there yet; two wh
   fails = false;
   await Promise.all([o.it.ask(), o.it.ask()]);
   assert.deepEqual([o.events, o.it.engine?.pid, asked], [["found"], process.pid, 2]);
+});
+
+test("who asks anew is not told what was answered before", async () => {
+  const o = new Own();
+  o.engine = process.pid;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  o.slow = promise;
+  const before = o.it.ask();
+  o.guests = 0;
+  const anew = o.it.askAnew();
+  resolve();
+  await before;
+  assert.equal(o.it.engine?.guests, 2);
+  await anew;
+  assert.equal(o.it.engine?.guests, 0);
 });

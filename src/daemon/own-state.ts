@@ -99,6 +99,12 @@ export class OwnState {
     return Math.abs(memFree - this.toldFree) > memTotal * TELLING;
   }
 
+  /** What the engine says from now on: an answer that is under way may have been made before what the caller wants to know of. */
+  async askAnew(): Promise<void> {
+    await this.asking;
+    await this.ask();
+  }
+
   /** Finds out whether the engine is there. */
   async ask(): Promise<void> {
     this.asking ??= this.look().finally(() => {
