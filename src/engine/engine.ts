@@ -222,6 +222,10 @@ export class Engine implements AsyncDisposable {
     // Only tests start an engine that can be told to fail.
     if (process.env.TESELA_FAULTS === "1") {
       routes["POST /fault"] = (b) => {
+        if (b.action === "release") {
+          this.faults.release();
+          return { released: true };
+        }
         const at = String(b.at) as FaultPoint;
         if (!FAULT_POINTS.includes(at)) throw new TeselaError("E_USAGE", `no fault point '${at}'`);
         this.faults.arm(at, String(b.action) as FaultAction, Number(b.ms ?? 0));

@@ -8,11 +8,26 @@ export type FaultAction = "fail" | "die" | "wait";
 /** Armed faults, each for its next pass only. `wait` holds the step until it is released or the time is over. */
 export class Faults {
   private readonly armed = new Map<FaultPoint, { action: FaultAction; ms: number }>();
-  /** Points that have been passed or are being held at, for tests that act meanwhile. */
+  private readonly holding = new Set<() => void>();
+  /** The armed point that was passed last, or is being held at, for tests that act meanwhile; null from the arming of another one on. */
   reached: FaultPoint | null = null;
 
   arm(point: FaultPoint, action: FaultAction, ms = 0): void {
+    this.reached = null;
     this.armed.set(point, { action, ms });
+  }
+  /** Lets go on who is held. */
+  release(): void {
+    for (const go of this.holding) go();
+  }
+  /** Until it is released, or the time is over. */
+  async hold(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    this.holding.add(resolve);
+    await promise;
+    this.holding.delete(resolve);
+    clearTimeout(timer);
   }
   take(point: FaultPoint): { action: FaultAction; ms: number } | undefined {
     const fault = this.armed.get(point);
@@ -33,6 +48,6 @@ export async function step(faults: Faults, point: FaultPoint): Promise<void> {
       process.kill(process.pid, "SIGKILL");
       return;
     case "wait":
-      await new Promise((resolve) => setTimeout(resolve, fault.ms));
+      await faults.hold(fault.ms);
   }
 }

@@ -37,24 +37,50 @@ async function endsWell(talk: Talk): Promise<void> {
   assert.deepEqual(lines.slice(-2), [`ok ${ROUNDS}`, digest]);
 }
 
-const arm = (node: number, at: FaultPoint, action: string, ms = 0): Promise<unknown> =>
-  engine(cluster, node, "POST", "/fault", { at, action, ms });
+/** A guard against hangs: who holds a move lets it go. */
+const HELD_MS = 30_000;
+/** A killed process is known to be dead by then. */
+const NOTICED_MS = 300;
+const arm = (node: number, at: FaultPoint, action: "fail" | "die"): Promise<unknown> =>
+  engine(cluster, node, "POST", "/fault", { at, action });
+/** The next move stands there until it is let go. */
+const hold = (node: number, at: FaultPoint): Promise<unknown> =>
+  engine(cluster, node, "POST", "/fault", { at, action: "wait", ms: HELD_MS });
+const release = (node: number): Promise<unknown> => engine(cluster, node, "POST", "/fault", { action: "release" });
 const reached = async (node: number): Promise<string | null> =>
   (await engine<{ reached: string | null }>(cluster, node, "GET", "/fault")).reached;
 
-async function untilReached(node: number, at: FaultPoint): Promise<void> {
-  while ((await reached(node)) !== at) await sleep(5);
+/** @throws Error when the move is over before it comes there */
+async function untilReached(node: number, at: FaultPoint, move: Promise<unknown>): Promise<void> {
+  let over = false;
+  void move.finally(() => {
+    over = true;
+  });
+  while ((await reached(node)) !== at) {
+    if (over) throw new Error(`the move did not come to '${at}': ${String(await move)}`);
+    await sleep(5);
+  }
 }
 
+/** All nodes are up, and work together: a link that was cut comes back a while after its cable. */
 async function healthy(): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     const nodes = await cluster.tesela<{ state: string }[]>(1, "nodes").catch(() => []);
     const engines = await Promise.allSettled([1, 2, 3].map((node) => engine(cluster, node, "GET", "/status")));
-    if (nodes.length === 3 && nodes.every((n) => n.state === "up") && engines.every((e) => e.status === "fulfilled")) return;
+    if (nodes.length === 3 && nodes.every((n) => n.state === "up") && engines.every((e) => e.status === "fulfilled")) {
+      await using one = await Talk.start(cluster, ["cat"]);
+      if ((await attempt(one, 2)) && (await attempt(one, 3))) return;
+    }
     await sleep(100);
   }
   throw new Error("the nodes do not come up again");
 }
+
+const attempt = (talk: Talk, node: number): Promise<boolean> =>
+  migrate(cluster, talk.pid, node).then(
+    () => true,
+    () => false,
+  );
 
 const OUT: readonly FaultPoint[] = ["offer", "files", "freeze", "capture", "image", "pages", "end", "go"];
 const BACK: readonly FaultPoint[] = ["stand", "reshape", "land"];
@@ -78,11 +104,12 @@ test("what it begins while it is offered keeps it home as well", { skip }, async
   await cluster.sh(1, `cp ${program("refuse-mlock")} /tmp/refuse-mlock`);
   await using talk = await Talk.start(cluster, ["/tmp/refuse-mlock", "later"]);
   await talk.next();
-  await arm(1, "offer", "wait", 1000);
+  await hold(1, "offer");
   const move = migrate(cluster, talk.pid, 2).catch(toTeselaError);
-  await untilReached(1, "offer");
+  await untilReached(1, "offer", move);
   talk.say("");
   assert.equal(await talk.next(), "ready");
+  await release(1);
   const refusal = await move;
   assert.deepEqual("details" in refusal && [refusal.code, refusal.details.reasons], ["E_CANTMOVE", ["mem_lock"]]);
   assert.equal(await cluster.sh(1, `sed -n 's/^TracerPid:\\t//p' /proc/${talk.pid}/status`), "0");
@@ -120,14 +147,15 @@ test("moving on fails: it runs on where it was", { skip }, async () => {
 for (const at of ["offer", "image", "pages", "go"] as const) {
   test(`the link is cut at '${at}': it runs on at home`, { skip }, async () => {
     await using talk = await start();
-    await arm(1, at, "wait", 300);
+    await hold(1, at);
     const move = migrate(cluster, talk.pid, 2).then(
       () => null,
       (e: unknown) => toTeselaError(e).code,
     );
-    await untilReached(1, at);
+    await untilReached(1, at, move);
     await cluster.cut(2);
     try {
+      await release(1);
       assert.match(String(await move), /^E_(TIMEOUT|LINK|NODE_DOWN)$/);
       assert.equal(await whereIs(cluster, talk.pid), 1);
       await endsWell(talk);
@@ -141,13 +169,15 @@ for (const at of ["offer", "image", "pages", "go"] as const) {
 for (const at of ["files", "pages", "go"] as const) {
   test(`the target's engine is killed at '${at}': it runs on at home`, { skip }, async () => {
     await using talk = await start();
-    await arm(1, at, "wait", 400);
+    await hold(1, at);
     const move = migrate(cluster, talk.pid, 3).then(
       () => null,
       (e: unknown) => toTeselaError(e).code,
     );
-    await untilReached(1, at);
+    await untilReached(1, at, move);
     await cluster.kill(3, "tesela-engine", "KILL");
+    await sleep(NOTICED_MS);
+    await release(1);
     assert.notEqual(await move, null);
     assert.equal(await whereIs(cluster, talk.pid), 1);
     await endsWell(talk);
@@ -183,10 +213,12 @@ test("the host's engine is killed after the commit: the process dies of SIGKILL 
 test("a process that somebody kills while it comes home was not lost", { skip }, async () => {
   await using talk = await start();
   await migrate(cluster, talk.pid, 2);
-  await arm(1, "land", "wait", 500);
+  await hold(1, "land");
   const move = migrate(cluster, talk.pid, 1).catch(toTeselaError);
-  await untilReached(1, "land");
+  await untilReached(1, "land", move);
   process.kill(talk.outerPid, "SIGKILL");
+  await sleep(NOTICED_MS);
+  await release(1);
   assert.equal((await talk.ended).signal, "SIGKILL");
   const error = await move;
   assert.equal("code" in error && error.code, "E_GONE");
