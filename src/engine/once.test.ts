@@ -26,8 +26,9 @@ test("what processes do to each other is done once", { skip, timeout: 120_000 },
   assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
 });
 
-test("of signals that are all alike none is lost", { skip, timeout: 120_000 }, async () => {
-  await using n = await TestNodes.start(3);
-  const { moves } = await asUnmoved(n, program("alike"), ["2000"], (p) => moveAllAbout(n, p, 50));
-  assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
-});
+for (const how of ["process", "thread", "handler", "descriptor"])
+  test(`of signals that are all alike none is lost: ${how}`, { skip, timeout: 120_000 }, async () => {
+    await using n = await TestNodes.start(3);
+    const { moves } = await asUnmoved(n, program("alike"), [how, "600"], (p) => moveAllAbout(n, p, 50));
+    assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
+  });
