@@ -150,6 +150,24 @@ export async function runMoved(cluster: TestCluster, script: string, o: MoveOpti
   return { ...(await end), moves, refused };
 }
 
+/** A program that is soon done where moves take long has not been moved often enough to tell: so many runs are tried. */
+const MOST_RUNS = 5;
+
+/** Moved runs of a script until all of them together have had so many moves. @throws Error when even {@link MOST_RUNS} had not */
+export async function runMovedOften(
+  cluster: TestCluster,
+  script: string,
+  least: number,
+  options: (run: number) => MoveOptions | Promise<MoveOptions>,
+): Promise<MovedOutcome[]> {
+  const runs: MovedOutcome[] = [];
+  for (let moves = 0; moves < least; moves += runs.at(-1)?.moves.length ?? 0) {
+    if (runs.length === MOST_RUNS) throw new Error(`only ${moves} moves in ${runs.length} runs of: ${script}`);
+    runs.push(await runMoved(cluster, script, await options(runs.length)));
+  }
+  return runs;
+}
+
 /** The same without moving. */
 export async function runUnmoved(cluster: TestCluster, script: string, o: Pick<MoveOptions, "cwd" | "env"> = {}): Promise<Outcome> {
   await using program = await start(cluster, script, o);

@@ -13,7 +13,8 @@ export interface TerminalOptions {
 const HELPER = fileURLToPath(new URL("./terminal.py", import.meta.url));
 /** The distribution's own, where it is: others are wrapped in shell scripts that take a while. */
 const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
-const WAIT_MS = 30_000;
+/** Hang guard of one wait. */
+const WAIT_MS = 60_000;
 
 /** A program on a pseudo-terminal: types into it and waits for what it shows. */
 export class Terminal implements AsyncDisposable {
