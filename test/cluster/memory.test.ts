@@ -13,6 +13,8 @@ const HELD_MIB = 250;
 const GROWN_MIB = 800;
 const EMPTY_MIB = 850;
 const PAGES_A_MIB = 256;
+/** So long it is there after it has grown: until somebody has asked why it moved. */
+const HELD_S = 5;
 /** Slower than a sample can miss, and as fast as a node of this size has a chance. MiB a second. */
 const RATES = [40, 200, 480];
 
@@ -38,7 +40,9 @@ test("a program that outgrows its node moves before memory runs out, and nobody 
   await sleep(3000);
   for (const rate of RATES) {
     await knowsOfRoom();
-    const grown = cluster.exec(1, ["tesela", "run", program("grows"), String(GROWN_MIB), String(rate), "2"], { timeoutMs: 300_000 });
+    const grown = cluster.exec(1, ["tesela", "run", program("grows"), String(GROWN_MIB), String(rate), String(HELD_S)], {
+      timeoutMs: 300_000,
+    });
     let why: WhyMoved["decisions"] = [];
     let ended = false;
     void grown.then(() => {
