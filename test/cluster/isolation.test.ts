@@ -20,7 +20,7 @@ const WEIGHT = 10;
 /** More than the PIDs in use at home: a victim's number shall mean nobody there. */
 const PIDS_AHEAD = 500;
 const POLL_MS = 10;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** What the guests here would change. */
 const LOOK = "cat /proc/self/mountinfo; hostname; ls /mnt /dev/shm; ls /tmp/made /tmp/device 2>&1 || :";

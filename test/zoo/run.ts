@@ -29,7 +29,7 @@ const UNMOVED_MS = 180_000;
 const SLOWER = 20;
 const LEAST_MS = 90_000;
 const MOST_MS = 420_000;
-const GRACE_MS = 5000;
+const GRACE_MS = 30_000;
 const GRACE_POLL_MS = 20;
 const FOLDER = "/tmp/zoo/run";
 
