@@ -13,8 +13,8 @@ const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, 
 const PAUSE_MS = 500;
 const MOST_PAUSE_MS = 8000;
 const ROUNDS = 4;
-/** No run takes a tenth of this. */
-const HANG_MS = 60_000;
+/** For one run: those take ten seconds, of a busy machine a minute. */
+const HANG_MS = 150_000;
 
 /** Why such a process may stay. */
 const REASONS = ["vfork", "clone_vm", "stopped", "leader_exit"];
@@ -56,11 +56,11 @@ async function compare(args: (pauseMs: number) => readonly string[], least: numb
   }
 }
 
-test("threads moved at random do what they do unmoved", { skip, timeout: 180_000 }, async () => {
+test("threads moved at random do what they do unmoved", { skip, timeout: 300_000 }, async () => {
   await compare((pause) => [String(ROUNDS), "7", String(pause)], 10);
 });
 
-test("memory stays registered for membarrier(2), wherever it was registered", { skip, timeout: 180_000 }, async () => {
+test("memory stays registered for membarrier(2), wherever it was registered", { skip, timeout: 300_000 }, async () => {
   await compare((pause) => [String(3 * pause)], 5, "barriers");
 });
 
@@ -76,7 +76,7 @@ const MODES: readonly (readonly string[])[] = [
   ["wait"],
 ];
 for (const [mode = "", ...more] of MODES) {
-  test(`threads ${mode} ${more.join(" ")}: ends as it does unmoved`, { skip, timeout: 120_000 }, async () => {
+  test(`threads ${mode} ${more.join(" ")}: ends as it does unmoved`, { skip, timeout: 300_000 }, async () => {
     await compare((pause) => [mode, String(pause), ...more], 2);
   });
 }
