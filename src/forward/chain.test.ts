@@ -1,7 +1,7 @@
 /** Chains of deputy calls when something happens in the middle of one. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ERRNO, IOVEC, MMSGHDR, MSGHDR, NR, S, STAT } from "../abi/mod.ts";
+import { ERRNO, IOVEC, MMSGHDR, MSGHDR, NR, O, RWF, S, STAT } from "../abi/mod.ts";
 import { type DeputyArea, type ForwardPlan, MIN_AREA, type Plan, planCall } from "./mod.ts";
 import { FakeMemory } from "./testdata/fake-memory.ts";
 
@@ -91,17 +91,33 @@ describe("a large write", () => {
   const write = (...answers: (readonly [bigint, Uint8Array?])[]): bigint | Plan =>
     play(mem, NR.write, [3, from, 3 * MIN_AREA], answers).end;
 
+  const file = [[0n, stat(S.IFREG)] as const, [BigInt(O.RDWR)] as const] as const;
+
   test("ends where the kernel takes less", () => {
-    assert.equal(write([0n, stat(S.IFREG)], [full], [full], [full]), 3n * full);
-    assert.equal(write([0n, stat(S.IFREG)], [full], [5n]), full + 5n);
+    assert.equal(write(...file, [full], [full], [full]), 3n * full);
+    assert.equal(write(...file, [full], [5n]), full + 5n);
     assert.equal(write([0n, stat(S.IFIFO)], [full], [BigInt(-ERRNO.EAGAIN)]), full);
     assert.equal(write([0n, stat(S.IFIFO)], [ERESTARTSYS]), ERESTARTSYS);
-    assert.equal(write([0n, stat(S.IFREG)], [BigInt(-ERRNO.ENOSPC)]), BigInt(-ERRNO.ENOSPC));
+    assert.equal(write(...file, [BigInt(-ERRNO.ENOSPC)]), BigInt(-ERRNO.ENOSPC));
+  });
+  test("that appends goes home, where it is one piece", () => {
+    const appends = { kind: "back", reason: "big_append" };
+    assert.deepEqual(write([0n, stat(S.IFREG)], [BigInt(O.WRONLY | O.APPEND)]), appends);
+    const iovec = mem.map(IOVEC.size);
+    const head = Buffer.alloc(IOVEC.size);
+    head.writeBigUInt64LE(from, IOVEC.at.iov_base);
+    head.writeBigUInt64LE(3n * full, IOVEC.at.iov_len);
+    mem.write(iovec, head);
+    const vector = (flags: number, ...answers: (readonly [bigint, Uint8Array?])[]): bigint | Plan =>
+      play(mem, NR.pwritev2, [3, iovec, 1, 0, 0, flags], answers).end;
+    assert.deepEqual(vector(RWF.APPEND, ...file), appends);
+    assert.deepEqual(vector(0, [0n, stat(S.IFREG)], [BigInt(O.APPEND)]), appends);
+    assert.equal(vector(RWF.NOAPPEND, [0n, stat(S.IFREG)], [5n]), 5n);
   });
   test("ends where the program's memory ends", () => {
-    const { end, calls } = play(mem, NR.write, [3, from, 10 * MIN_AREA], [[0n, stat(S.IFREG)], [full], [full], [full]]);
+    const { end, calls } = play(mem, NR.write, [3, from, 10 * MIN_AREA], [...file, [full], [full], [full]]);
     assert.deepEqual(end, { kind: "answer", result: 3n * full });
-    assert.equal(calls.length, 4);
+    assert.equal(calls.length, 5);
   });
   test("of nothing that can be read is the kernel's EFAULT", () => {
     const { calls } = play(mem, NR.write, [3, 0x7777_0000_0000n, 3 * MIN_AREA], [[BigInt(-ERRNO.EFAULT)]]);

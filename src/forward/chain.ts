@@ -1,4 +1,5 @@
 /** Transfers larger than the deputy's buffer: several calls at home that together are one call of the program. */
+import { F, NR, O, RWF } from "../abi/mod.ts";
 import { again, back, BAD_ADDRESS, done, EFAULT_RESULT, EMPTY, Forward } from "./forward.ts";
 import { probeKind, probeMessage } from "./probe.ts";
 import type { Segments } from "./segments.ts";
@@ -72,7 +73,23 @@ export function writeChain(b: Bulk, mem: GuestMemory): Plan {
   if (b.segments.slice(0, 1).gather(mem).length === 0) {
     return new Forward(b.nr, chunkArgs(b, 0, 1).args.with(1, BAD_ADDRESS));
   }
-  return probeKind(b.args[0] ?? 0n, b.area, (kind) => (kind === "message" ? again(back("big_message")) : again(writeChunk(b, 0, mem))));
+  const fd = b.args[0] ?? 0n;
+  return probeKind(fd, b.area, (kind) => {
+    if (kind === "message") return again(back("big_message"));
+    const write = writeChunk(b, 0, mem);
+    if (kind !== "file") return again(write);
+    return again(unlessAppends(b, fd, write));
+  });
+}
+
+/** Who appends to a file does so in one piece, whoever else does (write(2), O_APPEND). */
+function unlessAppends({ nr, args }: Bulk, fd: bigint, write: Plan): Plan {
+  const flags = nr === NR.pwritev2 ? Number(args[5] ?? 0n) : 0;
+  if ((flags & RWF.NOAPPEND) !== 0) return write;
+  return new Forward(NR.fcntl, [fd, BigInt(F.GETFL), 0n, 0n, 0n, 0n], EMPTY, [], (result) => {
+    const appends = (flags & RWF.APPEND) !== 0 || (result >= 0n && (Number(result) & O.APPEND) !== 0);
+    return again(appends ? back("big_append") : write);
+  });
 }
 
 function writeChunk(b: Bulk, before: number, mem: GuestMemory): Plan {
