@@ -35,9 +35,11 @@ test("a shift is made large enough for what has been seen", () => {
 });
 
 test("home waits until its clocks show what a process has seen", async () => {
-  assert.ok((await caughtUp(readClocks())) < 1000);
+  assert.equal(await caughtUp(readClocks()), 0);
   const seen = shifted(readClocks(), { monotonic: SECOND / 50n, boot: SECOND / 20n });
-  await caughtUp(seen);
+  const behindMs = await caughtUp(seen);
+  // That it woke up later than that says nothing of the clocks.
+  assert.ok(behindMs > 0 && behindMs <= 50, `${behindMs} ms behind`);
   const now = readClocks();
   assert.ok(now.monotonic >= seen.monotonic && now.boot >= seen.boot);
   const wrong = shifted(now, { monotonic: 0n, boot: 7200n * SECOND });

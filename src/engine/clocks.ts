@@ -78,26 +78,26 @@ export function notBefore(shift: Shift, seen: Clocks): Shift {
 /**
  * Waits until our clocks show what a process has `seen` on another node, whose idea of them was ahead by the error of a measurement, or
  * has run ahead since: a quartz gains or loses some seconds a week where nothing disciplines it.
- * @returns milliseconds waited. @throws TeselaError E_PROTOCOL for clocks that are not these
+ * @returns milliseconds that they were behind, however much longer it took to wake up. @throws TeselaError E_PROTOCOL for clocks that are not these
  */
 export async function caughtUp(seen: Clocks): Promise<number> {
-  const start = performance.now();
-  for (;;) {
+  for (let first: number | null = null; ; ) {
     const now = readClocks();
     const behind = [seen.monotonic - now.monotonic, seen.boot - now.boot].reduce((a, b) => (a > b ? a : b));
-    if (behind <= 0n) return performance.now() - start;
+    first ??= Math.max(0, Number(behind) / 1e6);
+    if (behind <= 0n) return first;
     if (behind > MAX_AHEAD) throw new TeselaError("E_PROTOCOL", `a process has seen its clocks ${behind / SECOND} s ahead of ours`);
     await sleep(Number(behind / 1_000_000n) + 1);
   }
 }
 
-/** The same at the end of a way home, where the wait may be worth a word. */
+/** The same at the end of a way home, where that may be worth a word. */
 export async function waitForHome(seen: Clocks, pid: number, log: Log): Promise<void> {
-  const waitedMs = Math.round(await caughtUp(seen));
-  if (waitedMs > LONG_WAIT_MS) log.warn("home's clocks were behind what a process had seen", { pid, waitedMs });
+  const behindMs = Math.round(await caughtUp(seen));
+  if (behindMs > FAR_BEHIND_MS) log.warn("home's clocks were behind what a process had seen", { pid, behindMs });
 }
 /** More than measurements of clocks explain. */
-const LONG_WAIT_MS = 50;
+const FAR_BEHIND_MS = 50;
 
 const OFFSETS = "timens_offsets";
 
