@@ -26,7 +26,7 @@ import { listenUnix } from "./listen.ts";
 import { type MaskParts, setMask } from "./masks.ts";
 import { freshKeys } from "./key-exchange.ts";
 import type { LiveKeys } from "./live-keys.ts";
-import { Members } from "./members.ts";
+import { type Member, Members } from "./members.ts";
 import { mergeRows } from "./merge.ts";
 import { Moves } from "./moves.ts";
 import { mustKnow } from "./node-mask.ts";
@@ -134,7 +134,8 @@ export class Daemon implements AsyncDisposable {
     this.gossip = this.open.use(this.begunGossip());
     o.keys.onChange = (ring) => this.gossip.setKeys(ring);
     this.members = this.open.use(new Members(o.config.id, o.dial, this.gossip));
-    this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.whys.note(...move));
+    const flags = (member: Member): readonly string[] => this.controls.known(member)?.flags ?? [];
+    this.moves = new Moves(o.config, this.members, o.engine, this.levelled, (...move) => this.whys.note(...move), flags);
     const { paths, roster, log } = o;
     this.enrolment = new Enrolment({ paths, cluster: o.config.cluster, roster, log });
     this.belonging = new Belonging({

@@ -24,6 +24,8 @@ class World implements AsyncDisposable {
   rows: EngineRow[] = [];
   locked = false;
   hints: Hints = {};
+  /** What node 2 has told of itself. */
+  flags: readonly string[] = [];
   readonly child = spawn("sleep", ["1000"]);
   readonly members: Members;
   readonly moves: Moves;
@@ -54,7 +56,14 @@ class World implements AsyncDisposable {
     this.members = new Members(1, () => Promise.resolve(control), watcher);
     this.members.set([1, 2, 3].map((id) => ({ id, name: `h${id}`, address: `10.88.0.${id}`, port: 4660 })));
     const said = { isLocked: () => this.locked, hints: () => this.hints };
-    this.moves = new Moves({ id: 1, name: "h1" }, this.members, engine, said, (...move) => this.noted.push(move));
+    this.moves = new Moves(
+      { id: 1, name: "h1" },
+      this.members,
+      engine,
+      said,
+      (...move) => this.noted.push(move),
+      () => this.flags,
+    );
   }
   get pid(): string {
     return String(this.child.pid);
@@ -66,6 +75,15 @@ class World implements AsyncDisposable {
 }
 
 const up = (): World => new World();
+
+test("a node that has said that it takes no guests gets no program, and a refusal names its flag, though gossip has not told yet", async () => {
+  await using w = up();
+  w.flags = ["block"];
+  const isClosed = refusesWith("E_REFUSED", /'block' is set there/);
+  await assert.rejects(w.moves.run({ pid: Number(w.pid), target: "2" }, ROOT), isClosed);
+  const why = await w.moves.migrate({ pid: w.pid, target: "2", why: true }, ROOT);
+  assert.deepEqual("reasons" in why && why.reasons, ["blocked"]);
+});
 
 test("a move is handed to the engine once everything is in order", async () => {
   await using w = up();

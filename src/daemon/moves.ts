@@ -1,7 +1,7 @@
 import { type NodeId, nodeId, type Pid, parseCpid, TeselaError, toTeselaError } from "../base/mod.ts";
 import { authorize, authorizeTrace, type Caller } from "./authorize.ts";
 import type { EngineClient } from "./engine-client.ts";
-import { type Members, nodeDown } from "./members.ts";
+import { type Member, type Members, nodeDown } from "./members.ts";
 import type { Levelled } from "./levelled.ts";
 import { maskText, parseMask } from "./node-mask.ts";
 import { isSystem } from "./system.ts";
@@ -20,6 +20,8 @@ const MAX_TRACERS = 256;
 
 /** What was said of a process as it was started, or since. */
 export type Said = Pick<Levelled, "isLocked" | "hints">;
+/** What flags a node has told, also by what it has answered since it was last heard of. */
+export type Flags = (member: Member) => readonly string[];
 /** A move by hand has been done. */
 export type Noted = (pid: number, from: number, to: number, why: string) => void;
 
@@ -31,16 +33,25 @@ export class Moves {
   private readonly engine: EngineClient;
   private readonly said: Said;
   private readonly noted: Noted;
+  private readonly flags: Flags;
   /** Whose each session of a trace is, so that its last lines can be told when the process is gone. */
   private readonly tracers = new Map<string, number>();
 
-  constructor(self: { id: number; name: string }, members: Members, engine: EngineClient, said: Said, noted: Noted = () => undefined) {
+  constructor(
+    self: { id: number; name: string },
+    members: Members,
+    engine: EngineClient,
+    said: Said,
+    noted: Noted = () => undefined,
+    flags: Flags = (member) => member.status?.flags ?? [],
+  ) {
     this.self = nodeId(self.id);
     this.name = self.name;
     this.members = members;
     this.engine = engine;
     this.said = said;
     this.noted = noted;
+    this.flags = flags;
   }
 
   /** By hand. @throws TeselaError */
@@ -126,7 +137,8 @@ export class Moves {
 
   /** What a node says that takes no guests now, as far as it has told. */
   private closed(node: NodeId): TeselaError | null {
-    const flag = closedBy(this.members.find(String(node))?.status?.flags ?? []);
+    const member = this.members.find(String(node));
+    const flag = member && closedBy(this.flags(member));
     return flag === undefined ? null : new TeselaError("E_REFUSED", closedText(node, flag), { node, flag });
   }
 
