@@ -10,9 +10,10 @@ import type { Roster } from "./roster.ts";
 export const KEYS = "keys";
 const SELF: Caller = { uid: ROOT, gid: ROOT, via: null };
 const ANSWER_MS = 4000;
-/** At a start so many nodes are asked at once, for so long. */
+/** At a start so many nodes are asked at once. */
 const ASKED = 4;
-const START_MS = 1500;
+/** Until then: who gives up on nodes that are merely busy may make a second new key. Where nobody runs that is known sooner. */
+const START_MS = 4000;
 
 /** `have`: the signature of the asker's key, or null. `key`: what the asker thinks is news. */
 interface KeysAsk {

@@ -141,8 +141,8 @@ test("a node that holds the CA's key and was away makes no second key, though th
     ...{ paths: two.paths, self: two.id, keys: two.keys, roster: two.roster, log: quiet, random: systemRandom },
     dial: async (peer) => {
       if (peer.id === three.id) return await two.dial(three);
-      // Time for the other one to answer first.
-      await sleep(200);
+      // The other one answers long before: this one is busy.
+      await sleep(2000);
       return await two.dial(one);
     },
   });
