@@ -215,13 +215,18 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Signals a host's service (`teselad`, `tesela-engine`); it is started again unless `stay` says that it shall stay ended.
+   * Signals a host's service (`teselad`, `tesela-engine`), once it has begun; it is started again unless `stay` says that it shall stay ended.
    * @returns its PID, as the host counts
    */
   async kill(node: Node, service: string, signal: string, options: { stay?: boolean } = {}): Promise<number> {
     const files = `/run/services/${service}`;
     const stay = options.stay ? `touch ${files}.down; ` : "";
-    return Number(await this.sh(node, `${stay}read -r pid <${files}.pid && kill -${signal.replace(/^SIG/, "")} $pid && echo $pid`));
+    return Number(
+      await this.sh(
+        node,
+        `until [ -s ${files}.pid ]; do sleep 0.05; done; ${stay}read -r pid <${files}.pid && kill -${signal.replace(/^SIG/, "")} $pid && echo $pid`,
+      ),
+    );
   }
 
   /** Starts a service that was told to stay ended. */
