@@ -142,6 +142,12 @@ test("by hand a mask takes force; it is changed while it runs; why tells of move
       () => rowOf(p).catch(() => null),
       (row) => row?.mask === "3",
     );
+    // Where that took long, it was down for the others.
+    await until(
+      "node 3 knows that node 1 is up",
+      () => cluster.tesela<NodeRow[]>(3, "nodes"),
+      (rows) => rows.every((r) => r.state === "up"),
+    );
     await assert.rejects(set(3, `1:${pid}`, "3-7"), refused("E_NONODE", /no nodes 4-7 in this cluster: its nodes are 1-3/));
     await assert.rejects(set(1, "1", "2"), refused("E_USAGE", /not under load levelling/));
     const stranger = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] as const;
