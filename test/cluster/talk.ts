@@ -6,7 +6,7 @@ import type { Argv, HostProcess, Node, TestCluster, Where } from "./harness.ts";
 /** Talking with a program on a host, line by line. */
 
 /** Hang guard of one wait. */
-const WAIT_MS = 60_000;
+const WAIT_MS = 120_000;
 const POLL_MS = 2;
 
 export class Talk implements AsyncDisposable {
