@@ -130,10 +130,34 @@ function layoutOf(
       if (!changing || (e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
     }
   }
-  return { vmas, vdso: vdsoOf(pid, areas, files), files, objects: [...objects.values()] };
+  return { vmas: joinStack(vmas, flags), vdso: vdsoOf(pid, areas, files), files, objects: [...objects.values()] };
 }
 
-const NO_FLAGS: ReturnType<typeof proc.readVmFlags> = new Map();
+/**
+ * The stack in one piece. Where it was mapped anew below what it had, the kernel may keep two areas, as that of a process with children: they
+ * share their pages with other processes (mm/vma.c, is_mergeable_anon_vma). Only the lower one grows.
+ */
+function joinStack(vmas: readonly Vma[], flags: VmFlags): Vma[] {
+  const out: Vma[] = [];
+  for (const vma of vmas) {
+    let { start } = vma;
+    for (let below = out.at(-1); vma.growsDown && below && isSameStack(below, { ...vma, start }, flags); below = out.at(-1)) {
+      start = below.start;
+      out.pop();
+    }
+    out.push({ ...vma, start });
+  }
+  return out;
+}
+
+function isSameStack(below: Vma, stack: Vma, flags: VmFlags): boolean {
+  const grows = flags.size === 0 || flags.get(below.start)?.includes("gd");
+  const isAnon = below.backing.kind === "anon" && stack.backing.kind === "anon";
+  return isAnon && grows === true && below.end === stack.start && below.prot === stack.prot && below.advice === stack.advice;
+}
+
+type VmFlags = ReturnType<typeof proc.readVmFlags>;
+const NO_FLAGS: VmFlags = new Map();
 
 function sharedVma({ line, writable }: Area & { kind: "shared" }, object: string): Vma {
   const { start, end, prot, offset } = line;
