@@ -31,6 +31,14 @@ function spaceOf(vmas: readonly Vma[]): Space {
 function apply(space: Space, call: RawCall): void {
   const [addr = 0, length = 0, prot = 0, flags = 0, fd = 0] = call.args.map(Number);
   const from = (addr - BASE) / PAGE;
+  if (call.nr === 25) {
+    const [old, grown] = [length / PAGE, prot / PAGE];
+    const last = space[from + old - 1];
+    assert.ok(last?.backing === "anon" || last?.backing === "new", "anonymous memory grows");
+    assert.ok(grown > old && space.slice(from + old, from + grown).every((page) => page === null), "to where nothing is");
+    space.fill({ prot: last.prot, backing: "new" }, from + old, from + grown);
+    return;
+  }
   assert.ok(Number.isInteger(from) && length > 0 && length % PAGE === 0, "whole pages");
   for (let p = from; p < from + length / PAGE; p++) {
     const page = space[p];

@@ -8,6 +8,8 @@ import type { RawCall } from "./stub.ts";
 const MMAP = 9;
 const MPROTECT = 10;
 const MUNMAP = 11;
+const MREMAP = 25;
+const PAGE = 4096n;
 const MADVISE = 28;
 const PROT_WRITE = 2;
 const MAP_SHARED = 0x1;
@@ -44,6 +46,12 @@ const protectArea = (vma: { start: bigint; end: bigint }, prot: number): RawCall
 });
 const unmapArea = (vma: { start: bigint; end: bigint }): RawCall => ({ nr: MUNMAP, args: [vma.start, length(vma)] });
 export const dropPages = (r: { start: bigint; end: bigint }): RawCall => ({ nr: MADVISE, args: [r.start, length(r), MADV_DONTNEED] });
+
+/**
+ * Makes the area before a stretch larger: beside it another one would be made where the kernel does not join the two, as memory that a child shares with
+ * its parent (mm/vma.c, is_mergeable_anon_vma), and mremap(2) takes no range of two areas.
+ */
+const growInto = (s: { start: bigint; end: bigint }): RawCall => ({ nr: MREMAP, args: [s.start - PAGE, PAGE, PAGE + length(s), 0] });
 
 /** A stretch of the address space that is the same in every respect at home and in the image, or is not. */
 interface Stretch {
@@ -91,9 +99,12 @@ export interface Reshape {
 export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
   const calls: RawCall[] = [];
   const lost: Vma[] = [];
+  let before: Stretch | null = null;
   for (const s of stretches(have, want)) {
     if (!s.want) {
       calls.push(unmapArea(s));
+    } else if (before && grows(before, s)) {
+      calls.push(growInto(s));
     } else if (s.have === null || !sameBacking(s.have, s.want)) {
       // A guest does not move what it shares: see the engine's filter.
       if (s.want.backing.kind === "shared") throw new TeselaError("E_PROTOCOL", "shared memory came home to where it was not");
@@ -104,6 +115,15 @@ export function reshape(have: readonly Vma[], want: readonly Vma[]): Reshape {
       if (s.have.prot !== s.want.prot) calls.push(protectArea(s, s.want.prot));
       calls.push(...advise(s, s.have.advice ?? 0, s.want.advice ?? 0));
     }
+    before = s;
   }
   return { calls, lost };
 }
+
+/** Whether nothing is in a stretch at home, and what is before it there is the same anonymous area of the image. */
+const grows = (before: Stretch, s: Stretch): boolean =>
+  s.have === null &&
+  before.want === s.want &&
+  s.want?.backing.kind === "anon" &&
+  before.have?.backing.kind === "anon" &&
+  before.end === s.start;
