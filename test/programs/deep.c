@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     say("ready");
     long rounds = number(argc, argv, 1, 0);
     for (long i = 0; i < rounds; i++) {
-        /* The kernel does not join what a child's stack grows by with what it has from its parent, where that was mapped anew (mm/vma.c). */
+        /* What a child's stack grows by the kernel does not join with what is its parent's too, where that was mapped (mm/vma.c). */
         pid_t child = fork_partner();
         if (child == 0) _exit(down(0) != deepest * (deepest + 1) / 2);
         say("round %ld: %d", i, status_of(child));
