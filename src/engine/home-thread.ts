@@ -17,6 +17,7 @@ import type { CallFrame } from "./hot-frames.ts";
 import { Sys } from "./numbers.ts";
 import { restOfCall } from "./partial-writes.ts";
 import { Postponed } from "./postponed.ts";
+import { Rests } from "./rests.ts";
 import { OPENING } from "./own-view-files.ts";
 import { isAllowed, type Reach } from "./reaches.ts";
 import { bringsShared, bringsSignalfd } from "./received-fds.ts";
@@ -78,6 +79,7 @@ export class HomeThread {
   /** Tells one take-over from the next. */
   private takeOvers = 0;
   private idle: (() => void)[] = [];
+  private readonly rests: Rests;
   over = false;
 
   constructor(process: HomeProcess, deputy: Deputy, ticket: number, stopRequested: boolean) {
@@ -88,6 +90,7 @@ export class HomeThread {
     this.ticket = ticket;
     this.log = process.log;
     this.postponed = new Postponed(stopRequested);
+    this.rests = new Rests(this.tid, () => this.trap());
     process.tracees.claim(this.tid, (s) => this.guarded(() => this.onStop(s)));
   }
 
@@ -165,6 +168,7 @@ export class HomeThread {
     }
     const seq = process.nextSignal();
     this.held = { seq, signal, asked };
+    this.rests.comes(info);
     process.host.signal(asked.ticket, seq, info);
   }
 
@@ -173,7 +177,7 @@ export class HomeThread {
    * kernel forgets one that it has not acted on yet when the thread stops for another reason, as it does at the end of a fork.
    */
   private goOn(signal: number): void {
-    if (this.taking || this.stopAsked || this.cutting) ptrace.interrupt(this.tid);
+    if (this.taking || this.stopAsked || this.cutting || this.rests.isOver) ptrace.interrupt(this.tid);
     ptrace.cont(this.tid, signal);
   }
 
@@ -192,6 +196,7 @@ export class HomeThread {
   }
 
   private onTrap(): void {
+    this.rests.end(this.process.phase === "away" ? this.mask : ALL_SIGNALS);
     if (this.stopped || this.stopAsked) {
       this.stopped = false;
       this.stopAsked = false;
@@ -232,7 +237,12 @@ export class HomeThread {
     if (!this.inFlight || this.over) return;
     this.inFlight.ends = true;
     this.cutting = true;
-    if (!this.stopped && !this.held) this.guarded(() => ptrace.interrupt(this.tid));
+    this.trap();
+  }
+
+  /** Stops the deputy, unless it is: then it traps when it goes on. */
+  private trap(): void {
+    if (!this.over && !this.stopped && !this.held) this.guarded(() => ptrace.interrupt(this.tid));
   }
 
   /** At a stop: ends the call in flight, if there is one. The deputy may not have begun it yet: then it is stopped again. */
@@ -245,11 +255,7 @@ export class HomeThread {
   private cutSoon(): void {
     const { inFlight } = this;
     this.cutting = true;
-    setTimeout(() => {
-      if (this.inFlight === inFlight && this.cutting && !this.over && !this.stopped && !this.held) {
-        this.guarded(() => ptrace.interrupt(this.tid));
-      }
-    }, CUT_AGAIN_MS);
+    setTimeout(() => this.inFlight === inFlight && this.cutting && this.trap(), CUT_AGAIN_MS);
   }
 
   /** Whether it waits for this verdict. */
@@ -276,6 +282,7 @@ export class HomeThread {
       }
       if (verdict === "later") held.asked.postponed.keep(ptrace.getSiginfo(tid));
       if (verdict === "handled") held.asked.endCall(this);
+      this.rests.begin(this.mask);
       this.goOn(verdict === "deliver" ? held.signal : 0);
     } catch (e) {
       if (!isGone(e)) throw e;

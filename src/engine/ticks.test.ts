@@ -16,19 +16,23 @@ test("ticks of a timer whose signal is blocked come as one signal", { skip, time
   assert.equal(await ticks.end(), "ready\nround 0\nstatus 0\n", `seed ${SEED}: ${n.logged.slice(-3000)}`);
 });
 
-test("none is lost by moves", { skip, timeout: 120_000 }, async () => {
-  await using n = await TestNodes.start(3);
-  const random = seeded();
-  const { moves } = await asUnmoved(n, program("ticks"), ["2"], async (p) => {
-    let count = 0;
-    while (!/^status/m.test(p.stdout)) {
-      if ((await moved(n, p.pid, 1 + random.int(3), [])) === null) count++;
-      await sleep(random.float() * 100);
-    }
-    return count;
+for (const [what, ...args] of [
+  ["ticks", "2"],
+  ["flood", "1500"],
+] as const)
+  test(`none is lost by moves: ${what}`, { skip, timeout: 120_000 }, async () => {
+    await using n = await TestNodes.start(3);
+    const random = seeded();
+    const { moves } = await asUnmoved(n, program(what), args, async (p) => {
+      let count = 0;
+      while (!/^status/m.test(p.stdout)) {
+        if ((await moved(n, p.pid, 1 + random.int(3), [])) === null) count++;
+        await sleep(random.float() * 100);
+      }
+      return count;
+    });
+    assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
   });
-  assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
-});
 
 const SI_TIMER = -2;
 const SI_QUEUE = -1;

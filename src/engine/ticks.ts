@@ -24,9 +24,18 @@ const SIGTRAP = 5;
 const view = (info: Uint8Array): Buffer => Buffer.from(info.buffer, info.byteOffset, info.length);
 /** A siginfo_t that a POSIX timer sent. */
 export const isTick = (info: Uint8Array): boolean => view(info).readInt32LE(CODE) === SI_TIMER;
-const overrunOf = (info: Uint8Array): number => (isTick(info) ? view(info).readInt32LE(OVERRUN) : 0);
+/** 0 for all but a timer's signal. */
+export const overrunOf = (info: Uint8Array): number => (isTick(info) ? view(info).readInt32LE(OVERRUN) : 0);
 const isOfSameTimer = (a: Uint8Array, b: Uint8Array): boolean =>
   isTick(a) && isTick(b) && signalOf(a) === signalOf(b) && view(a).readInt32LE(TIMER) === view(b).readInt32LE(TIMER);
+
+const SIGALRM = 14;
+const SI_KERNEL = 0x80;
+/** setitimer(2) sends as little as a POSIX timer does while one waits. */
+const isAlarm = (info: Uint8Array): boolean => signalOf(info) === SIGALRM && view(info).readInt32LE(CODE) === SI_KERNEL;
+/** Its timer is set anew when it is taken: one of a microsecond has sent the next before anybody has looked at this one. */
+export const comesAgain = (info: Uint8Array): boolean => isTick(info) || isAlarm(info);
+export const hasComeAgain = (a: Uint8Array, b: Uint8Array): boolean => isOfSameTimer(a, b) || (isAlarm(a) && isAlarm(b));
 
 /** A signal that waits, with a later one of its timer in it. */
 function withTick(first: Uint8Array, later: Uint8Array): Buffer {

@@ -28,6 +28,7 @@ const COMMON = ["-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-
 export const PROGRAMS = {
   abort: { source: "abort.c" },
   advice: { source: "advice.c" },
+  flood: { source: "flood.c" },
   grow: { source: "grow.c" },
   deep: { source: "deep.c" },
   alike: { source: "alike.c", flags: ["-pthread"] },
