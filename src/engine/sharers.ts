@@ -163,10 +163,20 @@ function segment(pid: number, { line, reason }: FoundObject, _: Found, mapped: n
     seemsShared(pid, reason, `with processes that are not seen here: segment ${line.inode}, attached ${attached} times`);
 }
 
+/** @throws TeselaError E_BUSY: it is not mapped any more */
+function openSeen({ pid, line }: FoundObject): number {
+  try {
+    return openMapped(pid, line, O_PATH);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== "ENOENT") throw e;
+    throw new TeselaError("E_BUSY", `process ${pid} has just given up memory that it shared; try again`, {}, { cause: e });
+  }
+}
+
 /** Who has a file open, or maps it privately, reads there what is not what those see that are away. */
 function file(pid: number, object: FoundObject, { pids, guards, census }: Found): void {
   const { line, reason } = object;
-  const fd = openMapped(object.pid, line, O_PATH);
+  const fd = openSeen(object);
   try {
     const { nlink, dev, ino } = fstatSync(fd);
     object.named = nlink > 0;
