@@ -1,24 +1,11 @@
 /** Two processes that count what they do to each other, both moved at any moment: everything comes once, and in order. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type ProgramName, program } from "../../test/programs/build.ts";
-import { asUnmoved, moved } from "./test-moves.ts";
-import { SEED, seeded, TestNodes, type TestProgram, tree } from "./test-nodes.ts";
+import { asUnmoved, movedAbout } from "./test-moves.ts";
+import { SEED, TestNodes } from "./test-nodes.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
-
-/** Moves one of a program's processes after the other until it ends. @returns how often */
-async function moveAllAbout(n: TestNodes, p: TestProgram, pauseMs: number): Promise<number> {
-  const random = seeded();
-  let count = 0;
-  while (!/^status/m.test(p.stdout)) {
-    const all = tree(p.pid);
-    if ((await moved(n, all[random.int(all.length)] ?? p.pid, 1 + random.int(3), [])) === null) count++;
-    await sleep(random.float() * pauseMs);
-  }
-  return count;
-}
 
 /** Where moves take long the program is over before it has been moved at all: then it does more. */
 const MOST_DOUBLED = 4;
@@ -26,7 +13,9 @@ const MOST_DOUBLED = 4;
 async function compare(name: ProgramName, args: (times: number) => readonly string[], pauseMs: number): Promise<void> {
   for (let doubled = 0; ; doubled++) {
     await using n = await TestNodes.start(3);
-    const { moves } = await asUnmoved(n, program(name), args(1 << doubled), (p) => moveAllAbout(n, p, pauseMs));
+    const { moves } = await asUnmoved(n, program(name), args(1 << doubled), (p) =>
+      movedAbout(n, p, { pauseMs, who: (all, any) => all[any(all.length)] }),
+    );
     if (moves > 1) return;
     assert.ok(doubled < MOST_DOUBLED, `${moves} moves, seed ${SEED}`);
   }

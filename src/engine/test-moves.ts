@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toTeselaError } from "../base/mod.ts";
-import { SEED, type TestNodes, TestProgram } from "./test-nodes.ts";
+import { SEED, seeded, type TestNodes, TestProgram, tree } from "./test-nodes.ts";
 
 /** Errors that may be met by who knows no more of a process than its PID; all else is a fault. */
 const CODES: ReadonlySet<string> = new Set(["E_GONE", "E_NOENT_PID", "E_EXISTS", "E_BUSY"]);
@@ -28,6 +28,28 @@ export async function moved(n: TestNodes, pid: number, to: number, reasons: read
     assert.ok(known, `seed ${SEED}: ${code} ${message} ${said}\n${(e as Error).stack}`);
     return code;
   }
+}
+
+interface About {
+  /** Between two moves, at most. */
+  readonly pauseMs: number;
+  /** 1 is home. */
+  readonly nodes?: readonly number[];
+  /** Which of a program's processes moves next: itself unless given. @param any a random number below another one */
+  readonly who?: (all: readonly number[], any: (below: number) => number) => number | undefined;
+}
+
+/** Moves a program to one node after the other until it has ended. @returns how often */
+export async function movedAbout(n: TestNodes, p: TestProgram, { pauseMs, nodes = [1, 2, 3], who }: About): Promise<number> {
+  const random = seeded();
+  const any = (below: number): number => random.int(below);
+  let count = 0;
+  while (!/^status/m.test(p.stdout)) {
+    const pid = who?.(tree(p.pid), any) ?? p.pid;
+    if ((await moved(n, pid, nodes[any(nodes.length)] ?? 1, [])) === null) count++;
+    await sleep(random.float() * pauseMs);
+  }
+  return count;
 }
 
 /** Nobody is away, and nothing is left on the nodes. A child that its parent's end has killed may be on its way out. */

@@ -1,10 +1,9 @@
 /** A timer's signal that waits is one, however many ticks are in it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "../../test/programs/build.ts";
-import { asUnmoved, moved } from "./test-moves.ts";
-import { SEED, seeded, TestNodes, TestProgram } from "./test-nodes.ts";
+import { asUnmoved, movedAbout } from "./test-moves.ts";
+import { SEED, TestNodes, TestProgram } from "./test-nodes.ts";
 import { addSignal, foldTicks, without } from "./ticks.ts";
 
 const skip = process.getuid?.() === 0 ? false : "guests are kept in namespaces, which needs root";
@@ -22,15 +21,7 @@ for (const [what, ...args] of [
 ] as const)
   test(`none is lost by moves: ${what}`, { skip, timeout: 120_000 }, async () => {
     await using n = await TestNodes.start(3);
-    const random = seeded();
-    const { moves } = await asUnmoved(n, program(what), args, async (p) => {
-      let count = 0;
-      while (!/^status/m.test(p.stdout)) {
-        if ((await moved(n, p.pid, 1 + random.int(3), [])) === null) count++;
-        await sleep(random.float() * 100);
-      }
-      return count;
-    });
+    const { moves } = await asUnmoved(n, program(what), args, (p) => movedAbout(n, p, { pauseMs: 100 }));
     assert.ok(moves > 1, `${moves} moves, seed ${SEED}`);
   });
 

@@ -38,14 +38,19 @@ export const comesAgain = (info: Uint8Array): boolean => isTick(info) || isAlarm
 export const hasComeAgain = (a: Uint8Array, b: Uint8Array): boolean => isOfSameTimer(a, b) || (isAlarm(a) && isAlarm(b));
 
 /** A signal that waits, with a later one of its timer in it. */
-function withTick(first: Uint8Array, later: Uint8Array): Buffer {
-  const all = Buffer.from(first);
-  all.writeInt32LE(Math.min(all.readInt32LE(OVERRUN) + 1 + view(later).readInt32LE(OVERRUN), MOST), OVERRUN);
-  return all;
+const withTick = (first: Uint8Array, later: Uint8Array): Buffer =>
+  withOverrun(first, Math.min(overrunOf(first) + 1 + overrunOf(later), MOST));
+
+function withOverrun(info: Uint8Array, overrun: number): Buffer {
+  const other = Buffer.from(info);
+  other.writeInt32LE(overrun, OVERRUN);
+  return other;
 }
 
 /** Adds a signal to those that wait, or counts it in the one of its timer. */
 export function addSignal(waiting: Uint8Array[], info: Uint8Array): void {
+  // Of all others there may be very many.
+  if (!isTick(info)) return void waiting.push(info);
   const at = waiting.findIndex((first) => isOfSameTimer(first, info));
   const first = waiting[at];
   if (first) waiting[at] = withTick(first, info);
@@ -63,17 +68,19 @@ export function foldTicks(infos: readonly Uint8Array[]): Uint8Array[] {
 export function without(list: readonly Uint8Array[], known: readonly Uint8Array[]): Uint8Array[] {
   const left = [...known];
   return list.flatMap((info) => {
-    // The count of one that waits grows, and is in it only once it is taken out (kernel/time/posix-timers.c).
-    const counts = left.map((k) => (isSameSignal(k, info) && overrunOf(k) <= overrunOf(info) ? overrunOf(k) : -1));
-    const count = Math.max(-1, ...counts);
-    if (count < 0) return [info];
-    left.splice(counts.indexOf(count), 1);
-    const more = overrunOf(info) - count;
-    if (more === 0) return [];
-    const later = Buffer.from(info);
-    later.writeInt32LE(more - 1, OVERRUN);
-    return [later];
+    const at = isTick(info) ? lastSeen(left, info) : left.findIndex((k) => isSameSignal(k, info));
+    const [former] = at < 0 ? [] : left.splice(at, 1);
+    if (!former) return [info];
+    const more = overrunOf(info) - overrunOf(former);
+    return more > 0 ? [withOverrun(info, more - 1)] : [];
   });
+}
+
+/** Which of the former looks at a timer's signal is the last. The count grows, and is in it only once it is taken out (kernel/time/posix-timers.c). */
+function lastSeen(known: readonly Uint8Array[], info: Uint8Array): number {
+  const counts = known.map((k) => (isSameSignal(k, info) && overrunOf(k) <= overrunOf(info) ? overrunOf(k) : -1));
+  const most = counts.reduce((a, b) => Math.max(a, b), -1);
+  return most < 0 ? -1 : counts.indexOf(most);
 }
 
 /** Puts a signal into the queue of a guest's own kernel, where one of its timer may wait: then that is taken out, with all of its number. */

@@ -103,6 +103,7 @@ describe("a large write", () => {
   test("that appends goes home, where it is one piece", () => {
     const appends = { kind: "back", reason: "big_append" };
     assert.deepEqual(write([0n, stat(S.IFREG)], [BigInt(O.WRONLY | O.APPEND)]), appends);
+    assert.equal(write([0n, stat(S.IFREG)], [ERESTARTSYS]), ERESTARTSYS, "a move meets the question");
     const iovec = mem.map(IOVEC.size);
     const head = Buffer.alloc(IOVEC.size);
     head.writeBigUInt64LE(from, IOVEC.at.iov_base);

@@ -87,8 +87,8 @@ function unlessAppends({ nr, args }: Bulk, fd: bigint, write: Plan): Plan {
   const flags = nr === NR.pwritev2 ? Number(args[5] ?? 0n) : 0;
   if ((flags & RWF.NOAPPEND) !== 0) return write;
   return new Forward(NR.fcntl, [fd, BigInt(F.GETFL), 0n, 0n, 0n, 0n], EMPTY, [], (result) => {
-    const appends = (flags & RWF.APPEND) !== 0 || (result >= 0n && (Number(result) & O.APPEND) !== 0);
-    return again(appends ? back("big_append") : write);
+    if (result < 0n) return done(result);
+    return again(((flags & RWF.APPEND) | (Number(result) & O.APPEND)) !== 0 ? back("big_append") : write);
   });
 }
 
