@@ -10,6 +10,8 @@ const JOBS = 6;
 const JOB = "scale=1200; x=0; for (i=0;i<25;i++) x+=4*a(1/(i+1)); x";
 const PATIENCE_MS = 60_000;
 const CUT_MS = 5000;
+/** Five seconds are what is required, and docs/bench.md has what it takes; the rest is for a machine that does other things at the same time. */
+const WORK_MS = 15_000;
 
 let cluster: TestCluster;
 before(async () => {
@@ -26,11 +28,11 @@ async function ask<T>(node: number, command: string): Promise<T[]> {
 }
 const away = async (): Promise<ProcessRow[]> => (await ask<ProcessRow>(1, "ps")).filter((r) => r.node !== 1);
 
-async function until<T>(what: string, look: () => Promise<T>, good: (seen: T) => boolean): Promise<T> {
+async function until<T>(what: string, look: () => Promise<T>, good: (seen: T) => boolean, most = PATIENCE_MS): Promise<T> {
   for (const start = performance.now(); ; await sleep(300)) {
     const seen = await look();
     if (good(seen)) return seen;
-    assert.ok(performance.now() - start < PATIENCE_MS, `${what}: ${JSON.stringify(seen)}`);
+    assert.ok(performance.now() - start < most, `${what}: ${JSON.stringify(seen)}`);
   }
 }
 const allUp = (): Promise<unknown> =>
@@ -102,7 +104,7 @@ test("a node that is switched on while jobs run gets some of them", { skip, time
   await until("the others have them", away, (r) => r.length > 0 && r.every(({ node }) => node === 2));
   const start = performance.now();
   for (const service of ["tesela-engine", "teselad"]) await cluster.start(3, service);
-  await until("it has one", away, (r) => r.some(({ node }) => node === 3));
+  await until("it has one", away, (r) => r.some(({ node }) => node === 3), WORK_MS);
   t.diagnostic(`after ${((performance.now() - start) / 1000).toFixed(1)} s, the start of its daemons included`);
   for (const one of await all) assert.deepEqual(one, want);
 });

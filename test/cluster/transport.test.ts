@@ -51,10 +51,10 @@ test("strangers, wrong certificates, garbage, oversized frames and half-open con
     "noise",
   ]) {
     // Told, and not left to wait until its time is up.
-    assert.ok((fates[attack]?.ms ?? Infinity) < HANDSHAKE_MS, `${attack} took ${fates[attack]?.ms} ms`);
+    assert.ok((fates[attack]?.ms ?? Infinity) < HANDSHAKE_MS / 2, `${attack} took ${fates[attack]?.ms} ms`);
   }
   const halfOpen = fates["halfOpen"]?.ms ?? 0;
-  assert.ok(halfOpen > HANDSHAKE_MS * 0.8 && halfOpen < HANG_MS, `half-open lived ${halfOpen} ms`);
+  assert.ok(halfOpen > HANDSHAKE_MS * 0.8 && halfOpen < HANDSHAKE_MS * 3, `half-open lived ${halfOpen} ms`);
   const errors: Record<string, RegExp> = {
     wrongNode: /^E_IDENTITY: node 2 answered where node 3 was called/,
     ownWrongCa: /^E_IDENTITY: .*this node's certificate/,
@@ -131,7 +131,7 @@ test("an outage shorter than the time to give up is waited out, a longer one end
   await c.cut(2);
   for (const side of [near, far]) assert.deepEqual(await side.next("closed"), { what: "closed", code: "E_LINK" });
   const took = performance.now() - cut;
-  assert.ok(took > DEAD_MS * 0.8 && took < HANG_MS, `${took} ms`);
+  assert.ok(took > DEAD_MS * 0.8 && took < DEAD_MS * 3, `${took} ms`);
   await c.heal(2);
   await Promise.all([near, far].map((side) => side.process.ended));
 });
