@@ -40,7 +40,10 @@ test("a program that outgrows its node moves before memory runs out, and nobody 
   await sleep(3000);
   for (const rate of RATES) {
     await knowsOfRoom();
-    const grown = cluster.exec(1, ["tesela", "run", program("grows"), String(GROWN_MIB), String(rate), String(HELD_S)], {
+    // A program of its own each time: one whose habit is known from the time before may begin on node 2.
+    const path = `/tmp/grows-${rate}`;
+    await cluster.sh(1, `cp ${program("grows")} ${path}`);
+    const grown = cluster.exec(1, ["tesela", "run", path, String(GROWN_MIB), String(rate), String(HELD_S)], {
       timeoutMs: 300_000,
     });
     let why: WhyMoved["decisions"] = [];
